@@ -1,0 +1,39 @@
+/* What a node may do to the network: answer what arrived, and call a peer. Nothing here blocks.
+ *
+ * A call ends in exactly one EV_PEER_ANSWERED or EV_PEER_FAILED event with its id (world/event.h).
+ * Calls on one (node, lane) are sent in order, one outstanding at a time; the lanes are separate
+ * connections, so that pings never wait behind pages.
+ */
+#ifndef SKEP_WORLD_NET_H
+#define SKEP_WORLD_NET_H
+
+#include "world/request.h"
+
+enum net_lane { LANE_CONTROL, LANE_BULK, LANE_FORWARD };
+
+struct peer_call {
+    uint64_t id;         /* chosen by the caller, unique for its run */
+    struct id node;      /* expected in the peer's certificate; zero = not known yet (a static peer's url) */
+    char *url;           /* https://host:port, owned */
+    enum net_lane lane;
+    char *path;          /* /v1/peer/…; owned */
+    char *body;          /* owned */
+    size_t body_n;
+    int64_t timeout_ms;  /* from now, queueing included */
+};
+
+enum net_failure {
+    NET_REFUSED,     /* the connection was refused: nobody listens */
+    NET_CLOSED,      /* an established connection broke before the answer */
+    NET_TIMEOUT,
+    NET_TLS,         /* handshake or certificate, or it names another node */
+    NET_UNREACHABLE, /* no route, no such host, anything else */
+};
+
+struct world_net {
+    void *self;
+    void (*answer)(void *self, uint64_t request, struct answer *a TAKES);
+    void (*call)(void *self, struct peer_call *c TAKES);
+};
+
+#endif

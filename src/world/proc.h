@@ -1,0 +1,37 @@
+/* What a node may do to processes. A run is one process from its spawn to its end, named by a number
+ * that its caller chose. Everything that happens comes back as events (world/event.h).
+ */
+#ifndef SKEP_WORLD_PROC_H
+#define SKEP_WORLD_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+struct spawn {
+    uint64_t run;      /* unique within a run of skepd, never 0 */
+    char **argv;       /* NULL-terminated, owned; argv[0] as the kernel gets it after PATH look-up by the keeper */
+    char **env;        /* NULL-terminated "NAME=value", owned: the whole environment, SKEP_* included */
+    char *cwd;         /* owned, absolute */
+    char *user;        /* owned; NULL = the user of skepd */
+    char *log;         /* owned: name of the log stream (a file name without directory) */
+    bool channel;      /* give it the worker's end of a socket pair at descriptor 3 */
+};
+
+struct world_proc {
+    void *self;
+    /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is left. */
+    void (*spawn)(void *self, struct spawn *s TAKES);
+    /* SIGTERM to the process group, once. */
+    void (*terminate)(void *self, uint64_t run);
+    /* SIGKILL, again and again, until it has no descendant. */
+    void (*kill)(void *self, uint64_t run);
+    /* A line (without newline) to its channel; dropped when it is gone. Bounded by the caller. */
+    void (*line)(void *self, uint64_t run, char *line TAKES, size_t n);
+};
+
+void spawn_free(struct spawn *s);
+
+#endif
