@@ -12,7 +12,7 @@
 #include "base/id.h"
 #include "base/mem.h"
 
-enum http_method { HTTP_M_GET, HTTP_M_HEAD, HTTP_M_PUT, HTTP_M_POST, HTTP_M_PATCH, HTTP_M_DELETE, HTTP_M_OTHER };
+enum req_method { HTTP_M_GET, HTTP_M_HEAD, HTTP_M_PUT, HTTP_M_POST, HTTP_M_PATCH, HTTP_M_DELETE, HTTP_M_OTHER };
 
 enum role { ROLE_NONE, ROLE_READ, ROLE_WRITE, ROLE_ADMIN, ROLE_PEER };
 
@@ -26,7 +26,7 @@ struct principal {
 
 struct request {
     uint64_t id;      /* of the connection layer; answered exactly once under it */
-    enum http_method method;
+    enum req_method method;
     char *path;       /* as it came: percent-encoded, without query */
     char *query;      /* without '?', or NULL */
     char *authorization, *if_match, *idempotency_key, *last_event_id; /* header values or NULL */
