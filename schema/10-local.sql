@@ -1,0 +1,82 @@
+-- skep's whole schema, as it should be after every migration. Read the files in name order.
+--
+-- Two groups of tables. LOCAL ones belong to this node and never leave it. REPLICATED ones are equal on
+-- every node once all have pulled from each other; each of their rows, alive or dead, has one row in
+-- "change", which is what nodes compare. Replicated tables have a primary key and STRICT types and nothing
+-- else: their rows arrive in any order and must always merge. Times are milliseconds since 1970 (the views
+-- show them as ISO 8601), hlc stamps are milliseconds << 16 | counter, node ids are 32 hex digits.
+--
+-- Look, but do not write: skepd owns this file, and every table is guarded by triggers that say what to
+-- use instead.
+
+-- The table of all tables.
+CREATE TABLE "tables" (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,       -- local | replicated
+    key TEXT NOT NULL,        -- primary key columns
+    writer TEXT NOT NULL,     -- who may write a row
+    rank TEXT NOT NULL,       -- how rows merge: - (never) | last | immutable | epoch
+    retention TEXT NOT NULL,
+    about TEXT NOT NULL
+) STRICT;
+
+-- LOCAL ---------------------------------------------------------------------------------------------------
+
+-- Who this node is: cluster, node, name, schema notes.
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- The version table: one row per replicated row, alive or dead. The greater (rank, hlc, actor) wins.
+CREATE TABLE change (
+    tbl TEXT NOT NULL,        -- replicated table
+    key TEXT NOT NULL,        -- its primary key: values joined by '/', with % and / percent-encoded
+    rank INTEGER NOT NULL,    -- 0, or the epoch of what only an owner writes
+    actor INTEGER NOT NULL,   -- run of skepd that wrote it
+    hlc INTEGER NOT NULL,     -- when, unique per actor
+    dead INTEGER NOT NULL,    -- 1: the row was deleted, this is its tombstone
+    hash BLOB,                -- first 16 bytes of SHA-256 of the row's canonical bytes; NULL when dead
+    PRIMARY KEY (tbl, key)
+) STRICT;
+CREATE UNIQUE INDEX change_dot ON change (actor, hlc);
+
+-- The version vector: what of each actor's writes this node has.
+CREATE TABLE vv (
+    actor INTEGER PRIMARY KEY,
+    hlc INTEGER NOT NULL
+) STRICT;
+
+-- Per actor, the highest hlc of any tombstone this node has dropped.
+CREATE TABLE gcvv (
+    actor INTEGER PRIMARY KEY,
+    hlc INTEGER NOT NULL
+) STRICT;
+
+-- What happened here, one sequence per node. One row serves as event, as audit record and as history.
+CREATE TABLE log (
+    seq INTEGER PRIMARY KEY,  -- the event's id is node:seq
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    swarm TEXT,
+    name TEXT,
+    node TEXT,                -- the node it is about, by name
+    epoch INTEGER,
+    who TEXT,                 -- who asked for it; NULL: skep itself
+    data TEXT                 -- JSON
+) STRICT;
+CREATE INDEX log_name ON log (swarm, name) WHERE name IS NOT NULL;
+
+-- Rows that were set aside because they could neither be applied nor dropped.
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    tbl TEXT NOT NULL,
+    key TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    actor INTEGER NOT NULL,
+    hlc INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    row BLOB                  -- canonical bytes
+) STRICT;

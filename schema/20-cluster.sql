@@ -1,0 +1,64 @@
+-- REPLICATED: the cluster itself --------------------------------------------------------------------------
+
+-- Nodes, each row written by its node only.
+CREATE TABLE node (
+    node TEXT PRIMARY KEY,    -- node id
+    actor INTEGER NOT NULL DEFAULT 0,      -- its current run
+    boot TEXT,
+    draining INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,               -- columns of a newer version, kept as they came
+    member INTEGER NOT NULL DEFAULT 0,     -- 1 once it has finished a barrier with a member
+    name TEXT,
+    started_at INTEGER NOT NULL DEFAULT 0,
+    state TEXT,               -- up | left
+    url TEXT,
+    version TEXT,
+    weight INTEGER NOT NULL DEFAULT 0      -- percent; 0 is read as 100
+) STRICT;
+
+-- What others decide about a node.
+CREATE TABLE node_mark (
+    node TEXT PRIMARY KEY,
+    extra BLOB,
+    forgotten_at INTEGER NOT NULL DEFAULT 0,
+    role TEXT
+) STRICT;
+
+-- Every run of every skepd: who stands behind an actor number.
+CREATE TABLE actor (
+    actor INTEGER PRIMARY KEY,
+    boot TEXT,
+    born_at INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    node TEXT
+) STRICT;
+
+-- Named sets of settings. "default" exists without a row.
+CREATE TABLE swarm (
+    swarm TEXT PRIMARY KEY,
+    extra BLOB,
+    settings TEXT             -- JSON
+) STRICT;
+
+-- Bearer tokens, as hashes.
+CREATE TABLE token (
+    token TEXT PRIMARY KEY,   -- an id to list and delete it by; not the secret
+    created_at INTEGER NOT NULL DEFAULT 0,
+    expires_at INTEGER NOT NULL DEFAULT 0, -- 0: never
+    extra BLOB,
+    hash TEXT,                -- SHA-256 of the secret, hex
+    name TEXT,
+    role TEXT,                -- read | write | admin | join
+    swarm TEXT,               -- NULL: every swarm
+    used_at INTEGER NOT NULL DEFAULT 0     -- join tokens work once
+) STRICT;
+
+-- First answers to requests that carried an Idempotency-Key.
+CREATE TABLE idem (
+    key TEXT PRIMARY KEY,     -- who/key
+    answer TEXT,
+    at INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    request TEXT,             -- SHA-256 of method, path and body, hex
+    status INTEGER NOT NULL DEFAULT 0
+) STRICT;
