@@ -1,0 +1,62 @@
+/* vv: a version vector: for each actor the hlc up to which its writes are here.
+ *
+ * Read it as a function from every actor there may ever be to an hlc: an actor without an entry has `floor`
+ * (0 until old actors were folded), never 0. All comparisons and joins are those of that function.
+ *
+ * Invariants
+ *  1. Entries are sorted by actor, each actor at most once, every hlc >= 0.
+ *  2. vv_raise and vv_merge never lower a value: the vector of a run only grows.
+ *  3. vv_merge is the pointwise maximum: commutative, associative, idempotent.
+ *
+ * After Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", 1983; prefixes by stamp
+ * instead of counters as in Bayou (Petersen et al., 1997).
+ */
+#ifndef SKEP_CORE_VV_H
+#define SKEP_CORE_VV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+struct vv_entry {
+    int64_t actor, hlc;
+};
+
+/* Zero bytes are an empty vector. Entries may be read by index; change them through vv_raise only. */
+struct vv {
+    struct vv_entry *e; /* owned */
+    size_t n, cap;
+    int64_t floor; /* what an actor without an entry has */
+};
+
+#define VV_INIT ((struct vv){NULL, 0, 0, 0})
+#define AUTOVV  CLEANUP(vv_fini)
+
+void vv_init(struct vv *v);
+void vv_fini(struct vv *v);
+void vv_clear(struct vv *v); /* empty with floor 0; keeps the memory */
+/* Makes `to` equal to `from`: one memcpy, and no allocation once `to` is large enough. */
+void vv_copy(struct vv *to, const struct vv *from);
+
+int64_t vv_get(const struct vv *v, int64_t actor);
+bool vv_covers(const struct vv *v, int64_t actor, int64_t hlc);
+/* The greatest hlc of the vector, its floor included. */
+int64_t vv_max(const struct vv *v);
+
+/* Raises the actor's value to hlc if it is less. True if that changed anything. */
+bool vv_raise(struct vv *v, int64_t actor, int64_t hlc);
+/* into = the pointwise maximum of both. True if that changed into. */
+bool vv_merge(struct vv *into, const struct vv *from);
+/* Drops an actor's entry: from now on it counts as the floor, which rises to its hlc if that is greater. */
+void vv_fold(struct vv *v, int64_t actor);
+
+/* Equal as functions: an entry at the floor and no entry are the same. */
+bool vv_equal(const struct vv *a, const struct vv *b);
+/* Whether a has all that b has, as pulls and their refusal ask it: for each actor that has an entry in
+ * either, a's value is not below b's; and vv_max(a) is not below b's floor (the floor is checked as a scalar,
+ * for two nodes fold at different times). */
+bool vv_reaches(const struct vv *a, const struct vv *b);
+
+#endif
