@@ -107,15 +107,26 @@ static size_t utf8_char(const unsigned char *p, size_t n)
     return len;
 }
 
-bool text_is_utf8(const char *p, size_t n)
+size_t text_utf8_prefix(const char *p, size_t n)
 {
-    for (size_t i = 0; i < n;) {
+    size_t i = 0;
+    while (i < n) {
+        uint64_t eight;
+        if (n - i >= sizeof eight && (memcpy(&eight, p + i, sizeof eight), (eight & 0x8080808080808080) == 0)) {
+            i += sizeof eight; /* ASCII, the common case */
+            continue;
+        }
         size_t len = utf8_char((const unsigned char *)p + i, n - i);
         if (len == 0)
-            return false;
+            break;
         i += len;
     }
-    return true;
+    return i;
+}
+
+bool text_is_utf8(const char *p, size_t n)
+{
+    return text_utf8_prefix(p, n) == n;
 }
 
 bool text_is_clean(const char *p, size_t n)
@@ -173,7 +184,8 @@ void str_base64(struct str *s, const void *bytes, size_t n)
     const unsigned char *b = bytes;
     str_reserve(s, (n + 2) / 3 * 4);
     for (size_t i = 0; i < n; i += 3) {
-        unsigned v = (unsigned)b[i] << 16 | (i + 1 < n ? (unsigned)b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0u);
+        unsigned v =
+            (unsigned)b[i] << 16 | (i + 1 < n ? (unsigned)b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0u);
         char quad[4] = {b64[v >> 18], b64[v >> 12 & 63], i + 1 < n ? b64[v >> 6 & 63] : '=',
                         i + 2 < n ? b64[v & 63] : '='};
         str_add(s, quad, 4);

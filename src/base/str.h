@@ -37,6 +37,8 @@ struct span {
 };
 
 bool text_is_utf8(const char *p, size_t n);
+/* How many bytes from the start are whole, valid UTF-8 characters; n if all are. */
+size_t text_utf8_prefix(const char *p, size_t n);
 /* No control characters (below 0x20, 0x7f), valid UTF-8. */
 bool text_is_clean(const char *p, size_t n);
 bool text_starts(const char *s, const char *prefix);
