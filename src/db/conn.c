@@ -73,3 +73,14 @@ int conn_step(struct db *db, sqlite3_stmt *s, int64_t deadline_ms)
     db->deadline_ms = 0;
     return rc;
 }
+
+int conn_ask_i64(struct db *db, const char *sql, int64_t *ret, struct err *e)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(db->conn, sql, -1, &s, NULL);
+    if (rc == SQLITE_OK && (rc = conn_step(db, s, conn_deadline(db))) == SQLITE_ROW)
+        *ret = sqlite3_column_int64(s, 0);
+    int code = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : conn_fail(db, rc, sql, e);
+    sqlite3_finalize(s);
+    return code;
+}

@@ -18,6 +18,11 @@ enum conn_verb {
     CONN_VERBS
 };
 
+enum { CONN_WAL_HEADER_BYTES = 32, CONN_WAL_FRAME_BYTES = 24 /* and a page */ };
+
+/* SQL of the verbs, for the writer. */
+extern const char *const conn_verb_sql[CONN_VERBS];
+
 struct db {
     sqlite3 *conn;
     struct shim *shim; /* NULL: a reader, or a VFS that was asked for by name */
@@ -44,5 +49,7 @@ int conn_fail(struct db *db, int rc, const char *doing, struct err *e);
 int64_t conn_deadline(struct db *db);
 /* sqlite3_step under a deadline. */
 int conn_step(struct db *db, sqlite3_stmt *s, int64_t deadline_ms);
+/* The first column of the first row; *ret is untouched when there is none. */
+int conn_ask_i64(struct db *db, const char *sql, int64_t *ret, struct err *e);
 
 #endif

@@ -1,0 +1,101 @@
+/* Copies of a whole database, and checks of one: what reads every page. */
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "db/conn.h"
+
+enum { SLICE_PAGES = 256 };
+
+static const char *vfs_of(const struct db *db)
+{
+    return db->vfs ? db->vfs : "unix";
+}
+
+/* Through SQLite's VFS, so that a simulated disk works as well. */
+static bool file_exists(const struct db *db, const char *path)
+{
+    sqlite3_vfs *v = sqlite3_vfs_find(vfs_of(db));
+    int there = 0;
+    return v->xAccess(v, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK && there;
+}
+
+static void file_remove(const struct db *db, const char *path)
+{
+    sqlite3_vfs *v = sqlite3_vfs_find(vfs_of(db));
+    AUTOFREE char *journal = mem_printf("%s-journal", path);
+    v->xDelete(v, path, 0);
+    v->xDelete(v, journal, 0);
+}
+
+static int copy_slices(struct db *db, struct db *to, bool (*go_on)(void *), void *self, struct err *e)
+{
+    sqlite3_backup *b = sqlite3_backup_init(to->conn, "main", db->conn, "main");
+    if (!b)
+        return conn_fail(to, sqlite3_extended_errcode(to->conn), "starting a backup", e);
+    int rc;
+    bool stopped = false;
+    while ((rc = sqlite3_backup_step(b, SLICE_PAGES)) == SQLITE_OK && !stopped)
+        stopped = go_on && !go_on(self);
+    int end = sqlite3_backup_finish(b);
+    if (rc == SQLITE_DONE && end == SQLITE_OK)
+        return 0;
+    if (stopped && rc == SQLITE_OK)
+        return err_set(e, SKEP_ETIMEOUT, "the backup was given up");
+    return conn_fail(to, rc == SQLITE_DONE ? end : rc, "copying the database", e);
+}
+
+/* A copy leaves as one file without WAL, so that it opens on any medium. */
+static int backup_to(struct db *db, struct db *to, bool (*go_on)(void *), void *self, struct err *e)
+{
+    bool own = !db_in_transaction(db);
+    int rc = own ? db_exec(db, "BEGIN; SELECT count(*) FROM sqlite_schema;", e) : 0;
+    if (rc == 0)
+        rc = copy_slices(db, to, go_on, self, e);
+    if (own)
+        db_rollback(db, NULL);
+    return rc ? rc : db_exec(to, "PRAGMA journal_mode = DELETE", e);
+}
+
+int db_backup(struct db *db, const char *path, bool (*go_on)(void *self), void *self, struct err *e)
+{
+    if (file_exists(db, path))
+        return err_set(e, SKEP_EARG, "%s exists already: name a new file", path);
+    struct db to = {.path = (char *)path};
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int rc = sqlite3_open_v2(path, &to.conn, flags, vfs_of(db));
+    ensure(to.conn, "out of memory");
+    rc = rc ? conn_fail(&to, rc, path, e) : backup_to(db, &to, go_on, self, e);
+    sqlite3_close(to.conn);
+    if (rc)
+        file_remove(db, path);
+    return rc;
+}
+
+static int quick_check(struct db *db, char *sql TAKES, struct err *e)
+{
+    sqlite3_stmt *s = NULL;
+    ensure(sql, "out of memory");
+    int rc = sqlite3_prepare_v2(db->conn, sql, -1, &s, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(s);
+    const char *verdict = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    int code = 0;
+    if (!verdict)
+        code = conn_fail(db, rc, sql, e);
+    else if (strcmp(verdict, "ok") != 0)
+        code = err_set(e, SKEP_EDAMAGED, "%s is damaged: %.400s", db->path, verdict);
+    sqlite3_finalize(s);
+    sqlite3_free(sql);
+    return code;
+}
+
+int db_quick_check(struct db *db, struct err *e)
+{
+    return quick_check(db, sqlite3_mprintf("PRAGMA quick_check(1)"), e);
+}
+
+int db_quick_check_table(struct db *db, const char *table, struct err *e)
+{
+    return quick_check(db, sqlite3_mprintf("PRAGMA quick_check(%Q)", table), e);
+}
