@@ -264,8 +264,8 @@ static int malformed(struct err *e, const struct field *f, const char *what)
 {
     /* The name is a peer's: shown only as far as it is clean text. */
     bool clean = f && name_is_clean(f);
-    return err_set(e, SKEP_EARG, "row bytes: column \"%.*s\" %s", clean ? (int)f->name_n : 0,
-                   clean ? f->name : "", what);
+    return err_set(e, SKEP_EARG, "row bytes: column \"%.*s\" %s", clean ? (int)f->name_n : 1,
+                   clean ? f->name : "?", what);
 }
 
 /* One field: into its column's place or, when no column has its name, to extra. *at is the first column that
