@@ -1,0 +1,805 @@
+/* A lane is a connection that may be there or not, and the calls that want it. lane_work() moves it on; it
+ * runs from the loop only. While calls wait, the lane is on its way from NONE to READY:
+ *
+ *   NONE -> TOKEN -> RESOLVE -> CONNECT -> HANDSHAKE -> READY
+ *
+ * If the way fails, all waiting calls fail with the same reason: the caller learns at once what is known. If
+ * a READY lane breaks, only the call that was sent fails; those behind it get a new connection.
+ */
+#include "real/http_client.h"
+
+#include <errno.h>
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/util.h>
+#include <http_parser.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/ensure.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "real/stream.h"
+#include "real/tls.h"
+
+#define LANES        3
+#define BUFFER_BYTES 65536
+#define HOST_MAX     256
+#define KEEP_MAX     4096 /* an idle lane keeps no larger buffers */
+#define LANE_MAGIC   0x6c616e65U
+
+enum lane_state { LANE_NONE, LANE_TOKEN, LANE_RESOLVE, LANE_CONNECT, LANE_HANDSHAKE, LANE_READY };
+
+struct call {
+    TAILQ_ENTRY(call) next;
+    struct lane *lane;
+    struct peer_call *c;
+    struct event timer;
+};
+TAILQ_HEAD(call_list, call);
+
+/* A name being resolved: outlives its lane if it must. */
+struct lookup {
+    struct lane *lane; /* NULL: nobody waits any more */
+    struct evdns_getaddrinfo_request *request;
+};
+
+struct lane {
+    unsigned magic;
+    struct peer *peer;
+    enum net_lane lane;
+    enum lane_state state;
+    struct stream stream;
+    struct event io, timer;
+    short watched;
+    bool kicked;
+    TAILQ_ENTRY(lane) kick_link;
+    struct call_list queue;
+    struct call *current; /* sent; its answer is awaited */
+    struct lookup *lookup;
+    struct evutil_addrinfo *addresses, *address;
+    enum net_failure worst; /* of the addresses tried so far */
+    bool tried;
+    char why[256];
+    struct id node; /* who answered the handshake */
+    struct str out;
+    size_t out_at;
+    http_parser parser;
+    struct str body;
+    bool complete, too_large;
+};
+TAILQ_HEAD(lane_list, lane);
+
+struct peer {
+    TAILQ_ENTRY(peer) next;
+    struct http_client *client;
+    struct id node;
+    char *url;
+    char host[HOST_MAX], port[8];
+    bool valid;
+    double tokens;
+    int64_t tokens_at_ms;
+    struct lane lanes[LANES];
+};
+TAILQ_HEAD(peer_list, peer);
+
+struct http_client {
+    struct event_base *base;
+    struct evdns_base *dns;
+    struct http_client_options options;
+    struct http_client_callbacks callbacks;
+    SSL_CTX *tls;
+    struct peer_list peers;
+    struct lane_list kicked;
+    struct event *kick;
+    char buffer[BUFFER_BYTES];
+};
+
+static void lane_on_io(evutil_socket_t fd, short what, void *arg);
+static void lane_next_address(struct lane *l);
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void timer_set(struct event *timer, int64_t ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    event_add(timer, &wait);
+}
+
+/* ---- calls ---- */
+
+/* Takes the call off its lane and frees it; returns its id. */
+static uint64_t call_end(struct call *call)
+{
+    uint64_t id = call->c->id;
+    if (call->lane->current == call)
+        call->lane->current = NULL;
+    else
+        TAILQ_REMOVE(&call->lane->queue, call, next);
+    event_del(&call->timer);
+    peer_call_free(call->c);
+    free(call);
+    return id;
+}
+
+static void call_fail(struct call *call, enum net_failure failure, const char *why)
+{
+    struct http_client *k = call->lane->peer->client;
+    uint64_t id = call_end(call);
+    k->callbacks.failed(k->callbacks.ctx, id, failure, why);
+}
+
+/* Only those that wait now: a callback may add more, which are another attempt's. */
+static void queue_fail(struct lane *l, enum net_failure failure, const char *why)
+{
+    size_t n = 0;
+    struct call *call;
+    TAILQ_FOREACH (call, &l->queue, next)
+        n++;
+    while (n-- > 0 && (call = TAILQ_FIRST(&l->queue)))
+        call_fail(call, failure, why);
+}
+
+/* ---- lanes ---- */
+
+static void lane_kick(struct lane *l)
+{
+    struct http_client *k = l->peer->client;
+    if (l->kicked)
+        return;
+    l->kicked = true;
+    TAILQ_INSERT_TAIL(&k->kicked, l, kick_link);
+    event_active(k->kick, EV_TIMEOUT, 0);
+}
+
+static void lane_watch(struct lane *l, short wanted)
+{
+    if (wanted == l->watched)
+        return;
+    if (l->watched)
+        event_del(&l->io);
+    l->watched = wanted;
+    if (!wanted)
+        return;
+    event_assign(&l->io, l->peer->client->base, l->stream.fd, (short)(wanted | EV_PERSIST), lane_on_io, l);
+    ensure(event_add(&l->io, NULL) == 0, "libevent takes no more events");
+}
+
+static void lookup_drop(struct lane *l)
+{
+    if (!l->lookup)
+        return;
+    l->lookup->lane = NULL;
+    evdns_getaddrinfo_cancel(l->lookup->request);
+    l->lookup = NULL;
+}
+
+/* Back to NONE, whatever was. */
+static void lane_reset(struct lane *l)
+{
+    lane_watch(l, 0);
+    event_del(&l->timer);
+    lookup_drop(l);
+    stream_fini(&l->stream);
+    if (l->addresses)
+        evutil_freeaddrinfo(TAKE(l->addresses));
+    l->address = NULL;
+    str_fini(&l->out);
+    str_fini(&l->body);
+    l->out_at = 0;
+    l->complete = l->too_large = false;
+    l->state = LANE_NONE;
+}
+
+/* No connection came about. */
+static void lane_give_up(struct lane *l, enum net_failure failure, const char *why)
+{
+    char text[sizeof l->why];
+    snprintf(text, sizeof text, "%s", why);
+    lane_reset(l);
+    queue_fail(l, failure, text);
+    if (!TAILQ_EMPTY(&l->queue))
+        lane_kick(l);
+}
+
+/* A connection that was there is not any more, and not by our will. */
+static void lane_broken(struct lane *l, enum net_failure failure, const char *why)
+{
+    struct http_client *k = l->peer->client;
+    struct id node = l->node;
+    char text[sizeof l->why];
+    snprintf(text, sizeof text, "%s", why);
+    lane_reset(l);
+    if (l->current)
+        call_fail(l->current, failure, text);
+    if (l->lane == LANE_CONTROL && failure == NET_CLOSED)
+        k->callbacks.closed(k->callbacks.ctx, node);
+    if (!TAILQ_EMPTY(&l->queue))
+        lane_kick(l);
+}
+
+static void call_on_timeout(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct call *call = arg;
+    struct lane *l = call->lane;
+    bool sent = l->current == call;
+    if (sent)
+        lane_reset(l); /* its answer may still come: nothing else may use this connection */
+    call_fail(call, NET_TIMEOUT, "no answer in time");
+    if (sent && !TAILQ_EMPTY(&l->queue))
+        lane_kick(l);
+}
+
+/* ---- an answer ---- */
+
+static int on_head(http_parser *p)
+{
+    struct lane *l = p->data;
+    size_t max = l->peer->client->options.answer_bytes_max;
+    l->too_large = (p->flags & F_CONTENTLENGTH) && p->content_length > max;
+    p->upgrade = 0;
+    return l->too_large ? -1 : 0;
+}
+
+static int on_body(http_parser *p, const char *at, size_t n)
+{
+    struct lane *l = p->data;
+    l->too_large = n > l->peer->client->options.answer_bytes_max - l->body.n;
+    if (l->too_large)
+        return -1;
+    str_add(&l->body, at, n);
+    return 0;
+}
+
+static int on_end(http_parser *p)
+{
+    struct lane *l = p->data;
+    if (p->status_code < 200)
+        return 0; /* 100 Continue and its kin announce another head */
+    l->complete = true;
+    http_parser_pause(p, 1);
+    return 0;
+}
+
+static const http_parser_settings settings = {
+    .on_headers_complete = on_head,
+    .on_body = on_body,
+    .on_message_complete = on_end,
+};
+
+static void lane_answered(struct lane *l)
+{
+    struct http_client *k = l->peer->client;
+    int status = (int)l->parser.status_code;
+    bool keep = http_should_keep_alive(&l->parser);
+    size_t n = l->body.n;
+    char *body = str_take(&l->body);
+    uint64_t id = call_end(l->current);
+    l->complete = false;
+    if (!keep)
+        lane_reset(l);
+    else if (l->lane != LANE_CONTROL)
+        timer_set(&l->timer, k->options.idle_ms);
+    if (!TAILQ_EMPTY(&l->queue))
+        lane_kick(l);
+    k->callbacks.answered(k->callbacks.ctx, id, status, body, n);
+}
+
+static void lane_take(struct lane *l, const char *bytes, size_t n)
+{
+    if (!l->current) {
+        lane_broken(l, NET_CLOSED, "the peer sent what nobody asked for");
+        return;
+    }
+    size_t used = http_parser_execute(&l->parser, &settings, bytes, n);
+    if (l->complete && used == n)
+        lane_answered(l);
+    else if (l->too_large)
+        lane_broken(l, NET_CLOSED, "the peer's answer is too large");
+    else if (l->complete || HTTP_PARSER_ERRNO(&l->parser) != HPE_OK)
+        lane_broken(l, NET_CLOSED, "the peer's answer is not HTTP/1.1");
+}
+
+/* ---- traffic ---- */
+
+static void lane_why(struct lane *l, enum stream_result r)
+{
+    if (r == STREAM_TLS)
+        tls_why(l->stream.ssl, l->why, sizeof l->why);
+    else
+        snprintf(l->why, sizeof l->why, "the peer closed the connection");
+}
+
+static void lane_lost(struct lane *l, enum stream_result r)
+{
+    lane_why(l, r);
+    lane_broken(l, r == STREAM_TLS ? NET_TLS : NET_CLOSED, l->why);
+}
+
+static void lane_flush(struct lane *l)
+{
+    short want = EV_READ;
+    while (l->out_at < l->out.n) {
+        size_t n = 0;
+        enum stream_result r = stream_write(&l->stream, l->out.p + l->out_at, l->out.n - l->out_at, &n);
+        if (r == STREAM_WANT_WRITE || r == STREAM_WANT_READ) {
+            want = r == STREAM_WANT_WRITE ? EV_READ | EV_WRITE : EV_READ;
+            break;
+        }
+        if (r != STREAM_DONE) {
+            lane_lost(l, r);
+            return;
+        }
+        l->out_at += n;
+    }
+    lane_watch(l, want);
+    if (l->out_at < l->out.n)
+        return;
+    l->out_at = 0;
+    if (l->out.cap > KEEP_MAX)
+        str_fini(&l->out);
+    else
+        str_clear(&l->out);
+}
+
+static void lane_send(struct lane *l)
+{
+    struct call *call = TAILQ_FIRST(&l->queue);
+    TAILQ_REMOVE(&l->queue, call, next);
+    l->current = call;
+    const struct peer_call *c = call->c;
+    const struct peer *p = l->peer;
+    bool v6 = strchr(p->host, ':');
+    str_printf(&l->out,
+               "POST %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nContent-Type: application/json\r\nContent-Length: "
+               "%zu\r\n\r\n",
+               c->path, v6 ? "[" : "", p->host, v6 ? "]" : "", p->port, c->body_n);
+    str_add(&l->out, c->body, c->body_n);
+    http_parser_init(&l->parser, HTTP_RESPONSE);
+    l->parser.data = l;
+    event_del(&l->timer);
+    lane_flush(l);
+}
+
+static void lane_read(struct lane *l)
+{
+    struct http_client *k = l->peer->client;
+    do {
+        size_t n = 0;
+        enum stream_result r = stream_read(&l->stream, k->buffer, sizeof k->buffer, &n);
+        if (r == STREAM_WANT_READ)
+            return;
+        if (r == STREAM_WANT_WRITE) {
+            lane_watch(l, EV_READ | EV_WRITE);
+            return;
+        }
+        if (r != STREAM_DONE) {
+            lane_lost(l, r);
+            return;
+        }
+        lane_take(l, k->buffer, n);
+    } while (l->state == LANE_READY && stream_pending(&l->stream));
+}
+
+/* ---- the way to READY ---- */
+
+static bool host_is_name(const char *host)
+{
+    return strspn(host, "0123456789.") != strlen(host) && !strchr(host, ':');
+}
+
+/* Who is it? Sets l->node; false = somebody else than who was called. */
+static bool lane_recognise(struct lane *l)
+{
+    char cn[TLS_CN_MAX];
+    const struct id *expected = &l->peer->node;
+    struct id found = {0};
+    bool named = tls_peer_cn(l->stream.ssl, cn) && id_parse(cn, &found);
+    l->node = named ? found : *expected;
+    return id_is_zero(expected) || (named && id_equal(expected, &found));
+}
+
+/* One address is done with; the next may be better. */
+static void lane_address_failed(struct lane *l, enum net_failure failure)
+{
+    lane_watch(l, 0);
+    event_del(&l->timer);
+    stream_fini(&l->stream);
+    /* Refused by all is proof that nobody is there; anything else says more than a refusal. */
+    if (!l->tried || l->worst == NET_REFUSED)
+        l->worst = failure;
+    l->tried = true;
+    lane_next_address(l);
+}
+
+static void lane_ready(struct lane *l)
+{
+    event_del(&l->timer);
+    evutil_freeaddrinfo(TAKE(l->addresses));
+    l->address = NULL;
+    l->state = LANE_READY;
+    lane_watch(l, EV_READ);
+    if (!TAILQ_EMPTY(&l->queue))
+        lane_send(l);
+    else if (l->lane != LANE_CONTROL)
+        timer_set(&l->timer, l->peer->client->options.idle_ms);
+}
+
+static void lane_handshake(struct lane *l)
+{
+    enum stream_result r = stream_handshake(&l->stream);
+    if (r == STREAM_WANT_READ || r == STREAM_WANT_WRITE) {
+        lane_watch(l, r == STREAM_WANT_READ ? EV_READ : EV_WRITE);
+    } else if (r != STREAM_DONE) {
+        lane_why(l, r);
+        lane_address_failed(l, r == STREAM_TLS ? NET_TLS : NET_CLOSED);
+    } else if (!lane_recognise(l)) {
+        snprintf(l->why, sizeof l->why,
+                 "the peer's certificate names another node than the one that was called");
+        lane_address_failed(l, NET_TLS);
+    } else {
+        lane_ready(l);
+    }
+}
+
+static void lane_connect_failed(struct lane *l, int error)
+{
+    snprintf(l->why, sizeof l->why, "cannot connect: %s", strerror(error));
+    lane_address_failed(l, error == ECONNREFUSED ? NET_REFUSED : NET_UNREACHABLE);
+}
+
+static void lane_connected(struct lane *l)
+{
+    int error = 0;
+    socklen_t n = sizeof error;
+    if (getsockopt(l->stream.fd, SOL_SOCKET, SO_ERROR, &error, &n) || error) {
+        lane_connect_failed(l, error ? error : errno);
+        return;
+    }
+    int fd = l->stream.fd;
+    lane_watch(l, 0);
+    stream_init(&l->stream, fd, l->peer->client->tls, false);
+    if (host_is_name(l->peer->host))
+        SSL_set_tlsext_host_name(l->stream.ssl, l->peer->host);
+    l->state = LANE_HANDSHAKE;
+    lane_handshake(l);
+}
+
+static void lane_connect(struct lane *l)
+{
+    const struct evutil_addrinfo *a = l->address;
+    int one = 1;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        lane_connect_failed(l, errno);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    stream_init(&l->stream, fd, NULL, false);
+    l->state = LANE_CONNECT;
+    if (connect(fd, a->ai_addr, (socklen_t)a->ai_addrlen) && errno != EINPROGRESS) {
+        lane_connect_failed(l, errno);
+        return;
+    }
+    timer_set(&l->timer, l->peer->client->options.connect_ms);
+    lane_watch(l, EV_WRITE);
+}
+
+static void lane_next_address(struct lane *l)
+{
+    l->address = l->address ? l->address->ai_next : l->addresses;
+    if (l->address)
+        lane_connect(l);
+    else
+        lane_give_up(l, l->worst, l->why);
+}
+
+static void lane_resolved(struct lane *l, struct evutil_addrinfo *list TAKES)
+{
+    l->addresses = list;
+    l->address = NULL;
+    l->tried = false;
+    l->worst = NET_UNREACHABLE;
+    snprintf(l->why, sizeof l->why, "the host has no address");
+    lane_next_address(l);
+}
+
+static void on_resolved(int error, struct evutil_addrinfo *list, void *arg)
+{
+    struct lookup *lookup = arg;
+    struct lane *l = lookup->lane;
+    free(lookup);
+    if (!l) {
+        if (list)
+            evutil_freeaddrinfo(list);
+        return;
+    }
+    l->lookup = NULL;
+    if (!error) {
+        lane_resolved(l, list);
+        return;
+    }
+    snprintf(l->why, sizeof l->why, "cannot resolve %s: %s", l->peer->host, evutil_gai_strerror(error));
+    lane_give_up(l, NET_UNREACHABLE, l->why);
+}
+
+static void lane_resolve(struct lane *l)
+{
+    struct peer *p = l->peer;
+    struct evutil_addrinfo *list = NULL;
+    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC,
+                                    .ai_socktype = SOCK_STREAM,
+                                    .ai_protocol = IPPROTO_TCP,
+                                    .ai_flags = AI_NUMERICHOST};
+    l->state = LANE_RESOLVE;
+    if (!p->valid) {
+        lane_give_up(l, NET_UNREACHABLE, "the peer's address is not of the form https://host:port");
+    } else if (evutil_getaddrinfo(p->host, p->port, &hints, &list) == 0) {
+        lane_resolved(l, list);
+    } else {
+        struct lookup *lookup = l->lookup = mem_alloc(sizeof *lookup);
+        lookup->lane = l;
+        hints.ai_flags = 0;
+        struct evdns_getaddrinfo_request *request =
+            evdns_getaddrinfo(p->client->dns, p->host, p->port, &hints, on_resolved, lookup);
+        if (request) /* NULL: on_resolved has run and freed the lookup */
+            lookup->request = request;
+    }
+}
+
+/* At most so many connections a second to one peer, whatever the lane. */
+static void lane_begin(struct lane *l)
+{
+    struct peer *p = l->peer;
+    double rate = p->client->options.connects_per_s;
+    int64_t now = now_ms();
+    p->tokens += (double)(now - p->tokens_at_ms) * rate / 1000;
+    p->tokens_at_ms = now;
+    if (p->tokens > rate)
+        p->tokens = rate;
+    if (p->tokens < 1) {
+        l->state = LANE_TOKEN;
+        timer_set(&l->timer, 1 + (int64_t)((1 - p->tokens) * 1000 / rate));
+        return;
+    }
+    p->tokens -= 1;
+    lane_resolve(l);
+}
+
+static void lane_work(struct lane *l)
+{
+    if (TAILQ_EMPTY(&l->queue) || l->current)
+        return;
+    if (l->state == LANE_READY)
+        lane_send(l);
+    else if (l->state == LANE_NONE)
+        lane_begin(l);
+}
+
+static void lane_on_io(evutil_socket_t fd UNUSED, short what, void *arg)
+{
+    struct lane *l = arg;
+    ensure(l->magic == LANE_MAGIC, "an event for a lane that is none");
+    switch (l->state) {
+    case LANE_NONE:
+    case LANE_TOKEN:
+    case LANE_RESOLVE:
+        break;
+    case LANE_CONNECT:
+        lane_connected(l);
+        break;
+    case LANE_HANDSHAKE:
+        lane_handshake(l);
+        break;
+    case LANE_READY:
+        if (what & EV_READ)
+            lane_read(l);
+        if ((what & EV_WRITE) && l->state == LANE_READY)
+            lane_flush(l);
+        break;
+    }
+}
+
+static void lane_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct lane *l = arg;
+    ensure(l->magic == LANE_MAGIC, "a timer of a lane that is none");
+    switch (l->state) {
+    case LANE_NONE:
+    case LANE_RESOLVE:
+        break;
+    case LANE_TOKEN:
+        l->state = LANE_NONE;
+        lane_work(l);
+        break;
+    case LANE_CONNECT:
+    case LANE_HANDSHAKE:
+        snprintf(l->why, sizeof l->why, "no connection within %lld ms",
+                 (long long)l->peer->client->options.connect_ms);
+        lane_address_failed(l, NET_TIMEOUT);
+        break;
+    case LANE_READY:
+        if (!l->current) {
+            stream_finish(&l->stream);
+            lane_reset(l);
+        }
+        break;
+    }
+}
+
+/* ---- peers ---- */
+
+static bool part_of(const char *url, const struct http_parser_url *u, int field, char *ret, size_t size)
+{
+    size_t n = u->field_data[field].len;
+    if (!(u->field_set & (1U << field)) || n >= size)
+        return false;
+    memcpy(ret, url + u->field_data[field].off, n);
+    ret[n] = 0;
+    return true;
+}
+
+static bool peer_parse_url(struct peer *p)
+{
+    struct http_parser_url u;
+    char scheme[8];
+    http_parser_url_init(&u);
+    return http_parser_parse_url(p->url, strlen(p->url), 0, &u) == 0 &&
+           part_of(p->url, &u, UF_SCHEMA, scheme, sizeof scheme) && strcmp(scheme, "https") == 0 &&
+           part_of(p->url, &u, UF_HOST, p->host, sizeof p->host) &&
+           part_of(p->url, &u, UF_PORT, p->port, sizeof p->port);
+}
+
+static void peer_free(struct peer *p)
+{
+    for (size_t i = 0; i < LANES; i++) {
+        struct lane *l = &p->lanes[i];
+        lane_reset(l);
+        if (l->current)
+            call_end(l->current);
+        while (!TAILQ_EMPTY(&l->queue))
+            call_end(TAILQ_FIRST(&l->queue));
+        if (l->kicked)
+            TAILQ_REMOVE(&p->client->kicked, l, kick_link);
+    }
+    TAILQ_REMOVE(&p->client->peers, p, next);
+    free(p->url);
+    free(p);
+}
+
+static void lane_init(struct lane *l, struct peer *p, enum net_lane lane)
+{
+    l->magic = LANE_MAGIC;
+    l->peer = p;
+    l->lane = lane;
+    l->stream.fd = -1;
+    TAILQ_INIT(&l->queue);
+    evtimer_assign(&l->timer, p->client->base, lane_on_timer, l);
+}
+
+static struct peer *peer_get(struct http_client *k, const char *url, const struct id *node)
+{
+    struct peer *p;
+    TAILQ_FOREACH (p, &k->peers, next)
+        if (id_equal(&p->node, node) && strcmp(p->url, url) == 0)
+            return p;
+    p = mem_alloc(sizeof *p);
+    p->client = k;
+    p->node = *node;
+    p->url = mem_dup(url);
+    p->valid = peer_parse_url(p);
+    p->tokens = k->options.connects_per_s;
+    p->tokens_at_ms = now_ms();
+    for (size_t i = 0; i < LANES; i++)
+        lane_init(&p->lanes[i], p, (enum net_lane)i);
+    TAILQ_INSERT_TAIL(&k->peers, p, next);
+    return p;
+}
+
+/* Nothing is lost with it: no connection, no call, and a full bucket. */
+static bool peer_is_spare(const struct peer *p, int64_t now)
+{
+    for (size_t i = 0; i < LANES; i++) {
+        const struct lane *l = &p->lanes[i];
+        if (l->state != LANE_NONE || l->current || !TAILQ_EMPTY(&l->queue) || l->kicked)
+            return false;
+    }
+    return now - p->tokens_at_ms > 1000;
+}
+
+static void on_kick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct http_client *k = arg;
+    struct lane_list due = TAILQ_HEAD_INITIALIZER(due);
+    struct lane *l;
+    TAILQ_CONCAT(&due, &k->kicked, kick_link);
+    while ((l = TAILQ_FIRST(&due))) {
+        TAILQ_REMOVE(&due, l, kick_link);
+        l->kicked = false;
+        lane_work(l);
+    }
+    struct peer *p, *next;
+    int64_t now = now_ms();
+    TAILQ_FOREACH_SAFE(p, &k->peers, next, next)
+    if (peer_is_spare(p, now))
+        peer_free(p);
+}
+
+/* ---- the client ---- */
+
+static struct evdns_base *resolver(struct event_base *base)
+{
+    struct evdns_base *dns =
+        evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    if (!dns) { /* no resolv.conf: numbers and /etc/hosts still work */
+        dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        ensure(dns, "libevent cannot make a resolver");
+        evdns_base_load_hosts(dns, "/etc/hosts");
+    }
+    return dns;
+}
+
+struct http_client *http_client_new(struct event_base *base, const struct http_client_options *options,
+                                    const struct http_client_callbacks *callbacks, SSL_CTX *tls)
+{
+    struct http_client *k = mem_alloc(sizeof *k);
+    k->base = base;
+    k->options = *options;
+    k->options.answer_bytes_max = options->answer_bytes_max ? options->answer_bytes_max : 32U << 20;
+    k->options.connects_per_s = options->connects_per_s ? options->connects_per_s : 10;
+    k->options.connect_ms = options->connect_ms ? options->connect_ms : 2000;
+    k->options.idle_ms = options->idle_ms ? options->idle_ms : 60000;
+    k->callbacks = *callbacks;
+    k->dns = resolver(base);
+    TAILQ_INIT(&k->peers);
+    TAILQ_INIT(&k->kicked);
+    k->kick = evtimer_new(base, on_kick, k);
+    ensure(k->kick, "libevent takes no more events");
+    http_client_set_tls(k, tls);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write() */
+    return k;
+}
+
+void http_client_free(struct http_client *k)
+{
+    if (!k)
+        return;
+    while (!TAILQ_EMPTY(&k->peers))
+        peer_free(TAILQ_FIRST(&k->peers));
+    event_free(k->kick);
+    evdns_base_free(k->dns, 1);
+    tls_free(k->tls);
+    free(k);
+}
+
+void http_client_set_tls(struct http_client *k, SSL_CTX *tls)
+{
+    SSL_CTX_up_ref(tls);
+    tls_free(k->tls);
+    k->tls = tls;
+}
+
+void http_client_call(struct http_client *k, struct peer_call *c TAKES)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    struct lane *l = &peer_get(k, c->url, &c->node)->lanes[c->lane];
+    call->c = c;
+    call->lane = l;
+    TAILQ_INSERT_TAIL(&l->queue, call, next);
+    evtimer_assign(&call->timer, k->base, call_on_timeout, call);
+    timer_set(&call->timer, c->timeout_ms > 0 ? c->timeout_ms : 0);
+    lane_kick(l);
+}
