@@ -1,0 +1,232 @@
+/* conf_file: decides what is written where in a configuration file, not whether a value is good.
+ *
+ * libconfuse sees every setting as text or a list of texts, so that the one checker of values (setting.c)
+ * serves file, environment and flags alike. It is given bytes, never a path: it would expand ~ in it and
+ * end the process on a folder.
+ */
+#include "real/conf_file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <confuse.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+
+const char *const conf_swarm_settings[] = {
+    "restart",         "handoff",  "distribution", "redundancy",  "migration", "partition",
+    "synchronization", "conflict", "limits",       "worker_role", "nodes",     NULL,
+};
+
+#define OPTIONS_MAX 96
+
+/* libconfuse hands no context to its callbacks, and its scanner is a static anyway: so is what they fill. */
+static struct parse {
+    const char *path;
+    struct err *e;
+    int rc;
+    struct place {
+        char section[16], title[256], name[48];
+        int line;
+    } * places;
+    size_t n, cap;
+} parse;
+
+/* The words of libconfuse for an unknown name, which deserve better ones. */
+static bool unknown_name(const char *text, char name[128])
+{
+    return sscanf(text, "no such option '%127[^']'", name) == 1;
+}
+
+static const char *nearest(cfg_t *cfg, const char *name)
+{
+    const char *section = cfg_name(cfg);
+    if (strcmp(section, "swarm") == 0)
+        return NULL;
+    if (strcmp(section, "client") != 0)
+        return setting_nearest(name);
+    AUTOFREE char *full = mem_printf("client.%s", name);
+    const char *best = setting_nearest(full);
+    return best ? best + strlen("client.") : NULL;
+}
+
+static void swarm_names(struct str *ret)
+{
+    for (const char *const *p = conf_swarm_settings; *p; p++)
+        str_printf(ret, "%s%s", p == conf_swarm_settings ? "" : ", ", *p);
+}
+
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+    char text[256], name[128];
+    if (parse.rc != 0)
+        return; /* the first one is the cause */
+    vsnprintf(text, sizeof text, fmt, ap);
+    if (!unknown_name(text, name)) {
+        parse.rc = err_set(parse.e, SKEP_ECONFIG, "%s:%d: %s", parse.path, cfg->line, text);
+        return;
+    }
+    const char *best = nearest(cfg, name);
+    AUTOSTR struct str hint = STR_INIT;
+    if (strcmp(cfg_name(cfg), "swarm") == 0) {
+        str_puts(&hint, "a swarm has: ");
+        swarm_names(&hint);
+    } else if (best) {
+        str_printf(&hint, "do you mean %s?", best);
+    } else {
+        str_puts(&hint, "skep config show lists all");
+    }
+    parse.rc = err_field(parse.e, SKEP_ECONFIG, name, "%s:%d: there is no setting %s; %s", parse.path,
+                         cfg->line, name, str_get(&hint));
+}
+
+static struct place *place_of(const cfg_t *cfg, const char *name)
+{
+    for (size_t i = 0; i < parse.n; i++)
+        if (strcmp(parse.places[i].section, cfg->name) == 0 && strcmp(parse.places[i].name, name) == 0 &&
+            strcmp(parse.places[i].title, cfg->title ? cfg->title : "") == 0)
+            return &parse.places[i];
+    return NULL;
+}
+
+/* Notes the line of a value; a setting that is no list must not come twice. */
+static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *ret_value)
+{
+    struct place *place = place_of(cfg, opt->name);
+    if (place && !(opt->flags & CFGF_LIST)) {
+        parse.rc =
+            err_field(parse.e, SKEP_ECONFIG, opt->name, "%s:%d: %s is already set in line %d; keep one",
+                      parse.path, cfg->line, opt->name, place->line);
+        return -1;
+    }
+    if (!place) {
+        ARRAY_GROW(parse.places, parse.n, parse.cap);
+        place = &parse.places[parse.n++];
+        snprintf(place->section, sizeof place->section, "%s", cfg->name);
+        snprintf(place->title, sizeof place->title, "%s", cfg->title ? cfg->title : "");
+        snprintf(place->name, sizeof place->name, "%s", opt->name);
+        place->line = cfg->line;
+    }
+    *(const char **)ret_value = value;
+    return 0;
+}
+
+static cfg_opt_t option(const char *name, bool list)
+{
+    cfg_opt_t text = CFG_STR_CB(name, NULL, CFGF_NODEFAULT, on_value);
+    cfg_opt_t texts = CFG_STR_LIST_CB(name, NULL, CFGF_NODEFAULT, on_value);
+    return list ? texts : text;
+}
+
+/* The top level's settings, or those of the client section (without "client."). */
+static size_t options_fill(cfg_opt_t *options, bool client)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < setting_count(); i++) {
+        const struct setting *s = setting_at(i);
+        if (text_starts(s->name, "client.") != client)
+            continue;
+        ensure(n + 3 < OPTIONS_MAX, "too many settings for OPTIONS_MAX");
+        options[n++] = option(s->name + (client ? strlen("client.") : 0), s->type == SETTING_LIST);
+    }
+    return n;
+}
+
+static cfg_t *grammar(void)
+{
+    cfg_opt_t top[OPTIONS_MAX], client[OPTIONS_MAX], swarm[COUNT(conf_swarm_settings)];
+    cfg_opt_t end = CFG_END();
+    client[options_fill(client, true)] = end;
+    for (size_t i = 0; conf_swarm_settings[i]; i++)
+        swarm[i] = option(conf_swarm_settings[i], strcmp(conf_swarm_settings[i], "nodes") == 0);
+    swarm[COUNT(conf_swarm_settings) - 1] = end;
+    size_t n = options_fill(top, false);
+    cfg_opt_t client_section = CFG_SEC("client", client, CFGF_NODEFAULT);
+    cfg_opt_t swarm_section = CFG_SEC("swarm", swarm, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+    top[n++] = client_section;
+    top[n++] = swarm_section;
+    top[n] = end;
+    cfg_t *cfg = cfg_init(top, CFGF_NONE);
+    ensure(cfg, "no memory for a parser");
+    cfg_set_error_function(cfg, on_error);
+    return cfg;
+}
+
+static void entry_add(struct conf_file *f, cfg_t *cfg, cfg_opt_t *opt, const char *name, bool swarm)
+{
+    ARRAY_GROW(f->entries, f->n, f->cap);
+    struct place *place = place_of(cfg, opt->name);
+    struct conf_entry *entry = &f->entries[f->n++];
+    *entry = (struct conf_entry){.name = name, .line = place ? place->line : 0};
+    entry->section = swarm ? mem_dup("swarm") : NULL;
+    entry->title = swarm ? mem_dup(cfg_title(cfg)) : NULL;
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++)
+        texts_add(&entry->value, cfg_opt_getnstr(opt, i));
+}
+
+static void entry_collect(struct conf_file *f, cfg_t *cfg, const char *option_name, const char *name,
+                          bool swarm)
+{
+    cfg_opt_t *opt = cfg_getopt(cfg, option_name);
+    if (opt && (opt->flags & CFGF_MODIFIED))
+        entry_add(f, cfg, opt, name, swarm);
+}
+
+static void collect(struct conf_file *f, cfg_t *cfg)
+{
+    cfg_t *client = cfg_getsec(cfg, "client");
+    for (size_t i = 0; i < setting_count(); i++) {
+        const char *name = setting_at(i)->name;
+        if (!text_starts(name, "client."))
+            entry_collect(f, cfg, name, name, false);
+        else if (client)
+            entry_collect(f, client, name + strlen("client."), name, false);
+    }
+    for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++)
+        for (const char *const *p = conf_swarm_settings; *p; p++)
+            entry_collect(f, cfg_getnsec(cfg, "swarm", i), *p, *p, true);
+}
+
+static int check_bytes(const char *path, const char *text, size_t n, struct err *e)
+{
+    size_t line = 1;
+    for (size_t i = 0; i < n; i++) {
+        line += text[i] == '\n';
+        if ((unsigned char)text[i] < 0x20 && !strchr("\n\t\r", text[i] ? text[i] : 'x'))
+            return err_set(e, SKEP_ECONFIG, "%s:%zu: a control character (%d) does not belong here", path,
+                           line, text[i]);
+    }
+    return text_is_utf8(text, n) ? 0 : err_set(e, SKEP_ECONFIG, "%s is not a text in UTF-8", path);
+}
+
+int conf_file_parse(const char *path, const char *text, size_t n, struct conf_file *ret, struct err *e)
+{
+    *ret = (struct conf_file){0};
+    int rc = check_bytes(path, text, n, e);
+    if (rc != 0)
+        return rc;
+    parse = (struct parse){.path = path, .e = e};
+    cfg_t *cfg = grammar();
+    int failed = cfg_parse_buf(cfg, text);
+    if (failed && parse.rc == 0)
+        parse.rc = err_set(e, SKEP_ECONFIG, "%s:%d: this cannot be read as settings", path, cfg->line);
+    if (!parse.rc)
+        collect(ret, cfg);
+    cfg_free(cfg); /* also resets the scanner, which a broken file leaves inside a string or comment */
+    free(parse.places);
+    rc = parse.rc;
+    parse = (struct parse){0};
+    return rc;
+}
+
+void conf_file_fini(struct conf_file *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        free(f->entries[i].section);
+        free(f->entries[i].title);
+        texts_fini(&f->entries[i].value);
+    }
+    free(f->entries);
+    *f = (struct conf_file){0};
+}
