@@ -175,8 +175,6 @@ static int open_writer(struct db *db, const struct db_options *o, bool fresh, st
 {
     int rc;
     int64_t tables;
-    if (o->exclusive && (rc = db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e)))
-        return rc;
     if (fresh && (rc = make_ours(db, o, e)))
         return rc;
     if ((rc = enter_wal(db, o, e)) || (rc = set_pragmas(db, o, e)))
@@ -224,6 +222,8 @@ static int open_checked(struct db *db, const struct db_options *o, struct err *e
     if (rc)
         return rc;
     sqlite3_db_config(db->conn, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (o->exclusive && (rc = db_exec(db, "PRAGMA locking_mode = EXCLUSIVE", e)))
+        return rc;
     if ((rc = check_header(db, o, &fresh, e)))
         return rc;
     rc = o->readonly ? open_reader(db, o, e) : open_writer(db, o, fresh, e);
