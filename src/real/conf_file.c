@@ -142,7 +142,7 @@ static cfg_t *grammar(void)
         swarm[i] = option(conf_swarm_settings[i], strcmp(conf_swarm_settings[i], "nodes") == 0);
     swarm[COUNT(conf_swarm_settings) - 1] = end;
     size_t n = options_fill(top, false);
-    cfg_opt_t client_section = CFG_SEC("client", client, CFGF_NODEFAULT);
+    cfg_opt_t client_section = CFG_SEC("client", client, CFGF_NONE);
     cfg_opt_t swarm_section = CFG_SEC("swarm", swarm, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
     top[n++] = client_section;
     top[n++] = swarm_section;
@@ -180,12 +180,103 @@ static void collect(struct conf_file *f, cfg_t *cfg)
         const char *name = setting_at(i)->name;
         if (!text_starts(name, "client."))
             entry_collect(f, cfg, name, name, false);
-        else if (client)
+        else
             entry_collect(f, client, name + strlen("client."), name, false);
     }
     for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++)
         for (const char *const *p = conf_swarm_settings; *p; p++)
             entry_collect(f, cfg_getnsec(cfg, "swarm", i), *p, *p, true);
+}
+
+/* --- before libconfuse sees it ------------------------------------------------------------------------ */
+
+/* What libconfuse 3.3 gets wrong, or drops without a word, is seen to here: it counts the lines of comments
+ * wrongly, takes a section that is never closed, and eats a bare * or +. So comments become blanks, and the
+ * rest is refused. */
+struct scan {
+    const char *path;
+    char *p, *end;
+    int line, depth, open_line; /* open_line: of the outermost brace that is still open */
+    struct err *e;
+};
+
+static int scan_fail(const struct scan *s, int line, const char *what)
+{
+    return err_set(s->e, SKEP_ECONFIG, "%s:%d: %s", s->path, line, what);
+}
+
+/* From a $ to the last byte of ${…}, or not at all. */
+static void scan_variable(struct scan *s)
+{
+    char *close = s->p + 1 < s->end && s->p[1] == '{' ? memchr(s->p, '}', (size_t)(s->end - s->p)) : NULL;
+    s->p = close ? close : s->p;
+}
+
+static int scan_quoted(struct scan *s)
+{
+    char quote = *s->p++;
+    int from = s->line;
+    while (s->p < s->end && *s->p != quote) {
+        s->line += *s->p == '\n';
+        if (*s->p == '\\' && s->p + 1 < s->end)
+            s->line += *++s->p == '\n';
+        else if (*s->p == '$' && quote == '"')
+            scan_variable(s);
+        if (s->p < s->end)
+            s->p++;
+    }
+    if (s->p >= s->end)
+        return scan_fail(s, from, "the text that begins here has no closing quote");
+    s->p++;
+    return 0;
+}
+
+static int scan_brace(struct scan *s)
+{
+    if (*s->p == '{' && s->depth++ == 0)
+        s->open_line = s->line;
+    if (*s->p == '}' && s->depth-- == 0)
+        return scan_fail(s, s->line, "a closing brace without an opening one");
+    s->p++;
+    return 0;
+}
+
+/* At the first byte of a word, or within one. */
+static int scan_word(struct scan *s, bool first)
+{
+    char next = s->p + 1 < s->end ? s->p[1] : 0;
+    if (*s->p == '/' && (next == '*' || (first && next == '/')))
+        return scan_fail(s, s->line, "a comment begins with #; text with * in it needs quotes");
+    if (*s->p == '*')
+        return scan_fail(s, s->line, "text with * in it needs quotes");
+    if (*s->p == '+' && next != '=')
+        return scan_fail(s, s->line, "text with + in it needs quotes");
+    if (*s->p == '$')
+        scan_variable(s);
+    s->p++;
+    return 0;
+}
+
+static int scan(struct scan *s)
+{
+    int rc = 0;
+    bool first = true;
+    while (s->p < s->end && rc == 0) {
+        bool blank = strchr(" \t\r\n={},", *s->p) != NULL;
+        s->line += *s->p == '\n';
+        if (*s->p == '#')
+            while (s->p < s->end && *s->p != '\n')
+                *s->p++ = ' ';
+        else if (*s->p == '"' || *s->p == '\'')
+            rc = scan_quoted(s);
+        else if (*s->p == '{' || *s->p == '}')
+            rc = scan_brace(s);
+        else
+            rc = scan_word(s, first);
+        first = blank;
+    }
+    return rc == 0 && s->depth > 0 ? scan_fail(s, s->open_line, "the brace that opens here is never closed")
+                                   : rc;
 }
 
 static int check_bytes(const char *path, const char *text, size_t n, struct err *e)
@@ -203,12 +294,16 @@ static int check_bytes(const char *path, const char *text, size_t n, struct err 
 int conf_file_parse(const char *path, const char *text, size_t n, struct conf_file *ret, struct err *e)
 {
     *ret = (struct conf_file){0};
+    AUTOFREE char *copy = mem_copy(text, n);
+    struct scan s = {.path = path, .p = copy, .end = copy + n, .line = 1, .e = e};
     int rc = check_bytes(path, text, n, e);
+    if (rc == 0)
+        rc = scan(&s);
     if (rc != 0)
         return rc;
     parse = (struct parse){.path = path, .e = e};
     cfg_t *cfg = grammar();
-    int failed = cfg_parse_buf(cfg, text);
+    int failed = cfg_parse_buf(cfg, copy);
     if (failed && parse.rc == 0)
         parse.rc = err_set(e, SKEP_ECONFIG, "%s:%d: this cannot be read as settings", path, cfg->line);
     if (!parse.rc)
