@@ -1,0 +1,451 @@
+/* The process tables of the simulation: what keepers do, without the operating system.
+ *
+ * A process lives from its exec to its exit in true time: when its skepd dies, the keeper needs a moment to
+ * kill it, and until then it counts as running (that is what opts.unique_names looks at). What programs do is
+ * theirs.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "sim/inside.h"
+#include "sim/worker.h"
+
+struct sim_worker {
+    uint64_t number;
+    struct simproc *proc;
+    struct sim_node *node;
+    uint64_t life;
+    struct spawn *spawn; /* owned */
+    const struct sim_program *program;
+    void *state;
+    int pid;               /* 0 until exec */
+    bool leaving;          /* its exit is planned */
+    int64_t in_us, out_us; /* its last line in each direction: later ones come later */
+    TAILQ_ENTRY(sim_worker) link;
+    UT_hash_handle hh;
+};
+
+struct simproc {
+    struct sim *sim;
+    struct prng prng;
+    uint64_t numbers;
+    int pids;
+    struct sim_worker *by_number;
+    TAILQ_HEAD(, sim_worker) list;
+    const struct sim_program **programs;
+    size_t programs_n, programs_cap;
+};
+
+/* What is planned for a worker. */
+struct deed {
+    struct simproc *proc;
+    struct sim_node *node;
+    uint64_t node_life, number, run;
+    int status, signal;
+    char *line; /* owned */
+    size_t line_n;
+    struct spawn *spawn; /* owned */
+};
+
+static void deed_free(void *arg)
+{
+    struct deed *d = arg;
+    free(d->line);
+    spawn_free(d->spawn);
+    free(d);
+}
+
+static void deed_done(struct deed **d)
+{
+    if (*d)
+        deed_free(*d);
+}
+#define AUTODEED CLEANUP(deed_done)
+
+static struct deed *deed_new(struct sim_node *n, const struct sim_worker *w)
+{
+    struct deed *d = mem_alloc(sizeof *d);
+    d->proc = n->sim->proc;
+    d->node = n;
+    d->node_life = w ? w->life : n->life;
+    d->number = w ? w->number : 0;
+    d->run = w ? w->spawn->run : 0;
+    return d;
+}
+
+static struct sim_worker *worker_find(struct simproc *proc, uint64_t number)
+{
+    struct sim_worker *w;
+    HASH_FIND(hh, proc->by_number, &number, sizeof number, w);
+    return w;
+}
+
+static void worker_free(struct sim_worker *w)
+{
+    struct simproc *proc = w->proc;
+    TAILQ_REMOVE(&proc->list, w, link);
+    HASH_DEL(proc->by_number, w);
+    if (w->program && w->program->free)
+        w->program->free(w->state);
+    spawn_free(w->spawn);
+    free(w);
+}
+
+struct simproc *simproc_new(struct sim *s)
+{
+    struct simproc *proc = mem_alloc(sizeof *proc);
+    proc->sim = s;
+    proc->pids = 1000;
+    prng_init(&proc->prng, prng_next(&s->prng));
+    TAILQ_INIT(&proc->list);
+    s->proc = proc;
+    const struct sim_program *built_in[] = {&sim_counter, &sim_sleep, &sim_true, &sim_false};
+    for (size_t i = 0; i < COUNT(built_in); i++)
+        sim_program_add(s, built_in[i]);
+    return proc;
+}
+
+void simproc_free(struct simproc *proc)
+{
+    while (!TAILQ_EMPTY(&proc->list))
+        worker_free(TAILQ_FIRST(&proc->list));
+    free(proc->programs);
+    free(proc);
+}
+
+void sim_program_add(struct sim *s, const struct sim_program *p)
+{
+    struct simproc *proc = s->proc;
+    ARRAY_GROW(proc->programs, proc->programs_n, proc->programs_cap);
+    proc->programs[proc->programs_n++] = p;
+}
+
+static const struct sim_program *program_find(const struct simproc *proc, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = proc->programs_n; i-- > 0;)
+        if (strcmp(proc->programs[i]->name, name) == 0)
+            return proc->programs[i];
+    return NULL;
+}
+
+/* An event about a run, for the life of the node that spawned it only. */
+static void tell(struct sim_node *n, uint64_t life, uint64_t run, struct event *e TAKES)
+{
+    e->run = run;
+    if (n->up && n->life == life)
+        sim_event(n, e);
+    else
+        event_fini(e);
+}
+
+/* ---- Start and end ---- */
+
+static void exit_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = worker_find(d->proc, d->number);
+    if (!w)
+        return;
+    if (!w->pid) { /* killed between fork and exec */
+        struct event born = {.kind = EV_CHILD_SPAWNED, .pid = ++d->proc->pids};
+        tell(w->node, w->life, w->spawn->run, &born);
+    }
+    struct event e = {.kind = EV_CHILD_EXITED, .exit_status = d->status, .signal = d->signal};
+    sim_mark(s, 8, d->number, (uint64_t)d->signal);
+    tell(w->node, w->life, w->spawn->run, &e);
+    worker_free(w);
+}
+
+static void exit_plan(struct sim_worker *w, int64_t at_us, int status, int signal)
+{
+    struct deed *d = deed_new(w->node, w);
+    d->status = status;
+    d->signal = signal;
+    w->leaving = true;
+    sim_at(w->proc->sim, at_us, exit_fire, d, deed_free);
+}
+
+static void unique(struct sim *s, const struct sim_worker *w);
+
+/* exec: either the program begins, or there is none. */
+static void exec_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = worker_find(d->proc, d->number);
+    if (!w || w->leaving)
+        return;
+    if (!w->program) {
+        struct event e = {.kind = EV_CHILD_FAILED, .error = ENOENT};
+        tell(w->node, w->life, w->spawn->run, &e);
+        worker_free(w);
+        return;
+    }
+    w->pid = ++d->proc->pids;
+    sim_mark(s, 9, w->number, (uint64_t)w->node->index);
+    struct event e = {.kind = EV_CHILD_SPAWNED, .pid = w->pid};
+    tell(w->node, w->life, w->spawn->run, &e);
+    unique(s, w);
+    w->state = w->program->start ? w->program->start(w) : NULL;
+}
+
+/* fork: from now on it can be killed, and its end of the channel holds lines. */
+static void fork_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_node *n = d->node;
+    struct simproc *proc = d->proc;
+    if (!n->up || n->life != d->node_life)
+        return;
+    struct sim_worker *w = mem_alloc(sizeof *w);
+    w->number = ++proc->numbers;
+    w->proc = proc;
+    w->node = n;
+    w->life = n->life;
+    w->spawn = TAKE(d->spawn);
+    w->program = program_find(proc, w->spawn->argv[0]);
+    w->in_us = w->out_us = s->now_us + sim_draw(&proc->prng, s->opts.spawn);
+    TAILQ_INSERT_TAIL(&proc->list, w, link);
+    HASH_ADD(hh, proc->by_number, number, sizeof w->number, w);
+    sim_at(s, w->in_us, exec_fire, deed_new(n, w), deed_free);
+}
+
+static void proc_spawn(void *self, struct spawn *spawn TAKES)
+{
+    struct sim_node *n = self;
+    ensure(spawn->run && spawn->argv && spawn->argv[0], "spawn without run or argv");
+    struct deed *d = deed_new(n, NULL);
+    d->run = spawn->run;
+    d->spawn = spawn;
+    sim_at(n->sim, sim_effect_us(n), fork_fire, d, deed_free);
+}
+
+/* ---- Signals and lines from the node ---- */
+
+static struct sim_worker *worker_of_run(struct sim_node *n, uint64_t run)
+{
+    struct sim_worker *w;
+    TAILQ_FOREACH (w, &n->sim->proc->list, link)
+        if (w->node == n && w->life == n->life && w->spawn->run == run)
+            return w;
+    return NULL;
+}
+
+static void terminate_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = d->node->life == d->node_life ? worker_of_run(d->node, d->run) : NULL;
+    if (!w || w->leaving)
+        return;
+    if (w->pid && w->program->terminated)
+        w->program->terminated(w);
+    else
+        exit_plan(w, s->now_us + sim_draw(&d->proc->prng, s->opts.channel), 0, SIGTERM);
+}
+
+static void kill_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = d->node->life == d->node_life ? worker_of_run(d->node, d->run) : NULL;
+    if (w)
+        exit_plan(w, s->now_us + sim_draw(&d->proc->prng, s->opts.channel), 0, SIGKILL);
+}
+
+static void signal_plan(struct sim_node *n, uint64_t run, void (*fire)(struct sim *, void *))
+{
+    struct sim *s = n->sim;
+    struct deed *d = deed_new(n, NULL);
+    d->run = run;
+    sim_at(s, sim_effect_us(n) + sim_draw(&s->proc->prng, s->opts.channel), fire, d, deed_free);
+}
+
+static void proc_terminate(void *self, uint64_t run)
+{
+    signal_plan(self, run, terminate_fire);
+}
+
+static void proc_kill(void *self, uint64_t run)
+{
+    signal_plan(self, run, kill_fire);
+}
+
+static void line_in_fire(struct sim *s UNUSED, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = worker_find(d->proc, d->number);
+    if (w && !w->leaving && w->program->line)
+        w->program->line(w, d->line, d->line_n);
+}
+
+/* The line has left the node: it reaches the worker after those before it. */
+static void line_fire(struct sim *s, void *arg)
+{
+    struct deed *d = arg;
+    struct sim_worker *w = d->node->life == d->node_life ? worker_of_run(d->node, d->run) : NULL;
+    if (!w || !w->spawn->channel) {
+        deed_free(d);
+        return;
+    }
+    int64_t at = s->now_us + sim_draw(&d->proc->prng, s->opts.channel);
+    w->in_us = at > w->in_us ? at : w->in_us;
+    d->number = w->number;
+    sim_at(s, w->in_us, line_in_fire, d, deed_free);
+}
+
+static void proc_line(void *self, uint64_t run, char *line TAKES, size_t line_n)
+{
+    struct sim_node *n = self;
+    struct deed *d = deed_new(n, NULL);
+    d->run = run;
+    d->line = line;
+    d->line_n = line_n;
+    sim_at(n->sim, sim_effect_us(n), line_fire, d, deed_free);
+}
+
+void simproc_world(struct sim_node *n, struct world_proc *ret)
+{
+    *ret = (struct world_proc){n, proc_spawn, proc_terminate, proc_kill, proc_line};
+}
+
+/* ---- The node's ends and starts ---- */
+
+void simproc_up(struct sim_node *n)
+{
+    struct sim_worker *w, *next;
+    TAILQ_FOREACH_SAFE(w, &n->sim->proc->list, link, next)
+    if (w->node == n)
+        worker_free(w);
+}
+
+void simproc_down(struct sim_node *n, struct sim_range within)
+{
+    struct sim *s = n->sim;
+    struct sim_worker *w, *next;
+    TAILQ_FOREACH_SAFE(w, &s->proc->list, link, next)
+    if (w->node == n)
+        exit_plan(w, s->now_us + sim_draw(&s->proc->prng, within), 0, SIGKILL);
+}
+
+/* ---- What programs may do ---- */
+
+void *worker_state(struct sim_worker *w)
+{
+    return w->state;
+}
+
+struct sim *worker_sim(struct sim_worker *w)
+{
+    return w->proc->sim;
+}
+
+bool worker_has_arg(const struct sim_worker *w, const char *arg)
+{
+    for (char **a = w->spawn->argv + 1; *a; a++)
+        if (strcmp(*a, arg) == 0)
+            return true;
+    return false;
+}
+
+const char *worker_env(const struct sim_worker *w, const char *name)
+{
+    size_t n = strlen(name);
+    for (char **e = w->spawn->env; e && *e; e++)
+        if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
+            return *e + n + 1;
+    return NULL;
+}
+
+static void line_out_fire(struct sim *s UNUSED, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct event e = {.kind = EV_CHILD_LINE, .bytes_n = d->line_n};
+    e.bytes = TAKE(d->line);
+    tell(d->node, d->node_life, d->run, &e);
+}
+
+void worker_say(struct sim_worker *w, const char *fmt, ...)
+{
+    struct sim *s = w->proc->sim;
+    if (!w->spawn->channel || w->leaving)
+        return;
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    int n = vasprintf(&text, fmt, args);
+    va_end(args);
+    ensure(n >= 0, "out of memory for a line");
+    struct deed *d = deed_new(w->node, w);
+    d->line = text;
+    d->line_n = (size_t)n;
+    int64_t at = s->now_us + sim_draw(&w->proc->prng, s->opts.channel);
+    w->out_us = at > w->out_us ? at : w->out_us;
+    sim_at(s, w->out_us, line_out_fire, d, deed_free);
+}
+
+void worker_exit(struct sim_worker *w, int status)
+{
+    int64_t now = w->proc->sim->now_us;
+    if (!w->leaving)
+        exit_plan(w, w->out_us > now ? w->out_us : now, status, 0);
+}
+
+/* ---- What checks may see ---- */
+
+static struct sim_process process_of(const struct sim_worker *w)
+{
+    const char *swarm = worker_env(w, "SKEP_SWARM"), *name = worker_env(w, "SKEP_NAME");
+    const char *epoch = worker_env(w, "SKEP_EPOCH");
+    struct sim_process p = {
+        .node = w->node, .pid = w->pid, .swarm = swarm ? swarm : "", .name = name ? name : ""};
+    p.epoch = epoch ? strtoll(epoch, NULL, 10) : 0;
+    p.orphan = !w->node->up || w->node->life != w->life;
+    p.value = w->program == &sim_counter ? sim_counter_value(w->state) : 0;
+    return p;
+}
+
+void sim_processes(struct sim *s, void (*each)(void *ctx, const struct sim_process *p), void *ctx)
+{
+    struct sim_worker *w;
+    TAILQ_FOREACH (w, &s->proc->list, link) {
+        struct sim_process p = process_of(w);
+        if (p.pid)
+            each(ctx, &p);
+    }
+}
+
+int sim_running(struct sim *s, const char *swarm, const char *name, struct sim_process *ret)
+{
+    int n = 0;
+    struct sim_worker *w;
+    TAILQ_FOREACH (w, &s->proc->list, link) {
+        struct sim_process p = process_of(w);
+        if (!p.pid || strcmp(p.swarm, swarm) != 0 || strcmp(p.name, name) != 0)
+            continue;
+        n++;
+        if (ret)
+            *ret = p;
+    }
+    return n;
+}
+
+/* A new process under a name that another one still runs under is the one thing skep must never let happen;
+ * only a start can make it true, so it is asked at starts. */
+static void unique(struct sim *s, const struct sim_worker *w)
+{
+    struct sim_process own = process_of(w);
+    struct sim_worker *other;
+    if (!s->opts.unique_names || !*own.name)
+        return;
+    TAILQ_FOREACH (other, &s->proc->list, link) {
+        struct sim_process p = process_of(other);
+        if (other == w || !other->pid || strcmp(p.name, own.name) != 0 || strcmp(p.swarm, own.swarm) != 0)
+            continue;
+        sim_violation(s, "%s/%s runs on %s (pid %d, epoch %lld%s) and starts on %s (pid %d, epoch %lld)",
+                      p.swarm, p.name, p.node->name, p.pid, (long long)p.epoch, p.orphan ? ", orphan" : "",
+                      own.node->name, own.pid, (long long)own.epoch);
+    }
+}

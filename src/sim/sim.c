@@ -1,0 +1,669 @@
+/* The clock, the nodes and the book: what happens next, who is alive, and what is written down about it.
+ *
+ * It decides the order of things. It refuses to know what a brain decides, what travels over the network
+ * (net.c), what processes do (proc.c), and which faults or clients a scenario wants (scenario.c, load.c).
+ */
+#include "sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "sim/inside.h"
+
+#define BATCH_MAX 256
+
+struct sim_plan {
+    int64_t at_us;
+    uint64_t number;
+    void (*fire)(struct sim *s, void *arg);
+    void (*drop)(void *arg);
+    void *arg;
+};
+
+struct sim_opts sim_opts_default(uint64_t seed, int nodes)
+{
+    return (struct sim_opts){
+        .seed = seed,
+        .nodes = nodes,
+        .link = {150, 600},
+        .commit = {200, 1500},
+        .spawn = {800, 4000},
+        .channel = {20, 120},
+        .reap = {1000, 40000},
+        .loss_ppm = 500,
+        .slow_commit_ppm = 10000,
+        .skew_ms = 20,
+        .keeper_ms = 24000,
+        .unique_names = true,
+        .log_level = LOG_WARN,
+        .log_fd = -1,
+    };
+}
+
+/* ---- Time ---- */
+
+int64_t sim_now_us(const struct sim *s)
+{
+    return s->now_us;
+}
+
+static bool before(const struct sim_plan *a, const struct sim_plan *b)
+{
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
+}
+
+static void heap_swap(struct sim *s, size_t a, size_t b)
+{
+    struct sim_plan t = s->heap[a];
+    s->heap[a] = s->heap[b];
+    s->heap[b] = t;
+}
+
+void sim_at(struct sim *s, int64_t at_us, void (*fire)(struct sim *s, void *arg), void *arg,
+            void (*drop)(void *))
+{
+    ARRAY_GROW(s->heap, s->heap_n, s->heap_cap);
+    size_t i = s->heap_n++;
+    s->heap[i] = (struct sim_plan){at_us > s->now_us ? at_us : s->now_us, s->planned++, fire, drop, arg};
+    for (; i && before(&s->heap[i], &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        heap_swap(s, i, (i - 1) / 2);
+}
+
+static struct sim_plan heap_take(struct sim *s)
+{
+    struct sim_plan first = s->heap[0];
+    s->heap[0] = s->heap[--s->heap_n];
+    for (size_t i = 0;;) {
+        size_t least = i;
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2; child++)
+            if (child < s->heap_n && before(&s->heap[child], &s->heap[least]))
+                least = child;
+        if (least == i)
+            return first;
+        heap_swap(s, i, least);
+        i = least;
+    }
+}
+
+bool sim_run(struct sim *s, int64_t until_us)
+{
+    while (s->heap_n && s->heap[0].at_us <= until_us && !s->violated) {
+        struct sim_plan p = heap_take(s);
+        ensure(p.at_us >= s->now_us, "time runs back from %lld to %lld", (long long)s->now_us,
+               (long long)p.at_us);
+        s->now_us = p.at_us;
+        p.fire(s, p.arg);
+    }
+    if (!s->violated && until_us > s->now_us)
+        s->now_us = until_us;
+    return !s->violated;
+}
+
+struct prng *sim_prng(struct sim *s)
+{
+    return &s->prng;
+}
+
+int64_t sim_draw(struct prng *p, struct sim_range r)
+{
+    return r.min_us + (int64_t)prng_below(p, (uint64_t)(r.max_us - r.min_us) + 1);
+}
+
+/* ---- The book ---- */
+
+void sim_mark(struct sim *s, uint64_t what, uint64_t a, uint64_t b)
+{
+    s->digest = prng_mix(s->digest ^ (uint64_t)s->now_us);
+    s->digest = prng_mix(s->digest ^ what);
+    s->digest = prng_mix(s->digest ^ a);
+    s->digest = prng_mix(s->digest ^ b);
+}
+
+static void mark_text(struct sim *s, const char *text)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (const char *c = text; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    sim_mark(s, 1, hash, 0);
+}
+
+static void note_text(struct sim *s, const char *who, const char *text)
+{
+    AUTOSTR struct str line = STR_INIT;
+    str_printf(&line, "%4lld.%06lld %-4s %s", (long long)(s->now_us / SIM_SECOND),
+               (long long)(s->now_us % SIM_SECOND), who, text);
+    mark_text(s, str_get(&line));
+    if (s->opts.line)
+        s->opts.line(s->opts.line_ctx, str_get(&line));
+}
+
+static void note_args(struct sim *s, const char *who, const char *prefix, const char *fmt, va_list args)
+{
+    char text[1024];
+    size_t n = strlen(prefix);
+    ensure(n < sizeof text, "prefix of %zu bytes", n);
+    memcpy(text, prefix, n);
+    vsnprintf(text + n, sizeof text - n, fmt, args);
+    note_text(s, who, text);
+}
+
+void sim_note(struct sim *s, const struct sim_node *n, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    note_args(s, n ? n->name : "sim", "", fmt, args);
+    va_end(args);
+}
+
+void sim_violation(struct sim *s, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    note_args(s, "sim", "VIOLATION: ", fmt, args);
+    va_end(args);
+    s->violated = true;
+}
+
+bool sim_violated(const struct sim *s)
+{
+    return s->violated;
+}
+
+uint64_t sim_digest(const struct sim *s)
+{
+    return s->digest;
+}
+
+void sim_check_add(struct sim *s, const struct sim_check *c)
+{
+    ARRAY_GROW(s->checks, s->checks_n, s->checks_cap);
+    s->checks[s->checks_n++] = *c;
+}
+
+bool sim_check_all(struct sim *s)
+{
+    bool all = true;
+    for (size_t i = 0; i < s->checks_n; i++) {
+        const struct sim_check *c = &s->checks[i];
+        AUTOSTR struct str why = STR_INIT;
+        bool holds = c->holds(s, c->ctx, &why);
+        sim_note(s, NULL, "check %s: %s%s", c->name, holds ? "ok" : "BROKEN: ", holds ? "" : str_get(&why));
+        all &= holds;
+    }
+    return all;
+}
+
+static void check_turn(struct sim *s)
+{
+    for (size_t i = 0; i < s->checks_n && !s->violated; i++) {
+        const struct sim_check *c = &s->checks[i];
+        AUTOSTR struct str why = STR_INIT;
+        if (c->each_turn && !c->holds(s, c->ctx, &why))
+            sim_violation(s, "%s: %s", c->name, str_get(&why));
+    }
+}
+
+bool sim_digests_equal(struct sim *s, void *ctx UNUSED, struct str *why)
+{
+    AUTOSTR struct str first = STR_INIT;
+    if (!s->brain->digest)
+        return true;
+    for (int i = 0; i < s->opts.nodes; i++) {
+        struct sim_node *n = &s->nodes[i];
+        AUTOSTR struct str own = STR_INIT;
+        if (!n->up) {
+            str_printf(why, "%s is not up", n->name);
+            return false;
+        }
+        s->brain->digest(n->brain, i ? &own : &first);
+        if (i && strcmp(str_get(&own), str_get(&first)) != 0) {
+            str_printf(why, "%s has %.200s, %s has %.200s", s->nodes[0].name, str_get(&first), n->name,
+                       str_get(&own));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- A node's world ---- */
+
+int64_t sim_boot_ms(const struct sim_node *n)
+{
+    return (n->boot_us + n->sim->now_us) / 1000;
+}
+
+static int64_t clock_real_ms(void *self)
+{
+    const struct sim_node *n = self;
+    return SIM_REAL_MS + n->sim->now_us / 1000 + n->skew_ms;
+}
+
+static int64_t clock_boot_ms(void *self)
+{
+    return sim_boot_ms(self);
+}
+
+static void random_fill(void *self, void *bytes, size_t n)
+{
+    struct sim_node *node = self;
+    prng_fill(&node->prng, bytes, n);
+}
+
+/* Sleeping in a turn is what makes its commit late. */
+static void disk_sleep_ms(void *self, int64_t ms)
+{
+    struct sim_node *node = self;
+    if (node->in_turn)
+        node->busy_us += ms * 1000;
+}
+
+static void world_make(struct sim *s, struct sim_node *n)
+{
+    n->log = (struct log){s->opts.log_level, s->opts.log_fd, clock_real_ms, n, n->name};
+    n->world.clock = (struct world_clock){n, clock_real_ms, clock_boot_ms};
+    n->world.random = (struct world_random){n, random_fill};
+    n->world.log = &n->log;
+    simnet_world(n, &n->world.net);
+    simproc_world(n, &n->world.proc);
+    snprintf(n->db, sizeof n->db, "/%s/skep.db", n->name);
+    snprintf(n->vfs, sizeof n->vfs, "sim-%p", (void *)n); /* unique in the process, and never written down */
+    n->disk = simdisk_new(n->vfs, &(struct simdisk_hooks){n, random_fill, clock_real_ms, disk_sleep_ms});
+    n->world.disk = (struct world_disk){n->db, n->vfs, true};
+}
+
+static void node_make(struct sim *s, int index)
+{
+    struct sim_node *n = &s->nodes[index];
+    n->sim = s;
+    n->index = index;
+    n->tick_us = INT64_MAX;
+    n->powered = true;
+    snprintf(n->name, sizeof n->name, "n%d", index + 1);
+    snprintf(n->url, sizeof n->url, "https://n%d.sim:7537", index + 1);
+    prng_fill(&s->prng, n->id.b, sizeof n->id.b);
+    prng_init(&n->prng, prng_next(&s->prng));
+    n->boot_us = (int64_t)prng_below(&s->prng, 1000000) * 1000 + 60 * SIM_SECOND;
+    n->skew_ms = (int64_t)prng_below(&s->prng, (uint64_t)(2 * s->opts.skew_ms) + 1) - s->opts.skew_ms;
+    world_make(s, n);
+}
+
+static void home_make(struct sim *s, struct sim_node *n)
+{
+    int k = 0;
+    for (int i = 0; i < s->opts.nodes; i++)
+        if (i != n->index)
+            n->peers[k++] = s->nodes[i].url;
+    n->home = (struct sim_home){&n->world, s->cluster,    n->id,    n->name, n->url,
+                                n->index,  s->opts.nodes, n->peers, true};
+}
+
+struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain)
+{
+    ensure(o->nodes >= 1 && o->nodes < SIM_NODES_MAX, "%d nodes", o->nodes);
+    struct sim *s = mem_alloc(sizeof *s);
+    s->opts = *o;
+    s->brain = brain;
+    prng_init(&s->prng, o->seed);
+    prng_init(&s->net_prng, prng_next(&s->prng));
+    prng_init(&s->dice, prng_next(&s->prng));
+    simdisk_seed((uint32_t)prng_next(&s->prng) | 1);
+    prng_fill(&s->prng, s->cluster.b, sizeof s->cluster.b);
+    s->net = simnet_new(s);
+    s->proc = simproc_new(s);
+    s->nodes = mem_array((size_t)o->nodes, sizeof *s->nodes);
+    for (int i = 0; i < o->nodes; i++)
+        node_make(s, i);
+    for (int i = 0; i < o->nodes; i++)
+        home_make(s, &s->nodes[i]);
+    return s;
+}
+
+static void events_drop(struct sim_node *n)
+{
+    for (size_t i = 0; i < n->events_n; i++)
+        event_fini(&n->events[i]);
+    n->events_n = 0;
+}
+
+void sim_free(struct sim *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < s->opts.nodes; i++)
+        sim_crash(s, i);
+    while (s->heap_n) {
+        struct sim_plan p = heap_take(s);
+        if (p.drop)
+            p.drop(p.arg);
+    }
+    simnet_free(s->net);
+    simproc_free(s->proc);
+    for (int i = 0; i < s->opts.nodes; i++) {
+        free(s->nodes[i].events);
+        simdisk_free(s->nodes[i].disk);
+    }
+    free(s->nodes);
+    free(s->heap);
+    free(s->checks);
+    free(s);
+}
+
+/* ---- Turns ---- */
+
+/* Plans for one life of a node. */
+struct visit {
+    struct sim_node *node;
+    uint64_t life;
+    int64_t at_us;
+};
+
+static struct visit *visit_new(struct sim_node *n, int64_t at_us)
+{
+    struct visit *v = mem_alloc(sizeof *v);
+    *v = (struct visit){n, n->life, at_us};
+    return v;
+}
+
+static bool visit_valid(const struct visit *v)
+{
+    return v->node->up && v->node->life == v->life;
+}
+
+bool sim_paused(const struct sim_node *n)
+{
+    return n->paused_us > n->sim->now_us;
+}
+
+int64_t sim_effect_us(const struct sim_node *n)
+{
+    return n->in_turn ? n->busy_us : n->sim->now_us;
+}
+
+static void ended(struct sim *s, struct sim_node *n);
+static void turn_fire(struct sim *s, void *arg);
+
+static void turn_plan(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    if (n->turn_planned || !n->up)
+        return;
+    n->turn_planned = true;
+    int64_t at = n->busy_us > s->now_us ? n->busy_us : s->now_us;
+    at = n->paused_us > at ? n->paused_us : at;
+    sim_at(s, at, turn_fire, visit_new(n, at), free);
+}
+
+static void tick_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct visit *v = arg;
+    if (!visit_valid(v) || v->node->tick_us != v->at_us)
+        return;
+    v->node->tick_us = INT64_MAX;
+    if (sim_paused(v->node)) {
+        v->at_us = v->node->tick_us = v->node->paused_us;
+        sim_at(s, v->at_us, tick_fire, TAKE(v), free);
+        return;
+    }
+    struct event e = {.kind = EV_TICK};
+    sim_event(v->node, &e);
+}
+
+/* Follows the brain's deadline: not before a millisecond has passed, so that time always goes on. */
+static void tick_plan(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    int64_t deadline_ms = s->brain->deadline_ms(n->brain);
+    if (deadline_ms == INT64_MAX) {
+        n->tick_us = INT64_MAX;
+        return;
+    }
+    int64_t at = deadline_ms * 1000 - n->boot_us;
+    at = at < n->busy_us + 1000 ? n->busy_us + 1000 : at;
+    if (at == n->tick_us)
+        return;
+    n->tick_us = at;
+    sim_at(s, at, tick_fire, visit_new(n, at), free);
+}
+
+static int64_t commit_us(struct sim *s)
+{
+    int64_t us = sim_draw(&s->net_prng, s->opts.commit);
+    bool slow = prng_below(&s->net_prng, 1000000) < (uint64_t)s->opts.slow_commit_ppm;
+    return slow ? us * 20 : us;
+}
+
+/* The brain's turn with what is there, bounded. */
+static void turn_run(struct sim *s, struct sim_node *n)
+{
+    struct event batch[BATCH_MAX];
+    size_t k = n->events_n < BATCH_MAX ? n->events_n : BATCH_MAX;
+    memcpy(batch, n->events, k * sizeof *batch);
+    n->events_n -= k;
+    memmove(n->events, n->events + k, n->events_n * sizeof *batch);
+    sim_mark(s, 2, (uint64_t)n->index, k);
+    n->busy_us = s->now_us + commit_us(s);
+    n->last_turn_us = s->now_us;
+    n->in_turn = true;
+    s->brain->turn(n->brain, batch, k);
+    n->in_turn = false;
+    for (size_t i = 0; i < k; i++)
+        event_fini(&batch[i]);
+}
+
+static void end_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct visit *v = arg;
+    if (!visit_valid(v))
+        return;
+    s->brain->close(v->node->brain);
+    sim_note(s, v->node, "ended");
+    ended(s, v->node);
+}
+
+static void turn_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct visit *v = arg;
+    struct sim_node *n = v->node;
+    if (!visit_valid(v))
+        return;
+    n->turn_planned = false;
+    if (sim_paused(n)) {
+        turn_plan(n);
+        return;
+    }
+    turn_run(s, n);
+    check_turn(s);
+    if (s->brain->finished ? s->brain->finished(n->brain) : n->stopping) {
+        sim_at(s, n->busy_us, end_fire, visit_new(n, n->busy_us), free);
+        return;
+    }
+    tick_plan(n);
+    if (n->events_n)
+        turn_plan(n);
+}
+
+void sim_event(struct sim_node *n, struct event *e TAKES)
+{
+    if (!n->up) {
+        event_fini(e);
+        return;
+    }
+    int64_t at_us = sim_paused(n) ? n->paused_us : n->sim->now_us; /* a stopped I/O thread stamps nothing */
+    e->at_boot_ms = (n->boot_us + at_us) / 1000;
+    sim_mark(n->sim, 3, (uint64_t)n->index, (uint64_t)e->kind);
+    ARRAY_GROW(n->events, n->events_n, n->events_cap);
+    n->events[n->events_n++] = *e;
+    *e = (struct event){0};
+    turn_plan(n);
+}
+
+void sim_deliver(struct sim_node *n, struct request *r TAKES)
+{
+    struct sim *s = n->sim;
+    r->arrived_boot_ms = sim_boot_ms(n);
+    if (s->brain->request && s->brain->request(n->brain, r)) {
+        tick_plan(n);
+        return;
+    }
+    struct event e = {.kind = EV_REQUEST, .request = r};
+    sim_event(n, &e);
+}
+
+/* ---- Lives ---- */
+
+int sim_nodes(const struct sim *s)
+{
+    return s->opts.nodes;
+}
+
+struct sim_node *sim_node(struct sim *s, int index)
+{
+    ensure(index >= 0 && index < s->opts.nodes, "node %d of %d", index, s->opts.nodes);
+    return &s->nodes[index];
+}
+
+const char *sim_node_name(const struct sim_node *n)
+{
+    return n->name;
+}
+
+struct id sim_node_id(const struct sim_node *n)
+{
+    return n->id;
+}
+
+bool sim_node_up(const struct sim_node *n)
+{
+    return n->up;
+}
+
+struct simdisk *sim_node_disk(struct sim_node *n)
+{
+    return n->disk;
+}
+
+void *sim_node_brain(const struct sim_node *n)
+{
+    return n->up ? n->brain : NULL;
+}
+
+bool sim_start(struct sim *s, int index)
+{
+    struct sim_node *n = sim_node(s, index);
+    struct err e = {0};
+    if (n->up)
+        return true;
+    n->life++;
+    n->powered = true;
+    n->stopping = n->turn_planned = false;
+    n->busy_us = n->last_turn_us = s->now_us;
+    n->paused_us = 0;
+    n->tick_us = INT64_MAX;
+    n->home.first = !n->ever;
+    simproc_up(n);
+    n->up = true; /* the brain may act from its first moment */
+    n->brain = s->brain->open(s->brain->ctx, &n->home, &e);
+    if (!n->brain) {
+        n->up = false;
+        sim_violation(s, "%s does not start: %s", n->name, e.text);
+        return false;
+    }
+    n->ever = true;
+    sim_note(s, n, "started");
+    tick_plan(n);
+    return true;
+}
+
+/* Down, whatever the reason: nobody remembers this life any more. */
+static void ended(struct sim *s, struct sim_node *n)
+{
+    n->brain = NULL;
+    n->up = false;
+    events_drop(n);
+    simnet_down(n);
+    simproc_down(n, n->powered ? s->opts.reap : (struct sim_range){0, 0});
+}
+
+static void crash(struct sim *s, struct sim_node *n)
+{
+    if (n->powered)
+        simdisk_kill(n->disk);
+    else
+        simdisk_crash(n->disk, &s->dice);
+    s->brain->crash(n->brain);
+    ended(s, n);
+}
+
+void sim_crash(struct sim *s, int index)
+{
+    struct sim_node *n = sim_node(s, index);
+    if (!n->up)
+        return;
+    sim_note(s, n, "killed");
+    crash(s, n);
+}
+
+void sim_cut_power(struct sim *s, int index)
+{
+    struct sim_node *n = sim_node(s, index);
+    bool up = n->up;
+    sim_note(s, n, "power cut");
+    n->powered = false;
+    if (up)
+        crash(s, n);
+}
+
+void sim_stop(struct sim *s, int index)
+{
+    struct sim_node *n = sim_node(s, index);
+    struct event e = {.kind = EV_STOP};
+    if (!n->up || n->stopping)
+        return;
+    n->stopping = true;
+    sim_note(s, n, "asked to stop");
+    sim_event(n, &e);
+}
+
+static void keeper_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct visit *v = arg;
+    if (!visit_valid(v) || v->node->last_turn_us > v->at_us)
+        return;
+    sim_note(s, v->node, "made no progress: its keeper kills");
+    simproc_down(v->node, (struct sim_range){0, 0});
+}
+
+static void resume_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct visit *v = arg;
+    struct sim_node *n = v->node;
+    if (!visit_valid(v) || n->paused_us != v->at_us)
+        return;
+    sim_note(s, n, "goes on");
+    if (s->now_us - n->last_turn_us < s->opts.keeper_ms * 1000)
+        return;
+    sim_note(s, n, "ends, for its keeper has killed");
+    crash(s, n);
+}
+
+void sim_pause(struct sim *s, int index, int64_t for_us)
+{
+    struct sim_node *n = sim_node(s, index);
+    if (!n->up)
+        return;
+    sim_note(s, n, "paused for %lld ms", (long long)(for_us / 1000));
+    n->paused_us = s->now_us + for_us;
+    int64_t limit = n->last_turn_us + s->opts.keeper_ms * 1000;
+    if (limit <= n->paused_us)
+        sim_at(s, limit, keeper_fire, visit_new(n, n->last_turn_us), free);
+    sim_at(s, n->paused_us, resume_fire, visit_new(n, n->paused_us), free);
+}
+
+void sim_step_clock(struct sim *s, int index, int64_t by_ms)
+{
+    struct sim_node *n = sim_node(s, index);
+    n->skew_ms += by_ms;
+    sim_note(s, n, "clock stepped by %lld ms", (long long)by_ms);
+}

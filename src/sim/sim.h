@@ -1,0 +1,186 @@
+/* sim: a whole cluster in one process, under one clock that jumps from event to event, from one seed.
+ *
+ * It hosts the worlds (world/world.h) of K nodes: their clocks, their randomness, the network between them,
+ * their processes and disks (simvfs.h); their brains come in through a struct of functions. Nothing in here
+ * reads a clock, a random device or an address; whatever happens follows from the seed, in one order. So the
+ * same seed gives the same run, note by note, and a failing seed is the report of a bug.
+ *
+ * Invariants
+ *  1. Time is in microseconds since the start of the simulation, never runs back, and two events of the same
+ *     moment happen in the order in which they were planned.
+ *  2. A node's effects leave it when its turn's commit is over; a crash before that loses them.
+ *  3. What was planned for one life of a node (from start to crash or end) never reaches another life.
+ *
+ * After Wilcox et al., "Verdi", 2015, in purpose; in form after the simulators of FoundationDB (Zhou et al.,
+ * 2021, section 4) and Tarantool's fakesys.
+ */
+#ifndef SKEP_SIM_SIM_H
+#define SKEP_SIM_SIM_H
+
+#include "base/list.h"
+#include "base/prng.h"
+#include "base/str.h"
+#include "sim/simvfs.h"
+#include "world/world.h"
+
+#define SIM_NODES_MAX 64
+#define SIM_REAL_MS   INT64_C(1767225600000) /* the simulation begins on 1 January 2026 */
+#define SIM_SECOND    INT64_C(1000000)
+
+struct sim;
+struct sim_node;
+
+/* Who a brain is, and where it lives. Borrowed for its whole life. */
+struct sim_home {
+    const struct world *world;
+    struct id cluster, node;
+    const char *name, *url;   /* n1, https://n1.sim:7537 */
+    int index, nodes;         /* of the cluster: 0 .. nodes - 1 */
+    const char *const *peers; /* urls of all other nodes, NULL-terminated */
+    bool first;               /* its disk is new */
+};
+
+/* The node's program. Everything is called from the simulation's one thread. */
+struct sim_brain {
+    void *ctx;
+    /* The brain is yours until crash or close. NULL with *e set: it refuses to start. */
+    void *(*open)(void *ctx, const struct sim_home *home, struct err *e);
+    /* A batch. The brain moves out what it keeps (TAKE); the simulator finishes the events afterwards. */
+    void (*turn)(void *brain, struct event *events, size_t n);
+    /* CLOCK_BOOTTIME of the next EV_TICK it wants; INT64_MAX for none. */
+    int64_t (*deadline_ms)(void *brain);
+    /* A request as the I/O thread and the reader see it, outside of any turn. True: taken, and answered or to
+     * be answered through world->net. False: untouched, and comes with the next turn as EV_REQUEST. May be
+     * NULL. */
+    bool (*request)(void *brain, struct request *r);
+    /* Asked after each turn: true once it has ended, after EV_STOP or for a reason of its own, and may be
+     * closed. May be NULL: the turn with EV_STOP is the last. */
+    bool (*finished)(void *brain);
+    /* Drops the memory and does nothing else: kill -9. The disk has crashed already. */
+    void (*crash)(void *brain);
+    void (*close)(void *brain);
+    /* Appends what must be equal on all nodes once the cluster has converged. May be NULL. */
+    void (*digest)(void *brain, struct str *ret_text);
+};
+
+/* Ranges of delays in microseconds; each is drawn uniformly. */
+struct sim_range {
+    int64_t min_us, max_us;
+};
+
+struct sim_opts {
+    uint64_t seed;
+    int nodes;
+    struct sim_range link;    /* one way between two nodes, and from a client */
+    struct sim_range commit;  /* a turn's transaction */
+    struct sim_range spawn;   /* until exec */
+    struct sim_range channel; /* a line between node and worker */
+    struct sim_range reap;    /* from kill -9 of skepd to its keeper's last SIGKILL */
+    int loss_ppm;             /* packets of a million that TCP sends again, 200 ms later, then 400 … */
+    int slow_commit_ppm;      /* commits of a million that take 20 times as long */
+    int64_t skew_ms;          /* clocks are off by up to this, either way */
+    int64_t keeper_ms;        /* no turn for so long: the keeper kills all children, and skepd ends */
+    bool unique_names;        /* two processes under one name at once are a violation */
+    enum log_level log_level;
+    int log_fd; /* of the nodes' own logs; -1 = silent */
+    /* Where the simulation's own notes go, one line without newline each. NULL = nowhere. */
+    void (*line)(void *ctx, const char *text);
+    void *line_ctx;
+};
+
+/* A LAN with the defaults of skepd. */
+struct sim_opts sim_opts_default(uint64_t seed, int nodes);
+
+/* brain is borrowed. No node is up yet. One simulation at a time in a process: SQLite's random numbers are
+ * one generator for all of it, and start anew here. */
+struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain);
+/* Crashes what is up and frees everything. Accepts NULL. */
+void sim_free(struct sim *s);
+
+/* ---- Time ---- */
+
+int64_t sim_now_us(const struct sim *s);
+/* Plans fire(s, arg) at that moment (now, if it is past). drop(arg) instead, if the simulation ends before;
+ * NULL = nothing to free. fire owns arg. */
+void sim_at(struct sim *s, int64_t at_us, void (*fire)(struct sim *s, void *arg), void *arg,
+            void (*drop)(void *));
+/* Runs everything planned up to and including that moment; then it is that moment. Ends early, with false, at
+ * the first violation. */
+bool sim_run(struct sim *s, int64_t until_us);
+/* The simulation's own generator, for load and nemesis. */
+struct prng *sim_prng(struct sim *s);
+int64_t sim_draw(struct prng *p, struct sim_range r);
+
+/* ---- Nodes ---- */
+
+int sim_nodes(const struct sim *s);
+struct sim_node *sim_node(struct sim *s, int index);
+const char *sim_node_name(const struct sim_node *n);
+struct id sim_node_id(const struct sim_node *n);
+bool sim_node_up(const struct sim_node *n);
+/* For faults of its disk. */
+struct simdisk *sim_node_disk(struct sim_node *n);
+/* NULL while it is down. */
+void *sim_node_brain(const struct sim_node *n);
+/* False if the brain refuses: a violation. Nothing happens to a node that is up. */
+bool sim_start(struct sim *s, int index);
+/* kill -9 of skepd; its keeper kills the children within opts.reap. Peers are refused from now on. */
+void sim_crash(struct sim *s, int index);
+/* The machine is gone until sim_start: the disk loses what was not synced, the children are gone at once,
+ * peers hear nothing. */
+void sim_cut_power(struct sim *s, int index);
+/* SIGTERM. It is down once the brain has finished. */
+void sim_stop(struct sim *s, int index);
+/* SIGSTOP and, for_us later, SIGCONT of skepd. Its connections stay open, its clock runs on. */
+void sim_pause(struct sim *s, int index, int64_t for_us);
+/* Steps CLOCK_REALTIME of a node. */
+void sim_step_clock(struct sim *s, int index, int64_t by_ms);
+
+/* ---- What is written down ---- */
+
+/* A line of the log, with time and node (NULL = the simulation). */
+void sim_note(struct sim *s, const struct sim_node *n, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A broken invariant: noted, and the run ends. */
+void sim_violation(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool sim_violated(const struct sim *s);
+/* The sum of everything that has happened, also of what is not noted. */
+uint64_t sim_digest(const struct sim *s);
+
+/* An invariant, asked after every turn of a node (each_turn) or by sim_check_all. Appends to why if broken.
+ */
+struct sim_check {
+    const char *name;
+    bool each_turn;
+    bool (*holds)(struct sim *s, void *ctx, struct str *why);
+    void *ctx;
+};
+/* Copied; the name is borrowed. */
+void sim_check_add(struct sim *s, const struct sim_check *c);
+/* Asks all of them, notes each; false if one is broken. */
+bool sim_check_all(struct sim *s);
+/* A check for after the convergence: every node is up and brain->digest gives the same everywhere. */
+bool sim_digests_equal(struct sim *s, void *ctx, struct str *why);
+
+/* ---- Clients ---- */
+
+struct sim_reply {
+    int status; /* HTTP; 0 = no answer: refused, closed or timed out */
+    bool sent;  /* with 0: the request may have been carried out */
+    const char *body;
+    size_t body_n;
+};
+
+struct sim_ask {
+    int node;
+    enum req_method method;
+    const char *path, *query, *body, *if_match, *key; /* copied; all but path may be NULL */
+    int64_t timeout_ms;
+    void (*done)(struct sim *s, void *arg, const struct sim_reply *reply); /* exactly once, or drop */
+    void (*drop)(void *arg); /* the simulation ended before; may be NULL */
+    void *arg;
+};
+/* A request by a client with the role admin. */
+void sim_ask(struct sim *s, const struct sim_ask *a);
+
+#endif
