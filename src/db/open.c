@@ -66,7 +66,8 @@ static bool has_magic(struct db *db)
 
 static int refuse_header(struct db *db, const char *path, struct err *e)
 {
-    if (e->code != SKEP_EDAMAGED)
+    bool unknown_format = (sqlite3_errcode(db->conn) & 0xff) == SQLITE_ERROR;
+    if (e->code != SKEP_EDAMAGED && !unknown_format)
         return err_wrap(e, "cannot read %s", path);
     if (!has_magic(db))
         return err_set(e, SKEP_EFOREIGN,
@@ -126,6 +127,17 @@ static int make_ours(struct db *db, const struct db_options *o, struct err *e)
     return db_exec(db, sql, e);
 }
 
+/* SQLite opens read-only what it may not write, and what a format of the future forbids it to write. */
+static int check_writable(struct db *db, const struct db_options *o, struct err *e)
+{
+    if (!sqlite3_db_readonly(db->conn, "main"))
+        return 0;
+    if (!o->vfs && access(o->path, W_OK) != 0)
+        return err_set(e, SKEP_ESTORE, "%s cannot be written: %s", o->path, strerror(errno));
+    return err_set(e, SKEP_EDAMAGED,
+                   "%s is damaged: its header asks for a format of the future. Restore a backup", o->path);
+}
+
 static int enter_wal(struct db *db, const struct db_options *o, struct err *e)
 {
     sqlite3_stmt *s = NULL;
@@ -134,16 +146,10 @@ static int enter_wal(struct db *db, const struct db_options *o, struct err *e)
         rc = sqlite3_step(s);
     const char *mode = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
     bool wal = mode && strcmp(mode, db->memory ? "memory" : "wal") == 0;
+    int code = mode ? 0 : conn_fail(db, rc, "entering WAL mode", e);
     sqlite3_finalize(s);
-    if (rc != SQLITE_ROW)
-        return conn_fail(db, rc, "entering WAL mode", e);
-    if (!wal && sqlite3_db_readonly(db->conn, "main") && !o->vfs && access(o->path, W_OK) != 0)
-        return err_set(e, SKEP_ESTORE, "%s cannot be written: %s", o->path, strerror(errno));
-    if (!wal && sqlite3_db_readonly(db->conn, "main"))
-        return err_set(e, SKEP_EDAMAGED,
-                       "%s is damaged: its header asks for a format of the future. Restore a "
-                       "backup",
-                       o->path);
+    if (code || (code = check_writable(db, o, e)))
+        return code;
     return wal ? 0
                : err_set(e, SKEP_ESTORE, "%s lies on a file system without shared memory: use a local disk",
                          o->path);
@@ -168,7 +174,9 @@ static int hold_checkpoints(struct db *db, struct err *e)
         if (rc == SKEP_EBUSY)
             sqlite3_sleep(HOLD_PAUSE_MS);
     }
-    return rc ? err_set(e, rc, "somebody else checkpoints %s: end that program and try again", db->path) : 0;
+    return rc ? err_set(e, rc, "somebody else checkpoints %s or has it open for writing: end that program",
+                        db->path)
+              : 0;
 }
 
 static int open_writer(struct db *db, const struct db_options *o, bool fresh, struct err *e)
