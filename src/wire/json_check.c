@@ -155,8 +155,12 @@ static int twice(struct check *c, const struct key *k)
 /* The keys from `first` on belong to one object: no two may be equal. They are dropped. */
 static int check_keys(struct check *c, size_t first)
 {
-    struct key *keys = c->keys + first;
     size_t n = c->keys_n - first;
+    if (n < 2) {
+        c->keys_n = first;
+        return 0;
+    }
+    struct key *keys = c->keys + first;
     c->keys_n = first;
     if (n <= PAIRWISE_MAX) {
         for (size_t i = 1; i < n; i++)
@@ -250,7 +254,7 @@ static int check_value(struct check *c)
 
 int json_check(const char *p, size_t n, struct err *e)
 {
-    struct check c = {.text = p, .p = p, .end = p + n, .e = e};
+    struct check c = {.text = p, .p = p, .end = n ? p + n : p, .e = e};
     space(&c);
     int rc = c.p == c.end ? err_set(e, SKEP_EJSON, "not valid JSON: there is no text") : check_value(&c);
     if (rc == 0) {

@@ -184,6 +184,8 @@ enum json_type json_type(struct span checked)
 
 struct json_iter json_iter_init(struct span checked)
 {
+    if (!checked.p)
+        return (struct json_iter){NULL, NULL, false};
     const char *end = checked.p + checked.n, *p = scan_space(checked.p, end);
     if (p == end || (*p != '{' && *p != '['))
         return (struct json_iter){end, end, false};

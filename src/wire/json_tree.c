@@ -13,9 +13,11 @@ int json_parse(const char *p, size_t n, struct json **ret, struct err *e)
     int rc = json_check(p, n, e);
     if (rc < 0)
         return rc;
+    struct cJSON *root = cJSON_ParseWithLength(p, n);
+    if (!root)
+        return err_set(e, SKEP_EJSON, "JSON with a number of over 63 characters cannot be shown as a tree");
     struct json *j = mem_alloc(sizeof *j);
-    j->root = cJSON_ParseWithLength(p, n);
-    ensure(j->root, "cJSON refuses checked text, or is out of memory");
+    j->root = root;
     *ret = j;
     return 0;
 }
