@@ -49,7 +49,10 @@ static int copy_slices(struct db *db, struct db *to, bool (*go_on)(void *), void
 static int backup_to(struct db *db, struct db *to, bool (*go_on)(void *), void *self, struct err *e)
 {
     bool own = !db_in_transaction(db);
-    int rc = own ? db_exec(db, "BEGIN; SELECT count(*) FROM sqlite_schema;", e) : 0;
+    int rc = db_exec(to, "PRAGMA locking_mode = EXCLUSIVE", e); /* nobody looks at half a copy */
+    if (rc)
+        return rc;
+    rc = own ? db_exec(db, "BEGIN; SELECT count(*) FROM sqlite_schema;", e) : 0;
     if (rc == 0)
         rc = copy_slices(db, to, go_on, self, e);
     if (own)

@@ -120,3 +120,8 @@ int64_t db_wal_bytes(const struct db *db)
     return db->wal_frames ? CONN_WAL_HEADER_BYTES + db->wal_frames * (db->page_bytes + CONN_WAL_FRAME_BYTES)
                           : 0;
 }
+
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
+}

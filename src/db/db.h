@@ -123,4 +123,7 @@ int db_quick_check_table(struct db *db, const char *table, struct err *e);
  * neither the database nor its companions. */
 bool db_culprit(const char *path, int *ret_pid, char *ret_what, size_t what_bytes);
 
+/* The version of the SQLite library in this program: "3.40.1". */
+const char *db_library_version(void);
+
 #endif

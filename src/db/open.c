@@ -116,13 +116,13 @@ static int set_pragmas(struct db *db, const struct db_options *o, struct err *e)
     return rc ? rc : db_exec(db, "PRAGMA cache_size = -65536; PRAGMA synchronous = FULL;", e);
 }
 
-/* The id goes in before anything else: a crash leaves an empty file or one that is known to be ours. */
+/* In one transaction, for auto_vacuum writes the first page: a crash leaves an empty file or one of ours. */
 static int make_ours(struct db *db, const struct db_options *o, struct err *e)
 {
     if (!o->vfs && !db->memory && chmod(o->path, FILE_MODE))
         return err_set(e, SKEP_ESTORE, "cannot set the mode of %s: %s", o->path, strerror(errno));
-    AUTOFREE char *sql = mem_printf("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;"
-                                    "PRAGMA application_id = %d;",
+    AUTOFREE char *sql = mem_printf("PRAGMA page_size = 4096; BEGIN; PRAGMA auto_vacuum = INCREMENTAL;"
+                                    "PRAGMA application_id = %d; COMMIT;",
                                     o->application_id);
     return db_exec(db, sql, e);
 }

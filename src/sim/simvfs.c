@@ -165,7 +165,16 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
     return h->disk->dead ? SQLITE_IOERR_TRUNCATE : SQLITE_OK;
 }
 
-/* The first sync of a file also makes its name durable. */
+/* As a file system's journal does: what is durable of the names is a state that they all once had together.
+ */
+static void sync_names(struct simdisk *d)
+{
+    for (size_t i = 0; i < d->entries_n; i++)
+        point(&d->entries[i].durable, d->entries[i].now);
+    drop_dead_names(d);
+}
+
+/* The first sync of a new file also syncs the directory. */
 static int file_sync(sqlite3_file *f, int flags UNUSED)
 {
     struct handle *h = (struct handle *)f;
@@ -176,8 +185,8 @@ static int file_sync(sqlite3_file *f, int flags UNUSED)
         return SQLITE_IOERR_FSYNC;
     simfile_sync(h->file);
     struct entry *e = find(h->disk, h->name);
-    if (e && e->now == h->file)
-        point(&e->durable, h->file);
+    if (e && e->now == h->file && e->durable != h->file)
+        sync_names(h->disk);
     h->disk->dead = fault == SIMDISK_DEAD;
     return h->disk->dead ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
@@ -286,7 +295,7 @@ static int vfs_delete(sqlite3_vfs *v, const char *name, int sync)
         return SQLITE_IOERR_DELETE_NOENT;
     point(&e->now, NULL);
     if (sync)
-        point(&e->durable, NULL);
+        sync_names(d);
     drop_dead_names(d);
     return SQLITE_OK;
 }
@@ -405,14 +414,16 @@ void simdisk_kill(struct simdisk *d)
     die(d);
 }
 
-static void settle_name(struct entry *e, enum simfile_fate fate, struct prng *dice)
+static void settle(struct simdisk *d, enum simfile_fate fate, struct prng *dice)
 {
     bool newer = fate == FATE_KEEP || (fate == FATE_MIX && prng_below(dice, 2));
-    if (e->now != e->durable && newer)
-        point(&e->durable, e->now);
-    point(&e->now, e->durable);
-    if (e->now)
-        simfile_crash(e->now, fate, dice);
+    for (size_t i = 0; i < d->entries_n; i++) {
+        struct entry *e = &d->entries[i];
+        point(newer ? &e->durable : &e->now, newer ? e->now : e->durable);
+        if (e->now)
+            simfile_crash(e->now, fate, dice);
+    }
+    drop_dead_names(d);
 }
 
 void simdisk_crash(struct simdisk *d, struct prng *dice)
@@ -420,9 +431,7 @@ void simdisk_crash(struct simdisk *d, struct prng *dice)
     static const enum simfile_fate fates[] = {FATE_KEEP, FATE_LOSE, FATE_MIX, FATE_MIX};
     enum simfile_fate fate = fates[prng_below(dice, COUNT(fates))];
     die(d);
-    for (size_t i = 0; i < d->entries_n; i++)
-        settle_name(&d->entries[i], fate, dice);
-    drop_dead_names(d);
+    settle(d, fate, dice);
 }
 
 void simdisk_plan(struct simdisk *d, enum simdisk_op op, int64_t nth, enum simdisk_fault fault)

@@ -3,9 +3,9 @@
  * Every file has what a reader sees now (volatile) and what a power cut would leave (durable). A write
  * changes the first, a sync makes it the second. At simdisk_crash each 512-byte sector that was written
  * and not synced is, by the dice, there, not there, or torn: a part of it new, the rest old. Names are
- * the same: a file that was never synced may be gone, one that was deleted may be back. A truncation
- * happened wholly or not at all. Bytes outside a write are never harmed (power-safe overwrite), as the
- * VFS "unix" also promises.
+ * one change of the directory, made durable by the first sync of a new file: all that came and went since
+ * count, or none. A truncation happened wholly or not at all. Bytes outside a write are never harmed
+ * (power-safe overwrite), as the VFS "unix" also promises.
  *
  * There is no shared memory, so a database here needs db_options.exclusive; a second connection to a file
  * is told SQLITE_BUSY. No clock, no random source, no thread of its own: all of it comes from the hooks,
