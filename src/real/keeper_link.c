@@ -1,0 +1,725 @@
+/* See keeper_link.h for what it promises. How it keeps it:
+ *
+ * 1. At most SPAWNS_OPEN spawns are unanswered; the others wait here, without descriptors. So a burst of a
+ *    thousand neither fills the socket nor the kernel's limit of descriptors in flight, and pings, feeds
+ *    and kills never stand behind it.
+ * 2. Silence is counted in ticks of our own timer, not by the clock: when skepd itself was stopped, one tick
+ *    has passed, not three seconds, and the pong that waits in the socket is read first.
+ * 3. A channel is read to its end before exited is told, and what stays without newline is dropped.
+ */
+#include "real/keeper_link.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/keep.h"
+#include "base/list.h"
+
+#define TICK_MS         250
+#define START_MS        15000 /* for the keeper's sweep, before it answers its first ping */
+#define SPAWNS_OPEN     128
+#define MESSAGES_A_TURN 64
+#define READ_BYTES      65536
+#define LAST_READS      256 /* after the end: somebody who was handed the channel may write for ever */
+#define WRITE_BYTES     262144
+#define FUNERAL_MS      5 /* between two looks at groups that were killed */
+#define FUNERAL_MS_MAX  1000
+
+enum run_state { RUN_WAITING, RUN_SENT, RUN_RUNNING };
+
+struct link_run {
+    uint64_t id;
+    enum run_state state;
+    struct keeper_link *link;
+    struct spawn *order; /* while waiting */
+    pid_t pid;
+    int fd; /* our end of its channel, -1 = none */
+    struct event *readable, *writable;
+    struct str in, out;
+    size_t scanned, sent; /* bytes of in without a newline; bytes of out that went */
+    bool overlong, cancelled;
+    TAILQ_ENTRY(link_run) next; /* while waiting */
+    UT_hash_handle hh;
+};
+
+struct note {
+    struct keep_msg msg;
+    STAILQ_ENTRY(note) next;
+};
+
+struct keeper_link {
+    struct event_base *base;
+    struct keeper_link_callbacks on;
+    void *ctx;
+    pid_t pid;
+    int socket, pidfd;
+    struct event *readable, *writable, *ended, *tick, *funeral;
+    bool ready, pinged, dead, shut;
+    int silent_ticks, funeral_ms;
+    size_t open; /* spawns sent and not answered */
+    struct link_run *runs;
+    TAILQ_HEAD(, link_run) waiting;
+    STAILQ_HEAD(, note) notes;
+    char why[160];
+};
+
+static int64_t boot_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct timeval after_ms(int ms)
+{
+    return (struct timeval){ms / 1000, ms % 1000 * 1000};
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+#define AUTOCLOSE CLEANUP(close_fd)
+
+/* ---- runs ---- */
+
+static struct link_run *find(struct keeper_link *k, uint64_t id)
+{
+    struct link_run *r;
+    HASH_FIND(hh, k->runs, &id, sizeof id, r);
+    return r;
+}
+
+static void event_drop(struct event **e)
+{
+    if (*e)
+        event_free(*e);
+    *e = NULL;
+}
+
+static void channel_close(struct link_run *r)
+{
+    event_drop(&r->readable);
+    event_drop(&r->writable);
+    close_fd(&r->fd);
+    str_fini(&r->in);
+    str_fini(&r->out);
+}
+
+static void run_free(struct link_run *r)
+{
+    struct keeper_link *k = r->link;
+    if (r->state == RUN_WAITING)
+        TAILQ_REMOVE(&k->waiting, r, next);
+    if (r->state == RUN_SENT)
+        k->open--;
+    HASH_DEL(k->runs, r);
+    channel_close(r);
+    spawn_free(r->order);
+    free(r);
+}
+
+/* ---- the end of a keeper ---- */
+
+/* True once no group is left. A group that only holds zombies counts until they are reaped, hence the
+ * limit of the caller. */
+static bool groups_killed(struct keeper_link *k)
+{
+    struct link_run *r, *next;
+    bool gone = true;
+    HASH_ITER(hh, k->runs, r, next)
+    if (r->pid && (kill(-r->pid, SIGKILL) == 0 || errno != ESRCH))
+        gone = false;
+    return gone;
+}
+
+static void reap(struct keeper_link *k)
+{
+    if (k->pid)
+        waitpid(k->pid, NULL, 0);
+    k->pid = 0;
+}
+
+static void stop_listening(struct keeper_link *k)
+{
+    struct link_run *r, *next;
+    event_drop(&k->readable);
+    event_drop(&k->writable);
+    event_drop(&k->ended); /* before its pidfd is closed */
+    event_drop(&k->tick);
+    HASH_ITER(hh, k->runs, r, next)
+    channel_close(r);
+}
+
+static void funeral_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct keeper_link *k = arg;
+    k->funeral_ms += FUNERAL_MS;
+    if (!groups_killed(k) && k->funeral_ms < FUNERAL_MS_MAX) {
+        struct timeval t = after_ms(FUNERAL_MS);
+        evtimer_add(k->funeral, &t);
+        return;
+    }
+    k->on.died(k->ctx);
+}
+
+/* The groups first: a keeper that only hung would otherwise not see whom it loses. */
+static void die(struct keeper_link *k, const char *why)
+{
+    if (k->dead)
+        return;
+    k->dead = true;
+    snprintf(k->why, sizeof k->why, "%s", why);
+    stop_listening(k);
+    groups_killed(k);
+    kill(k->pid, SIGKILL);
+    reap(k);
+    struct timeval now = {0};
+    evtimer_add(k->funeral, &now);
+}
+
+/* ---- messages to the keeper ---- */
+
+static void notes_flush(struct keeper_link *k)
+{
+    struct note *n;
+    while ((n = STAILQ_FIRST(&k->notes))) {
+        int rc = keep_send(k->socket, n->msg, NULL, 0);
+        if (rc == -EAGAIN && k->writable)
+            event_add(k->writable, NULL);
+        if (rc == -EAGAIN)
+            return;
+        STAILQ_REMOVE_HEAD(&k->notes, next);
+        free(n); /* what could not be sent otherwise has no receiver: its pidfd will tell */
+    }
+}
+
+static void tell(struct keeper_link *k, struct keep_msg msg)
+{
+    if (k->dead || k->shut)
+        return;
+    struct note *n = mem_alloc(sizeof *n);
+    n->msg = msg;
+    STAILQ_INSERT_TAIL(&k->notes, n, next);
+    notes_flush(k);
+}
+
+/* The order in a memfd, sealed. */
+static int order_fd(const struct spawn *s)
+{
+    AUTOSTR struct str bytes = STR_INIT;
+    keep_pack(&bytes, s->cwd, s->user, s->log, s->argv, s->env);
+    int fd = memfd_create("skep-order", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    if (write(fd, bytes.p, bytes.n) != (ssize_t)bytes.n) {
+        close(fd);
+        return -ENOSPC;
+    }
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    return fd;
+}
+
+static void readable_cb(evutil_socket_t fd, short what, void *arg);
+static void writable_cb(evutil_socket_t fd, short what, void *arg);
+
+static void channel_watch(struct link_run *r, int fd)
+{
+    r->fd = fd;
+    r->readable = event_new(r->link->base, fd, EV_READ | EV_PERSIST, readable_cb, r);
+    r->writable = event_new(r->link->base, fd, EV_WRITE, writable_cb, r);
+    event_add(r->readable, NULL);
+    if (r->out.n)
+        event_add(r->writable, NULL);
+}
+
+/* 0, -EAGAIN (later) or another -errno: this one cannot be. */
+static int spawn_send(struct keeper_link *k, struct link_run *r)
+{
+    int pair[2] = {-1, -1};
+    AUTOCLOSE int order = order_fd(r->order);
+    if (order < 0)
+        return order;
+    if (r->order->channel && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return -errno;
+    AUTOCLOSE int ours = pair[0];
+    AUTOCLOSE int theirs = pair[1];
+    int fds[] = {order, theirs};
+    int rc =
+        keep_send(k->socket, (struct keep_msg){.kind = KEEP_SPAWN, .run = r->id}, fds, theirs >= 0 ? 2 : 1);
+    if (rc == 0 && ours >= 0) {
+        fcntl(ours, F_SETFL, O_NONBLOCK);
+        channel_watch(r, ours);
+        ours = -1;
+    }
+    return rc == -ETOOMANYREFS || rc == -ENOBUFS ? -EAGAIN : rc;
+}
+
+static void run_failed(struct link_run *r, int error)
+{
+    struct keeper_link *k = r->link;
+    uint64_t id = r->id;
+    run_free(r);
+    k->on.failed(k->ctx, id, error);
+}
+
+/* Called from the event base only, for it may report a failure. */
+static void spawns_send(struct keeper_link *k)
+{
+    struct link_run *r;
+    while (!k->dead && k->open < SPAWNS_OPEN && (r = TAILQ_FIRST(&k->waiting))) {
+        int rc = r->cancelled ? -ECANCELED : spawn_send(k, r);
+        if (rc == -EAGAIN) {
+            event_add(k->writable, NULL);
+            return;
+        }
+        if (rc == -EPIPE || rc == -ECONNRESET)
+            return; /* its pidfd will tell */
+        if (rc != 0) {
+            run_failed(r, -rc);
+            continue;
+        }
+        TAILQ_REMOVE(&k->waiting, r, next);
+        spawn_free(TAKE(r->order));
+        r->state = RUN_SENT;
+        k->open++;
+    }
+}
+
+static void keeper_writable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct keeper_link *k = arg;
+    notes_flush(k);
+    spawns_send(k);
+}
+
+/* ---- channels ---- */
+
+/* One line from in, if there is one. */
+static bool line_take(struct link_run *r, size_t *at, char **ret, size_t *ret_n)
+{
+    size_t from = *at > r->scanned ? *at : r->scanned;
+    char *nl = r->in.n > from ? memchr(r->in.p + from, '\n', r->in.n - from) : NULL;
+    if (!nl)
+        return false;
+    *ret_n = (size_t)(nl - (r->in.p + *at));
+    *ret = mem_copy(r->in.p + *at, *ret_n);
+    *at += *ret_n + 1;
+    return true;
+}
+
+/* Gives all whole lines away. False: what is left can no longer become a line. */
+static bool lines_give(struct link_run *r)
+{
+    struct keeper_link *k = r->link;
+    size_t at = 0, n;
+    char *line;
+    while (line_take(r, &at, &line, &n)) {
+        if (n > KEEPER_LINE_BYTES_MAX) {
+            free(line);
+            return false;
+        }
+        k->on.line(k->ctx, r->id, line, n);
+    }
+    r->in.n -= at;
+    if (at)
+        memmove(r->in.p, r->in.p + at, r->in.n);
+    r->scanned = r->in.n;
+    if (r->in.n == 0 && r->in.cap > 2 * READ_BYTES)
+        str_fini(&r->in); /* one giant line is no reason to keep its room */
+    return r->in.n <= KEEPER_LINE_BYTES_MAX;
+}
+
+static void channel_overlong(struct link_run *r)
+{
+    struct keeper_link *k = r->link;
+    r->overlong = true;
+    channel_close(r);
+    tell(k, (struct keep_msg){.kind = KEEP_KILL, .run = r->id});
+    k->on.overlong(k->ctx, r->id);
+}
+
+/* One read. True: there may be more. */
+static bool channel_read(struct link_run *r)
+{
+    str_reserve(&r->in, READ_BYTES);
+    ssize_t n = recv(r->fd, r->in.p + r->in.n, READ_BYTES, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        event_del(r->readable); /* its end is closed; the run goes on without */
+        return false;
+    }
+    r->in.n += (size_t)n;
+    if (lines_give(r))
+        return true;
+    channel_overlong(r);
+    return false;
+}
+
+static void readable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    channel_read(arg);
+}
+
+static void out_forget(struct link_run *r)
+{
+    str_fini(&r->out);
+    r->sent = 0;
+}
+
+static void writable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct link_run *r = arg;
+    size_t wait = r->out.n - r->sent;
+    ssize_t n = send(r->fd, r->out.p + r->sent, wait < WRITE_BYTES ? wait : WRITE_BYTES, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        out_forget(r);
+        event_drop(&r->writable); /* lines to it are dropped from now on */
+        return;
+    }
+    if (n > 0)
+        r->sent += (size_t)n;
+    wait = r->out.n - r->sent;
+    if (wait == 0) {
+        out_forget(r);
+    } else if (r->sent > r->out.n / 2) {
+        memmove(r->out.p, r->out.p + r->sent, wait);
+        r->out.n = wait;
+        r->sent = 0;
+    }
+    if (wait)
+        event_add(r->writable, NULL);
+    if (n > 0)
+        r->link->on.drained(r->link->ctx, r->id, wait);
+}
+
+void keeper_link_line(struct keeper_link *k, uint64_t run, char *line TAKES, size_t n)
+{
+    struct link_run *r = k->dead ? NULL : find(k, run);
+    bool early = r && r->order && r->order->channel;
+    if (early || (r && r->writable)) {
+        str_add(&r->out, line, n);
+        str_putc(&r->out, '\n');
+    }
+    if (r && r->writable)
+        event_add(r->writable, NULL);
+    free(line);
+}
+
+/* ---- messages of the keeper ---- */
+
+static void spawned(struct keeper_link *k, const struct keep_msg *m)
+{
+    struct link_run *r = find(k, m->run);
+    if (!r || r->state != RUN_SENT)
+        return;
+    r->state = RUN_RUNNING;
+    r->pid = (pid_t)m->value;
+    k->open--;
+    k->on.spawned(k->ctx, m->run, r->pid);
+}
+
+static void exited(struct keeper_link *k, const struct keep_msg *m)
+{
+    struct link_run *r = find(k, m->run);
+    if (!r || r->state != RUN_RUNNING)
+        return;
+    for (int i = 0; i < LAST_READS && r->fd >= 0 && channel_read(r); i++)
+        continue;
+    run_free(r);
+    k->on.exited(k->ctx, m->run, m->status, m->signal);
+}
+
+static void message(struct keeper_link *k, const struct keep_msg *m)
+{
+    struct link_run *r;
+    switch (m->kind) {
+    case KEEP_READY:
+        k->ready = true;
+        break;
+    case KEEP_SPAWNED:
+        spawned(k, m);
+        break;
+    case KEEP_FAILED:
+        if ((r = find(k, m->run)) && r->state == RUN_SENT)
+            run_failed(r, (int)m->value);
+        break;
+    case KEEP_EXITED:
+        exited(k, m);
+        break;
+    case KEEP_PONG:
+        k->pinged = false;
+        break;
+    case KEEP_SPAWN:
+    case KEEP_TERMINATE:
+    case KEEP_KILL:
+    case KEEP_FEED:
+    case KEEP_PING:
+    case KEEP_REOPEN:
+    case KEEP_SHUTDOWN:
+    case KEEP_STREAM:
+    case KEEP_DONE:
+        break;
+    }
+}
+
+/* Reads what the keeper said. False: it says no more. */
+static bool messages_read(struct keeper_link *k, int most)
+{
+    for (int i = 0; i < most; i++) {
+        struct keep_msg m;
+        int fds[KEEP_FDS_MAX];
+        int rc = keep_recv(k->socket, &m, fds);
+        if (rc <= 0)
+            return rc == -EAGAIN;
+        k->silent_ticks = 0;
+        message(k, &m);
+    }
+    return true;
+}
+
+static void keeper_readable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct keeper_link *k = arg;
+    if (!messages_read(k, MESSAGES_A_TURN))
+        event_del(k->readable); /* its pidfd will tell, or its silence */
+    spawns_send(k);
+}
+
+static void ended_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct keeper_link *k = arg;
+    messages_read(k, INT_MAX); /* its last words count */
+    die(k, "the keeper ended");
+}
+
+static void tick_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct keeper_link *k = arg;
+    k->silent_ticks += k->pinged;
+    if (k->silent_ticks * TICK_MS >= (k->ready ? KEEPER_SILENCE_MS : START_MS)) {
+        die(k, k->ready ? "the keeper does not answer" : "the keeper did not get ready");
+        return;
+    }
+    if (!k->pinged) {
+        k->pinged = true;
+        k->silent_ticks = 0;
+        tell(k, (struct keep_msg){.kind = KEEP_PING});
+    }
+    if (!TAILQ_EMPTY(&k->waiting))
+        spawns_send(k);
+}
+
+/* ---- the operations ---- */
+
+void keeper_link_spawn(struct keeper_link *k, struct spawn *s TAKES)
+{
+    ensure(s->run && !find(k, s->run), "run %llu twice", (unsigned long long)s->run);
+    struct link_run *r = mem_alloc(sizeof *r);
+    r->id = s->run;
+    r->link = k;
+    r->fd = -1;
+    r->order = s;
+    HASH_ADD(hh, k->runs, id, sizeof r->id, r);
+    TAILQ_INSERT_TAIL(&k->waiting, r, next);
+    if (k->writable)
+        event_add(k->writable, NULL);
+}
+
+void keeper_link_terminate(struct keeper_link *k, uint64_t run)
+{
+    struct link_run *r = find(k, run);
+    if (r && r->state == RUN_WAITING)
+        r->cancelled = true;
+    else if (r)
+        tell(k, (struct keep_msg){.kind = KEEP_TERMINATE, .run = run});
+}
+
+void keeper_link_kill(struct keeper_link *k, uint64_t run)
+{
+    struct link_run *r = find(k, run);
+    if (r && r->state == RUN_WAITING)
+        r->cancelled = true;
+    else if (r)
+        tell(k, (struct keep_msg){.kind = KEEP_KILL, .run = run});
+}
+
+void keeper_link_feed(struct keeper_link *k, int64_t deadline_ms)
+{
+    int64_t at = deadline_ms ? boot_ms() + deadline_ms : 0;
+    tell(k, (struct keep_msg){.kind = KEEP_FEED, .value = at});
+}
+
+void keeper_link_reopen_logs(struct keeper_link *k)
+{
+    tell(k, (struct keep_msg){.kind = KEEP_REOPEN});
+}
+
+pid_t keeper_link_pid(const struct keeper_link *k)
+{
+    return k->pid;
+}
+
+const char *keeper_link_why(const struct keeper_link *k)
+{
+    return k->why;
+}
+
+/* ---- life ---- */
+
+static int number_text(int64_t n, int64_t otherwise, char text[24])
+{
+    return snprintf(text, 24, "%lld", (long long)(n ? n : otherwise));
+}
+
+/* posix_spawn: no copy of our memory, and safe with threads. The sources are above the targets. */
+static int keeper_exec(const struct keeper_link_options *o, int socket, int skepd, pid_t *ret_pid)
+{
+    char bytes[24], files[24], *argv[12];
+    size_t n = 0;
+    number_text(o->log_bytes, 1 << 20, bytes);
+    number_text(o->log_files, 4, files);
+    const char *args[] = {"skep-keeper", "--node", o->node, "--log-bytes", bytes, "--log-files", files};
+    for (size_t i = 0; i < COUNT(args); i++)
+        argv[n++] = (char *)args[i];
+    if (o->log_dir) {
+        argv[n++] = "--logs";
+        argv[n++] = (char *)o->log_dir;
+    }
+    if (o->cgroup) {
+        argv[n++] = "--cgroup";
+        argv[n++] = (char *)o->cgroup;
+    }
+    argv[n] = NULL;
+    posix_spawn_file_actions_t files_do;
+    posix_spawnattr_t attr;
+    posix_spawn_file_actions_init(&files_do);
+    posix_spawnattr_init(&attr);
+    posix_spawn_file_actions_addopen(&files_do, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files_do, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&files_do, socket, KEEP_SOCKET_FD);
+    posix_spawn_file_actions_adddup2(&files_do, skepd, KEEP_SKEPD_FD);
+    posix_spawn_file_actions_addclosefrom_np(&files_do, KEEP_SKEPD_FD + 1);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID); /* a terminal's ^C is skepd's matter */
+    int error = posix_spawn(ret_pid, o->keeper_path, &files_do, &attr, argv, environ);
+    posix_spawn_file_actions_destroy(&files_do);
+    posix_spawnattr_destroy(&attr);
+    return error;
+}
+
+static int above(int fd)
+{
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, KEEP_SKEPD_FD + 1);
+    close(fd);
+    return high;
+}
+
+static void link_events(struct keeper_link *k)
+{
+    struct timeval t = after_ms(TICK_MS);
+    k->readable = event_new(k->base, k->socket, EV_READ | EV_PERSIST, keeper_readable_cb, k);
+    k->writable = event_new(k->base, k->socket, EV_WRITE, keeper_writable_cb, k);
+    k->ended = event_new(k->base, k->pidfd, EV_READ, ended_cb, k);
+    k->tick = event_new(k->base, -1, EV_PERSIST, tick_cb, k);
+    k->funeral = evtimer_new(k->base, funeral_cb, k);
+    event_add(k->readable, NULL);
+    event_add(k->ended, NULL);
+    event_add(k->tick, &t);
+}
+
+int keeper_link_new(struct event_base *base, const struct keeper_link_options *o,
+                    const struct keeper_link_callbacks *callbacks, void *ctx, struct keeper_link **ret,
+                    struct err *e)
+{
+    int pair[2];
+    pid_t pid;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_set(e, SKEP_EINTERNAL, "no socket for the keeper: %s", strerror(errno));
+    AUTOCLOSE int ours = pair[0];
+    AUTOCLOSE int theirs = above(pair[1]);
+    AUTOCLOSE int skepd = above(pidfd_open(getpid(), 0));
+    if (theirs < 0 || skepd < 0)
+        return err_set(e, SKEP_EINTERNAL, "no descriptor for the keeper: %s", strerror(errno));
+    int error = keeper_exec(o, theirs, skepd, &pid);
+    if (error)
+        return err_field(e, SKEP_EINTERNAL, "keeper", "%s cannot be started: %s; it belongs beside skepd",
+                         o->keeper_path, strerror(error));
+    struct keeper_link *k = mem_alloc(sizeof *k);
+    *k = (struct keeper_link){.base = base, .on = *callbacks, .ctx = ctx, .pid = pid, .socket = ours};
+    ours = -1;
+    k->pidfd = pidfd_open(pid, 0);
+    ensure(k->pidfd >= 0, "no pidfd for the keeper: %d", errno);
+    TAILQ_INIT(&k->waiting);
+    STAILQ_INIT(&k->notes);
+    link_events(k);
+    *ret = k;
+    return 0;
+}
+
+/* Waits for the keeper's end, giving it what it has not got yet and dropping what it says. */
+static bool wait_end(struct keeper_link *k, int wait_ms)
+{
+    int64_t until = boot_ms() + wait_ms;
+    for (int64_t left = wait_ms; left >= 0; left = until - boot_ms()) {
+        notes_flush(k);
+        struct pollfd p[] = {{.fd = k->pidfd, .events = POLLIN}, {.fd = k->socket, .events = POLLIN}};
+        poll(p, 2, left < 20 ? (int)left : 20);
+        struct keep_msg m;
+        int fds[KEEP_FDS_MAX];
+        while (keep_recv(k->socket, &m, fds) > 0)
+            continue;
+        if (p[0].revents)
+            return true;
+    }
+    return false;
+}
+
+void keeper_link_shutdown(struct keeper_link *k, int wait_ms)
+{
+    if (k->shut)
+        return;
+    if (!k->dead) {
+        tell(k, (struct keep_msg){.kind = KEEP_SHUTDOWN});
+        stop_listening(k);
+        if (!wait_end(k, wait_ms)) {
+            groups_killed(k);
+            kill(k->pid, SIGKILL);
+        }
+        reap(k);
+    }
+    event_drop(&k->funeral);
+    k->shut = k->dead = true;
+}
+
+void keeper_link_free(struct keeper_link *k)
+{
+    if (!k)
+        return;
+    keeper_link_shutdown(k, KEEPER_SILENCE_MS);
+    struct link_run *r, *next;
+    HASH_ITER(hh, k->runs, r, next)
+    run_free(r);
+    for (struct note *n; (n = STAILQ_FIRST(&k->notes));) {
+        STAILQ_REMOVE_HEAD(&k->notes, next);
+        free(n);
+    }
+    close_fd(&k->socket);
+    close_fd(&k->pidfd);
+    free(k);
+}
