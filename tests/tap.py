@@ -61,6 +61,9 @@ def run_one(function):
         return True, "", ""
     except Skip as why:
         return True, " # SKIP %s" % why, ""
+    except AssertionError as failed:
+        return False, "", "".join("%s:%d: in %s: %s\n" % (os.path.relpath(f.filename, SRC), f.lineno, f.name, f.line)
+                                  for f in traceback.extract_tb(failed.__traceback__)[1:]) + str(failed)
     except Exception:
         return False, "", traceback.format_exc()
 
