@@ -33,10 +33,23 @@ static struct parse {
     size_t n, cap;
 } parse;
 
+/* Text of the file as a message may quote it: escapes can make any bytes, and a cut one half a character. */
+static void make_clean(char *text)
+{
+    if (text_is_clean(text, strlen(text)))
+        return;
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 /* The words of libconfuse for an unknown name, which deserve better ones. */
 static bool unknown_name(const char *text, char name[128])
 {
-    return sscanf(text, "no such option '%127[^']'", name) == 1;
+    if (sscanf(text, "no such option '%127[^']'", name) != 1)
+        return false;
+    make_clean(name);
+    return true;
 }
 
 static const char *nearest(cfg_t *cfg, const char *name)
@@ -63,6 +76,7 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     if (parse.rc != 0)
         return; /* the first one is the cause */
     vsnprintf(text, sizeof text, fmt, ap);
+    make_clean(text);
     if (!unknown_name(text, name)) {
         parse.rc = err_set(parse.e, SKEP_ECONFIG, "%s:%d: %s", parse.path, cfg->line, text);
         return;

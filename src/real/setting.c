@@ -110,7 +110,7 @@ static const struct setting table[] = {
      .what = "Folder that holds the node's database, keys, socket and logs; one skepd per folder."},
     {"listen", SETTING_TEXT, "", AT(listen), .initial = "0.0.0.0:7537", .env = "SKEP_LISTEN", .check = check_listen,
      .what = "Address and port of the TLS listener, for clients and peers alike."},
-    {"advertise", SETTING_TEXT, "", AT(advertise), .initial = "<node name and listening port>", .env = "SKEP_ADVERTISE",
+    {"advertise", SETTING_TEXT, "", AT(advertise), .initial = "<host name, port of listen>", .env = "SKEP_ADVERTISE",
      .check = check_url, .what = "URL under which other nodes reach this one; its host must be in the certificate."},
     {"socket", SETTING_PATH, "", AT(socket), .initial = "<dir>/skep.sock", .env = "SKEP_SOCKET_PATH",
      .what = "Unix socket for local tools; its peers are trusted by their user id."},
@@ -358,15 +358,19 @@ void setting_allowed(const struct setting *s, struct str *ret)
     }
 }
 
+/* What was given, as a message may quote it. */
+static const char *quotable(const char *given)
+{
+    size_t n = strlen(given);
+    return n > 100 ? "(a long text)" : text_is_clean(given, n) ? given : "(bytes that are no text)";
+}
+
 static int refuse(const struct setting *s, const char *given, struct err *e)
 {
     AUTOSTR struct str allowed = STR_INIT;
     setting_allowed(s, &allowed);
-    if (s->secret)
-        return err_field(e, SKEP_ECONFIG, s->name, "%s: the value given is not allowed; allowed is %s",
-                         s->name, str_get(&allowed));
-    return err_field(e, SKEP_ECONFIG, s->name, "%s: \"%.100s\" is not allowed; allowed is %s", s->name,
-                     text_is_clean(given, strlen(given)) ? given : "(control characters)", str_get(&allowed));
+    return err_field(e, SKEP_ECONFIG, s->name, "%s: \"%s\" is not allowed; allowed is %s", s->name,
+                     s->secret ? "(secret)" : quotable(given), str_get(&allowed));
 }
 
 static bool is_word(const char *words, const char *text)
