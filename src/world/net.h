@@ -12,19 +12,21 @@
 enum net_lane { LANE_CONTROL, LANE_BULK, LANE_FORWARD };
 
 struct peer_call {
-    uint64_t id;         /* chosen by the caller, unique for its run */
-    struct id node;      /* expected in the peer's certificate; zero = not known yet (a static peer's url) */
-    char *url;           /* https://host:port, owned */
+    uint64_t id;    /* chosen by the caller, unique for its run */
+    struct id node; /* expected in the peer's certificate; zero = not known yet (a static peer's url) */
+    char *url;      /* https://host:port, owned */
     enum net_lane lane;
-    char *path;          /* /v1/peer/…; owned */
-    char *body;          /* owned */
+    char *path; /* /v1/peer/…; owned */
+    char *body; /* owned */
     size_t body_n;
-    int64_t timeout_ms;  /* from now, queueing included */
+    int64_t timeout_ms; /* from now, queueing included */
 };
 
+void peer_call_free(struct peer_call *c); /* accepts NULL */
+
 enum net_failure {
-    NET_REFUSED,     /* the connection was refused: nobody listens */
-    NET_CLOSED,      /* an established connection broke before the answer */
+    NET_REFUSED, /* the connection was refused: nobody listens */
+    NET_CLOSED,  /* an established connection broke before the answer */
     NET_TIMEOUT,
     NET_TLS,         /* handshake or certificate, or it names another node */
     NET_UNREACHABLE, /* no route, no such host, anything else */

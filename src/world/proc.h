@@ -11,18 +11,19 @@
 #include "base/mem.h"
 
 struct spawn {
-    uint64_t run;      /* unique within a run of skepd, never 0 */
-    char **argv;       /* NULL-terminated, owned; argv[0] as the kernel gets it after PATH look-up by the keeper */
-    char **env;        /* NULL-terminated "NAME=value", owned: the whole environment, SKEP_* included */
-    char *cwd;         /* owned, absolute */
-    char *user;        /* owned; NULL = the user of skepd */
-    char *log;         /* owned: name of the log stream (a file name without directory) */
-    bool channel;      /* give it the worker's end of a socket pair at descriptor 3 */
+    uint64_t run; /* unique within a run of skepd, never 0 */
+    char **argv;  /* NULL-terminated, owned; argv[0] as the kernel gets it after PATH look-up by the keeper */
+    char **env;   /* NULL-terminated "NAME=value", owned: the whole environment, SKEP_* included */
+    char *cwd;    /* owned, absolute */
+    char *user;   /* owned; NULL = the user of skepd */
+    char *log;    /* owned: name of the log stream (a file name without directory) */
+    bool channel; /* give it the worker's end of a socket pair at descriptor 3 */
 };
 
 struct world_proc {
     void *self;
-    /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is left. */
+    /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is
+     * left. */
     void (*spawn)(void *self, struct spawn *s TAKES);
     /* SIGTERM to the process group, once. */
     void (*terminate)(void *self, uint64_t run);

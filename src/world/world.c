@@ -23,6 +23,16 @@ void answer_free(struct answer *a)
     free(a);
 }
 
+void peer_call_free(struct peer_call *c)
+{
+    if (!c)
+        return;
+    free(c->url);
+    free(c->path);
+    free(c->body);
+    free(c);
+}
+
 static void strings_free(char **list)
 {
     for (char **p = list; p && *p; p++)

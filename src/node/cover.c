@@ -1,0 +1,115 @@
+/* cover: what waits until other nodes have our writes on disk.
+ *
+ * A peer covers a stamp of ours when the vector of its last pull request does: it sent that after its commit. The
+ * list is kept in the order of the stamps, so that a check stops at the first one nobody has.
+ */
+#include "node/brain.h"
+
+struct cover {
+    struct node *node;
+    int64_t hlc;
+    int need;
+    bool strict;
+    void (*fn)(struct node *n, void *arg, int copies);
+    void *arg;
+    void (*drop)(void *arg);
+    struct timer timer;
+    int64_t deadline_ms;
+    TAILQ_ENTRY(cover) link;
+};
+
+int cover_count(struct node *n, int64_t hlc)
+{
+    int copies = 0;
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    copies += p->member && !p->down && vv_covers(&p->vv, n->actor, hlc);
+    return copies;
+}
+
+/* Never more than there are to ask, unless the client named the number. */
+static int needed(struct node *n, const struct cover *c)
+{
+    int others = (int)view_others(&n->view);
+    return c->strict || c->need < others ? c->need : others;
+}
+
+static void end(struct node *n, struct cover *c, int copies)
+{
+    TAILQ_REMOVE(&n->covers, c, link);
+    timer_set(n, &c->timer, INT64_MAX);
+    c->fn(n, c->arg, copies);
+    free(c);
+}
+
+void cover_check(struct node *n)
+{
+    struct cover *c, *next;
+    int64_t best = 0;
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->member && !p->down && vv_get(&p->vv, n->actor) > best)
+        best = vv_get(&p->vv, n->actor);
+    bool alone = view_others(&n->view) == 0;
+    TAILQ_FOREACH_SAFE(c, &n->covers, link, next)
+    {
+        if (c->hlc > best && !alone)
+            break;
+        int copies = cover_count(n, c->hlc);
+        if (copies >= needed(n, c))
+            end(n, c, copies);
+    }
+}
+
+static int overdue(struct node *n, struct timer *t)
+{
+    struct cover *c = (struct cover *)(void *)((char *)t - offsetof(struct cover, timer));
+    end(n, c, -1);
+    return 0;
+}
+
+static void begin(struct node *n, void *arg)
+{
+    struct cover *c = arg, *after;
+    int copies = cover_count(n, c->hlc);
+    if (copies >= needed(n, c)) {
+        c->fn(n, c->arg, copies);
+        free(c);
+        return;
+    }
+    TAILQ_FOREACH_REVERSE(after, &n->covers, coverlist, link)
+    if (after->hlc <= c->hlc)
+        break;
+    if (after)
+        TAILQ_INSERT_AFTER(&n->covers, after, c, link);
+    else
+        TAILQ_INSERT_HEAD(&n->covers, c, link);
+    c->timer.fire = overdue;
+    timer_set(n, &c->timer, c->deadline_ms);
+}
+
+static void forget(void *arg)
+{
+    struct cover *c = arg;
+    if (c->drop)
+        c->drop(c->arg);
+    free(c);
+}
+
+void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t deadline_ms,
+                void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg))
+{
+    struct cover *c = mem_alloc(sizeof *c);
+    *c = (struct cover){.node = n, .hlc = hlc, .need = need, .strict = strict, .fn = fn, .arg = arg, .drop = drop,
+                        .deadline_ms = deadline_ms};
+    eff_do(n, begin, c, forget);
+}
+
+void covers_fini(struct node *n)
+{
+    struct cover *c;
+    while ((c = TAILQ_FIRST(&n->covers))) {
+        TAILQ_REMOVE(&n->covers, c, link);
+        forget(c);
+    }
+}

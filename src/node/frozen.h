@@ -1,0 +1,52 @@
+/* frozen: what is true now and is no row, as the brain last published it. Immutable, counted, for any thread.
+ */
+#ifndef SKEP_NODE_FROZEN_H
+#define SKEP_NODE_FROZEN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/id.h"
+#include "core/detect.h"
+
+struct frozen_node {
+    struct id id;
+    char *name, *url, *version, *role;
+    enum liveness liveness;
+    bool self, left, draining, member, forgotten, in_view;
+    int64_t actor, started_at_ms, rtt_ms, lag_rows, load, weight;
+    double avg_rtt_ms;
+};
+
+struct frozen_token {
+    char *token, *hash, *name, *role, *swarm;
+    int64_t expires_at_ms;
+};
+
+struct frozen_counters {
+    int64_t turns, events, commits, pulls, rows_merged, pokes, answers, children, ops_waiting, clock_frozen;
+    int64_t busy, disk_full, batch_last, batch_median;
+};
+
+struct frozen {
+    atomic_int refs;
+    struct id cluster, self, boot;
+    char *name, *url, *version;
+    int64_t actor, born, started_at_ms, published_boot_ms;
+    bool member, open, draining, leaving, left, ready;
+    uint64_t signature;
+    struct frozen_node *nodes; /* sorted by name; this node among them */
+    int nodes_n;
+    struct frozen_token *tokens;
+    int tokens_n;
+    struct frozen_counters counters;
+};
+
+const struct frozen *frozen_ref(const struct frozen *f);
+void frozen_unref(const struct frozen *f);
+/* NULL if there is none; by name or by id. */
+const struct frozen_node *frozen_node(const struct frozen *f, const char *name);
+/* Name of a node by its id as text, or the id itself. Borrowed. */
+const char *frozen_name_of(const struct frozen *f, const char *id_text);
+
+#endif

@@ -1,0 +1,194 @@
+/* mail: small messages between brains, many in one request: forwarded requests, their outcomes, lines for workers on
+ * other nodes, and the poke that says "I wrote something, pull". At most once each: a mail that was not answered may
+ * or may not have arrived, and whoever waits for its outcome decides what that means.
+ *
+ *   mail := cluster id, node id, poke u8, (message as bytes)*
+ */
+#include <string.h>
+
+#include "base/hlc.h"
+#include "node/effect.h"
+#include "wire/buf.h"
+
+#define MAIL_TIMEOUT_MS  5000
+#define MAIL_BYTES_MAX   (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line */
+#define MAIL_FAIL_MS     100
+
+void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
+{
+    if (p->mail.out.n + message->n < MAIL_BYTES_MAX || p->mail.out.n == 0)
+        buf_bytes(&p->mail.out, str_get(message), message->n);
+    str_fini(message);
+}
+
+static void post(struct node *n, struct peer *p)
+{
+    struct str body = STR_INIT;
+    struct peer_call *c = mem_alloc(sizeof *c);
+    buf_id(&body, &n->cluster);
+    buf_id(&body, &n->self);
+    buf_u8(&body, p->mail.poke);
+    str_add(&body, str_get(&p->mail.out), p->mail.out.n);
+    p->mail.carries = p->mail.out.n > 0;
+    str_clear(&p->mail.out);
+    p->mail.poke = false;
+    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_FORWARD,
+                            .path = mem_dup("/v1/peer/mail"), .body_n = body.n, .timeout_ms = MAIL_TIMEOUT_MS};
+    c->body = str_take(&body);
+    p->mail.call = c->id;
+    n->counters.pokes++;
+    eff_call(n, c);
+}
+
+void mail_tick(struct node *n)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->mail.call == 0 && (p->mail.out.n || p->mail.poke) && !id_is_zero(&p->id) && !p->down &&
+        n->now_ms >= p->mail.next_ms)
+        post(n, p);
+}
+
+bool mail_answered(struct node *n, const struct event *ev)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->mail.call == ev->call)
+        break;
+    if (!p || ev->call == 0)
+        return false;
+    p->mail.call = 0;
+    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200)
+        return true;
+    p->mail.next_ms = n->now_ms + MAIL_FAIL_MS;
+    if (p->mail.carries)
+        ops_lost(n, &p->id);
+    return true;
+}
+
+/* ---- arriving ---- */
+
+static bool role_ok(uint8_t role)
+{
+    return role >= ROLE_READ && role <= ROLE_ADMIN;
+}
+
+static int forward_arrived(struct node *n, const struct id *from, struct reader *m)
+{
+    struct request *r = mem_alloc(sizeof *r);
+    struct op *op = op_new(n, OP_PEER, r);
+    op->id = read_id(m);
+    op->from = *from;
+    op->from_try = read_varint(m);
+    op->st.stamp = read_i64(m);
+    int64_t timeout_ms = read_i64(m);
+    r->who.role = (enum role)read_u8(m);
+    AUTOFREE char *name = read_text(m);
+    r->who.swarm = read_text(m);
+    r->method = (enum req_method)read_u8(m);
+    r->path = read_text(m);
+    r->query = read_text(m);
+    r->if_match = read_text(m);
+    r->idempotency_key = read_text(m);
+    struct span body = read_bytes(m);
+    if (!reader_done(m) || !r->path || !role_ok((uint8_t)r->who.role) || r->method > HTTP_M_DELETE ||
+        op->st.stamp <= 0 || hlc_ms(op->st.stamp) > n->real_ms + HLC_AHEAD_MS_MAX) {
+        op_drop(op);
+        return 0;
+    }
+    snprintf(r->who.name, sizeof r->who.name, "%s", name ? name : "");
+    r->body = mem_copy(body.p, body.n);
+    r->body_n = body.n;
+    op->deadline_ms = n->now_ms + (timeout_ms > 0 && timeout_ms < 3600000 ? timeout_ms : 1);
+    return op_begin(n, op);
+}
+
+struct outcome {
+    struct id op;
+    uint64_t attempt;
+    struct answer *answer;
+    bool retry;
+    int64_t actor, hlc;
+};
+
+static void outcome_drop(void *arg)
+{
+    struct outcome *o = arg;
+    answer_free(o->answer);
+    free(o);
+}
+
+static void outcome_take(struct node *n, void *arg)
+{
+    struct outcome *o = arg;
+    ops_outcome(n, &o->op, o->attempt, TAKE(o->answer), o->retry, o->actor, o->hlc);
+    free(o);
+}
+
+static void outcome_arrived(struct node *n, struct reader *m)
+{
+    struct outcome *o = mem_alloc(sizeof *o);
+    o->answer = mem_alloc(sizeof *o->answer);
+    o->op = read_id(m);
+    o->attempt = read_varint(m);
+    o->retry = read_bool(m);
+    o->answer->status = (int)read_u32(m);
+    AUTOFREE char *etag = read_text(m);
+    o->answer->retry_after_s = (int)read_u32(m);
+    o->actor = read_i64(m);
+    o->hlc = read_i64(m);
+    struct span body = read_bytes(m);
+    if (!reader_done(m) || (!o->retry && (o->answer->status < 200 || o->answer->status > 599))) {
+        outcome_drop(o);
+        return;
+    }
+    snprintf(o->answer->etag, sizeof o->answer->etag, "%s", etag ? etag : "");
+    o->answer->body = mem_copy(body.p, body.n);
+    o->answer->body_n = body.n;
+    if (o->answer->status >= 400)
+        o->answer->content_type = "application/problem+json";
+    eff_do(n, outcome_take, o, outcome_drop);
+}
+
+static int message(struct node *n, const struct id *from, struct span bytes)
+{
+    struct reader m = reader_init(bytes.p, bytes.n);
+    switch (read_u8(&m)) {
+    case MAIL_FORWARD:
+        return forward_arrived(n, from, &m);
+    case MAIL_OUTCOME:
+        outcome_arrived(n, &m);
+        return 0;
+    default: /* of a newer version: its sender's deadline answers */
+        return 0;
+    }
+}
+
+static void accept_mail(struct node *n, const struct request *r, struct peer *p, bool poke)
+{
+    struct str empty = STR_INIT;
+    if (p && poke)
+        pull_poked(n, p);
+    eff_answer(n, r->id, answer_json(p ? 200 : 409, &empty));
+}
+
+int mail_arrived(struct node *n, const struct request *r, bool *ret_only_poke)
+{
+    struct reader body = reader_init(r->body, r->body_n);
+    struct id cluster = read_id(&body), id = read_id(&body);
+    bool poke = read_bool(&body);
+    struct peer *p = peer_find(n, &id);
+    if (body.bad || !id_equal(&cluster, &n->cluster) || !id_equal(&id, &r->who.node))
+        p = NULL; /* says who it is by a ping first */
+    if (ret_only_poke) {
+        *ret_only_poke = !p || body.n == 0;
+        if (*ret_only_poke)
+            accept_mail(n, r, p, poke);
+        return 0;
+    }
+    accept_mail(n, r, p, poke);
+    int rc = 0;
+    while (p && rc == 0 && body.n && !body.bad)
+        rc = message(n, &id, read_bytes(&body));
+    return rc;
+}

@@ -1,0 +1,472 @@
+/* node: the turn. Takes events, runs each in a savepoint, commits once, lets the effects go.
+ *
+ * Decides when rows become durable and what happens when they do not; knows nothing of names or sessions.
+ */
+#include <string.h>
+
+#include "base/hlc.h"
+#include "node/effect.h"
+
+#define RETRY_MS     200
+#define TICK_MS      100
+#define BATCH_EVENTS 512
+#define LEAVE_MS     3000
+#define MAIL_PATH    "/v1/peer/mail"
+#define WAL_IDLE_BYTES (256 << 10)
+#define WAL_SOFT_BYTES (4 << 20)
+#define WAL_HARD_BYTES (64 << 20)
+
+uint64_t node_random(struct node *n)
+{
+    return prng_next(&n->prng);
+}
+
+void node_random_id(struct node *n, struct id *ret)
+{
+    n->w.random.fill(n->w.random.self, ret->b, sizeof ret->b);
+}
+
+int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node, int64_t epoch,
+             const char *who, const char *data_json)
+{
+    struct log_entry l = {.type = type, .swarm = swarm, .name = name, .node = node, .who = who, .epoch = epoch,
+                          .data = data_json};
+    return store_log(n->store, &l, &n->fault);
+}
+
+const char *node_name_of(struct node *n, const char *id_text)
+{
+    struct id id;
+    if (!id_text)
+        return NULL;
+    if (strcmp(id_text, n->self_text) == 0)
+        return n->name;
+    struct peer *p = id_parse(id_text, &id) ? peer_find(n, &id) : NULL;
+    return p && p->name ? p->name : id_text;
+}
+
+bool node_id_of(struct node *n, const char *name_or_id, struct id *ret)
+{
+    struct peer *p;
+    if (strcmp(name_or_id, n->name) == 0 || strcmp(name_or_id, n->self_text) == 0) {
+        *ret = n->self;
+        return true;
+    }
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->name && strcmp(p->name, name_or_id) == 0) {
+        *ret = p->id;
+        return true;
+    }
+    struct id id;
+    if (!id_parse(name_or_id, &id) || !peer_find(n, &id))
+        return false;
+    *ret = id;
+    return true;
+}
+
+struct store *node_store(struct node *n)
+{
+    return n->store;
+}
+
+int node_ended(const struct node *n)
+{
+    return n->exit_status;
+}
+
+/* ---- the batch ---- */
+
+static void read_clocks(struct node *n)
+{
+    n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
+    n->real_ms = n->w.clock.real_ms(n->w.clock.self);
+}
+
+static bool fatal(int rc)
+{
+    return rc == SKEP_EIO || rc == SKEP_EDAMAGED;
+}
+
+static void die(struct node *n)
+{
+    log_error(n->w.log, "%s; ending, for nothing can be promised on this disk", n->fault.text);
+    n->exit_status = err_info(SKEP_EIO)->exit_status;
+}
+
+/* One handler in a savepoint. < 0: it never happened. */
+static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
+{
+    struct mark m = effects_mark(n->fx);
+    int rc = db_savepoint(store_db(n->store), &n->fault);
+    if (rc == 0)
+        rc = fn(n, arg);
+    if (rc == 0)
+        return db_release(store_db(n->store), &n->fault);
+    effects_drop(n->fx, m);
+    if (db_in_transaction(store_db(n->store)))
+        db_rollback_to(store_db(n->store), NULL);
+    return rc;
+}
+
+struct job {
+    int (*fn)(struct node *n, void *arg);
+    void *arg;
+    int rc;
+};
+
+/* The run's own entry in the vector, so that readers prove what is committed with it. */
+static int write_own_vector(struct node *n)
+{
+    int64_t written = store_written(n->store);
+    if (written <= vv_get(&n->vv, n->actor))
+        return 0;
+    return store_vv_raise(n->store, n->actor, written, &n->fault);
+}
+
+static int commit(struct node *n)
+{
+    int rc = write_own_vector(n);
+    if (rc == 0)
+        rc = db_commit(store_db(n->store), &n->fault);
+    if (rc < 0) {
+        db_rollback(store_db(n->store), NULL);
+        return rc;
+    }
+    n->counters.commits++;
+    if (vv_raise(&n->vv, n->actor, store_written(n->store)))
+        pull_poke_peers(n);
+    effects_release(n);
+    return 0;
+}
+
+/* All jobs in one transaction. < 0: none of them happened. */
+static int run_batch(struct node *n, struct job *jobs, size_t count)
+{
+    struct mark m = effects_mark(n->fx);
+    int rc = db_begin(store_db(n->store), &n->fault);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        jobs[i].rc = run_one(n, jobs[i].fn, jobs[i].arg);
+        if (jobs[i].rc < 0 && !db_in_transaction(store_db(n->store)))
+            rc = jobs[i].rc; /* SQLite gave up the whole transaction */
+    }
+    if (rc == 0)
+        rc = commit(n);
+    if (rc < 0) {
+        db_rollback(store_db(n->store), NULL);
+        effects_drop(n->fx, m);
+    }
+    return rc;
+}
+
+/* Runs the jobs; when the transaction breaks, each alone, so that each gets its own verdict in job.rc. */
+static void run_jobs(struct node *n, struct job *jobs, size_t count)
+{
+    if (count == 0)
+        return;
+    int rc = run_batch(n, jobs, count);
+    if (rc == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (rc == SKEP_EBUSY || count == 1) /* the begin failed, or there is nothing to separate */
+            jobs[i].rc = rc;
+        else if ((rc = run_batch(n, &jobs[i], 1)) < 0)
+            jobs[i].rc = rc;
+        if (fatal(jobs[i].rc)) {
+            die(n);
+            return;
+        }
+    }
+}
+
+int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
+{
+    struct job j = {fn, arg, 0};
+    run_jobs(n, &j, 1);
+    return j.rc;
+}
+
+/* ---- events ---- */
+
+/* What needs no store, and so goes on while somebody holds the database. True: done with. */
+static bool memory_event(struct node *n, struct event *ev)
+{
+    bool mine = false;
+    switch (ev->kind) {
+    case EV_PINGED:
+        peer_pinged(n, ev);
+        return true;
+    case EV_PULLED:
+        pull_pulled(n, ev);
+        return true;
+    case EV_PEER_CLOSED:
+        peer_closed(n, &ev->node, ev->at_boot_ms);
+        return true;
+    case EV_PEER_ANSWERED:
+    case EV_PEER_FAILED:
+        peer_answered(n, ev, &mine);
+        return mine || mail_answered(n, ev);
+    case EV_TICK:
+    case EV_RELOADED:
+        return true;
+    case EV_REQUEST:
+        if (strcmp(ev->request->path, MAIL_PATH) != 0)
+            return false;
+        mail_arrived(n, ev->request, &mine);
+        return mine;
+    case EV_CHILD_SPAWNED:
+    case EV_CHILD_FAILED:
+    case EV_CHILD_EXITED:
+    case EV_CHILD_LINE:
+    case EV_CHILD_DRAINED:
+    case EV_KEEPER_DIED:
+    case EV_STOP:
+        return false;
+    }
+    return true;
+}
+
+static int stop_asked(struct node *n)
+{
+    if (n->leaving)
+        return children_stop_all(n, true);
+    node_touch(n, &n->leaving, sizeof n->leaving);
+    node_touch(n, &n->draining, sizeof n->draining);
+    n->leaving = n->draining = true;
+    int rc = node_row_write(n, &n->fault);
+    return rc < 0 ? rc : children_stop_all(n, false);
+}
+
+static void request_taken(struct node *n UNUSED, void *arg)
+{
+    ((struct event *)arg)->request = NULL;
+}
+
+static int event_handle(struct node *n, void *arg)
+{
+    struct event *ev = arg;
+    switch (ev->kind) {
+    case EV_REQUEST:
+        if (strcmp(ev->request->path, MAIL_PATH) == 0)
+            return mail_arrived(n, ev->request, NULL);
+        eff_do(n, request_taken, ev, NULL);
+        return op_begin(n, op_new(n, OP_CLIENT, ev->request));
+    case EV_PEER_ANSWERED:
+    case EV_PEER_FAILED: {
+        int rc = pull_answered(n, ev);
+        return rc < 0 ? rc : 0;
+    }
+    case EV_CHILD_SPAWNED:
+    case EV_CHILD_FAILED:
+    case EV_CHILD_EXITED:
+    case EV_CHILD_LINE:
+    case EV_CHILD_DRAINED:
+    case EV_KEEPER_DIED:
+        return child_event(n, ev);
+    case EV_STOP:
+        return stop_asked(n);
+    case EV_PINGED:
+    case EV_PULLED:
+    case EV_PEER_CLOSED:
+    case EV_TICK:
+    case EV_RELOADED:
+        break;
+    }
+    return 0;
+}
+
+/* The store would not take it: a request gets its verdict, everything else is tried again. */
+static void refuse(struct node *n, struct event *ev, int rc)
+{
+    struct err e = n->fault;
+    n->counters.busy += rc == SKEP_EBUSY;
+    n->counters.disk_full += rc == SKEP_EDISKFULL;
+    if (ev->kind == EV_REQUEST && ev->request) {
+        int pid;
+        char what[128];
+        if (rc == SKEP_EBUSY && db_culprit(n->w.disk.path, &pid, what, sizeof what))
+            err_set(&e, rc, "%s; nothing was written. End that transaction, or try again later", what);
+        struct str body = STR_INIT;
+        e.code = rc;
+        json_problem(&body, &e, (struct span){NULL, 0});
+        struct answer *a = answer_json(err_info(rc)->http, &body);
+        a->retry_after_s = a->status == 503;
+        n->w.net.answer(n->w.net.self, ev->request->id, a);
+        event_fini(ev);
+        return;
+    }
+    ARRAY_GROW(n->held, n->held_n, n->held_cap);
+    n->held[n->held_n++] = *ev;
+    *ev = (struct event){0};
+    n->held_until_ms = n->now_ms + RETRY_MS;
+}
+
+static void events_run(struct node *n, struct event *events, size_t count)
+{
+    struct job jobs[BATCH_EVENTS];
+    struct event *of[BATCH_EVENTS];
+    size_t jobs_n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (memory_event(n, &events[i])) {
+            event_fini(&events[i]);
+            continue;
+        }
+        of[jobs_n] = &events[i];
+        jobs[jobs_n++] = (struct job){event_handle, &events[i], 0};
+    }
+    effects_release(n);
+    run_jobs(n, jobs, jobs_n);
+    for (size_t i = 0; i < jobs_n && n->exit_status < 0; i++)
+        if (jobs[i].rc < 0)
+            refuse(n, of[i], jobs[i].rc);
+        else
+            event_fini(of[i]);
+    n->counters.events += (int64_t)count;
+    if (jobs_n)
+        n->counters.batch_last = (int64_t)jobs_n;
+}
+
+/* ---- what is due ---- */
+
+static int fire(struct node *n, void *arg)
+{
+    struct timer *t = arg;
+    return t->fire(n, t);
+}
+
+static int wake(struct node *n, void *arg)
+{
+    return op_begin(n, arg);
+}
+
+/* Due timers, all in one transaction. Their owners are freed after its commit at the earliest. */
+static void timers_run(struct node *n)
+{
+    struct job jobs[BATCH_EVENTS];
+    size_t count = 0;
+    while (count < BATCH_EVENTS && n->heap_n && n->heap[0]->due_ms <= n->now_ms) {
+        jobs[count++] = (struct job){fire, n->heap[0], 0};
+        timer_set(n, n->heap[0], INT64_MAX);
+    }
+    run_jobs(n, jobs, count);
+    for (size_t i = 0; i < count && n->exit_status < 0; i++)
+        if (jobs[i].rc < 0)
+            timer_set(n, jobs[i].arg, n->now_ms + RETRY_MS);
+}
+
+/* Ops whose row changed run again, all in one transaction. */
+static void woken_run(struct node *n)
+{
+    for (int round = 0; round < 100 && !TAILQ_EMPTY(&n->woken) && n->exit_status < 0; round++) {
+        struct job jobs[BATCH_EVENTS];
+        size_t count = 0;
+        struct op *op;
+        while (count < BATCH_EVENTS && (op = TAILQ_FIRST(&n->woken))) {
+            TAILQ_REMOVE(&n->woken, op, wake_link);
+            op->woken = false;
+            jobs[count++] = (struct job){wake, op, 0};
+        }
+        run_jobs(n, jobs, count);
+        for (size_t i = 0; i < count && n->exit_status < 0; i++)
+            if (jobs[i].rc < 0) {
+                op = jobs[i].arg;
+                timer_set(n, &op->timer, n->now_ms + RETRY_MS);
+            }
+    }
+}
+
+static void held_run(struct node *n)
+{
+    if (n->held_n == 0 || n->now_ms < n->held_until_ms)
+        return;
+    struct event *held = TAKE(n->held);
+    size_t count = n->held_n;
+    n->held_n = n->held_cap = 0;
+    for (size_t i = 0; i < count; i += BATCH_EVENTS)
+        events_run(n, held + i, count - i < BATCH_EVENTS ? count - i : BATCH_EVENTS);
+    free(held);
+}
+
+static int work(struct node *n, void *arg UNUSED)
+{
+    int rc = peers_work(n);
+    return rc < 0 ? rc : own_work(n);
+}
+
+/* The last word of a node that owns nothing any more. */
+static int say_left(struct node *n, void *arg UNUSED)
+{
+    node_touch(n, &n->left, sizeof n->left);
+    n->left = true;
+    int rc = node_row_write(n, &n->fault);
+    return rc < 0 ? rc : node_log(n, "node_left", NULL, NULL, n->name, 0, NULL, NULL);
+}
+
+/* A stop ends once nothing runs here, that was written, and somebody has it (or nobody is left to have it). */
+static void leave_when_done(struct node *n)
+{
+    if (!n->leaving || n->exit_status >= 0 || !children_gone(n))
+        return;
+    if (!n->left) {
+        n->leave_by_ms = n->now_ms + LEAVE_MS;
+        node_transact(n, say_left, NULL);
+        return;
+    }
+    if (cover_count(n, vv_get(&n->vv, n->actor)) > 0 || view_others(&n->view) == 0 || n->now_ms > n->leave_by_ms)
+        n->exit_status = 0;
+}
+
+/* Off the answers' path: when idle, or when the WAL has grown. A reader that pins it only delays this. */
+static void checkpoint(struct node *n, bool idle)
+{
+    int64_t wal = db_wal_bytes(store_db(n->store));
+    bool due = wal >= WAL_SOFT_BYTES || (idle && wal >= WAL_IDLE_BYTES && n->now_ms - n->checkpoint_ms > 1000);
+    if (!due || n->now_ms - n->checkpoint_ms < 100)
+        return;
+    n->checkpoint_ms = n->now_ms;
+    int rc = db_checkpoint(store_db(n->store), wal >= WAL_HARD_BYTES, &n->fault);
+    if (fatal(rc))
+        die(n);
+    else if (rc < 0 && wal >= WAL_HARD_BYTES && n->now_ms - n->wal_warned_ms > 60000) {
+        n->wal_warned_ms = n->now_ms;
+        log_warn(n->w.log, "the write-ahead log has %lld MiB: %s", (long long)(wal >> 20), n->fault.text);
+    }
+}
+
+void node_turn(struct node *n, struct event *events, size_t count)
+{
+    int64_t due = n->late_due_ms;
+    read_clocks(n);
+    doubt_tick(&n->doubt, due < n->now_ms ? due : n->now_ms, n->now_ms);
+    n->counters.turns++;
+    view_lapse(&n->view, n->now_ms);
+    held_run(n);
+    for (size_t i = 0; i < count && n->exit_status < 0; i += BATCH_EVENTS)
+        events_run(n, events + i, count - i < BATCH_EVENTS ? count - i : BATCH_EVENTS);
+    for (size_t i = 0; i < count; i++)
+        event_fini(&events[i]);
+    if (n->exit_status >= 0)
+        return;
+    peers_tick(n);
+    peers_view(n);
+    effects_release(n);
+    if (n->scan_homes || n->scan_own || peers_have_work(n))
+        node_transact(n, work, NULL);
+    timers_run(n);
+    woken_run(n);
+    leave_when_done(n);
+    checkpoint(n, count == 0);
+    mail_tick(n);
+    effects_release(n);
+    node_publish(n);
+    n->late_due_ms = node_deadline_boot_ms(n) + TICK_MS;
+}
+
+int64_t node_deadline_boot_ms(const struct node *n)
+{
+    int64_t at = n->now_ms + TICK_MS;
+    if (n->scan_homes || n->scan_own || !TAILQ_EMPTY(&n->woken))
+        at = n->now_ms;
+    if (n->heap_n && n->heap[0]->due_ms < at)
+        at = n->heap[0]->due_ms;
+    return at;
+}

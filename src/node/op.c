@@ -1,0 +1,524 @@
+/* op: requests in progress. Holds who waits for what, runs handlers again when that may have come, and carries
+ * requests to the node that may decide and their outcome back.
+ *
+ * Decides about waiting, trying again and giving up; knows nothing of what is asked.
+ *
+ * Invariants
+ *  1. Every op ends in exactly one answer: by its handler, by an outcome, or by its deadline.
+ *  2. A forwarded op is answered to its client once our own store covers what was written, or after SEEN_MS.
+ *  3. Outcomes of abandoned tries are no answers.
+ */
+#include <string.h>
+
+#include "node/effect.h"
+#include "wire/buf.h"
+#include "wire/json.h"
+
+#define SEEN_MS      1000
+#define TRY_AGAIN_MS 100
+
+struct waiters {
+    char *key;
+    TAILQ_HEAD(, op) ops;
+    UT_hash_handle hh;
+};
+
+struct answer *answer_json(int status, struct str *body TAKES)
+{
+    struct answer *a = mem_alloc(sizeof *a);
+    a->status = status;
+    a->body_n = body->n;
+    a->body = str_take(body);
+    return a;
+}
+
+/* ---- waiting ---- */
+
+static void key_leave(struct node *n, struct op *op)
+{
+    struct waiters *w = op->waiters;
+    if (!w)
+        return;
+    TAILQ_REMOVE(&w->ops, op, key_link);
+    op->waiters = NULL;
+    if (TAILQ_EMPTY(&w->ops)) {
+        HASH_DEL(n->waiters, w);
+        free(w->key);
+        free(w);
+    }
+}
+
+static void key_enter(struct node *n, struct op *op, const char *key)
+{
+    struct waiters *w;
+    HASH_FIND_STR(n->waiters, key, w);
+    if (op->waiters == w && w)
+        return;
+    key_leave(n, op);
+    if (!w) {
+        w = mem_alloc(sizeof *w);
+        w->key = mem_dup(key);
+        TAILQ_INIT(&w->ops);
+        HASH_ADD_KEYPTR(hh, n->waiters, w->key, strlen(w->key), w);
+    }
+    TAILQ_INSERT_TAIL(&w->ops, op, key_link);
+    op->waiters = w;
+}
+
+void op_drop(struct op *op TAKES)
+{
+    request_free(op->request);
+    answer_free(op->outcome);
+    if (op->args_free)
+        op->args_free(op->args);
+    free(op->ref);
+    free(op->key);
+    free(op);
+}
+
+static int op_due(struct node *n, struct timer *t);
+
+/* The op stays: from now on it is in the node's list. */
+static void keep(struct node *n, void *arg)
+{
+    struct op *op = arg;
+    if (op->kept)
+        return;
+    op->kept = true;
+    TAILQ_INSERT_TAIL(&n->ops, op, link);
+    op->timer.fire = op_due;
+    timer_set(n, &op->timer, op->deadline_ms);
+}
+
+static void wake_one(struct node *n, struct op *op)
+{
+    if (op->woken || op->st.done)
+        return;
+    op->woken = true;
+    TAILQ_INSERT_TAIL(&n->woken, op, wake_link);
+}
+
+static void wait_now(struct node *n, void *arg)
+{
+    struct op *op = arg;
+    keep(n, op);
+    key_leave(n, op);
+    if (op->key)
+        key_enter(n, op, op->key);
+}
+
+void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *name)
+{
+    free(op->key);
+    op->key = mem_printf("%s\n%s", swarm, name);
+    op->waits_open = false;
+    eff_do(n, wait_now, op, NULL);
+}
+
+void op_wait_open(struct node *n, struct op *op)
+{
+    free(TAKE(op->key));
+    op->waits_open = true;
+    eff_do(n, wait_now, op, NULL);
+}
+
+static void wake_key(struct node *n, void *arg)
+{
+    AUTOFREE char *key = arg;
+    struct waiters *w;
+    struct op *op;
+    HASH_FIND_STR(n->waiters, key, w);
+    if (w)
+        TAILQ_FOREACH(op, &w->ops, key_link)
+    wake_one(n, op);
+}
+
+void node_wake(struct node *n, const char *swarm, const char *name)
+{
+    if (n->waiters)
+        eff_do(n, wake_key, mem_printf("%s\n%s", swarm, name), free);
+}
+
+void ops_view_changed(struct node *n)
+{
+    struct op *op;
+    TAILQ_FOREACH(op, &n->ops, link)
+    if (op->waits_open || op->key)
+        wake_one(n, op);
+}
+
+/* ---- ending ---- */
+
+static void gone(struct node *n, void *arg)
+{
+    struct op *op = arg;
+    key_leave(n, op);
+    timer_set(n, &op->timer, INT64_MAX);
+    if (op->kept)
+        TAILQ_REMOVE(&n->ops, op, link);
+    if (op->woken)
+        TAILQ_REMOVE(&n->woken, op, wake_link);
+    op_drop(op);
+}
+
+/* Who asked through a peer hears of it by mail; a worker on its channel. */
+static void tell_peer(struct node *n, struct op *op, struct answer *a, bool retry)
+{
+    struct str m = STR_INIT;
+    buf_u8(&m, MAIL_OUTCOME);
+    buf_id(&m, &op->id);
+    buf_varint(&m, op->from_try);
+    buf_u8(&m, retry);
+    buf_u32(&m, a ? (uint32_t)a->status : 0);
+    buf_text(&m, a ? a->etag : "");
+    buf_u32(&m, a ? (uint32_t)a->retry_after_s : 0);
+    buf_i64(&m, n->actor);
+    buf_i64(&m, op->st.hlc);
+    buf_bytes(&m, a && a->body ? a->body : "", a ? a->body_n : 0);
+    struct peer *p = peer_find(n, &op->from);
+    if (p)
+        mail_send(n, p, &m);
+    str_fini(&m);
+}
+
+static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
+{
+    if (op->source == OP_PEER) {
+        tell_peer(n, op, a, false);
+        answer_free(a);
+    } else if (op->source == OP_WORKER) {
+        struct str line = STR_INIT;
+        chan_response(&line, op->ref, a->status, a->body ? a->body : "", a->body_n);
+        n->w.proc.line(n->w.proc.self, op->run, line.p, line.n);
+        answer_free(a);
+    } else {
+        n->counters.answers++;
+        n->w.net.answer(n->w.net.self, op->request->id, a);
+    }
+}
+
+struct ending {
+    struct op *op;
+    struct answer *answer;
+};
+
+static void ending_free(void *arg)
+{
+    struct ending *end = arg;
+    answer_free(end->answer);
+    free(end);
+}
+
+static void end_now(struct node *n, void *arg)
+{
+    struct ending *end = arg;
+    deliver(n, end->op, TAKE(end->answer));
+    gone(n, end->op);
+    free(end);
+}
+
+void op_answer(struct node *n, struct op *op, struct answer *a TAKES)
+{
+    struct ending *end = mem_alloc(sizeof *end);
+    *end = (struct ending){op, a};
+    op->st.done = true;
+    eff_do(n, end_now, end, ending_free);
+}
+
+/* Puts the number of copies where the body says "copies":@. */
+static void say_copies(struct answer *a, int copies)
+{
+    static const char mark[] = "\"copies\":@";
+    char *at = a->body ? strstr(a->body, mark) : NULL;
+    if (!at)
+        return;
+    struct str s = STR_INIT;
+    str_add(&s, a->body, (size_t)(at - a->body));
+    str_printf(&s, "\"copies\":%d", copies);
+    str_puts(&s, at + sizeof mark - 1);
+    free(a->body);
+    a->body_n = s.n;
+    a->body = str_take(&s);
+}
+
+static struct answer *problem(int code, const char *text)
+{
+    struct err e;
+    struct str s = STR_INIT;
+    err_set(&e, code, "%s", text);
+    json_problem(&s, &e, (struct span){NULL, 0});
+    struct answer *a = answer_json(err_info(code)->http, &s);
+    a->retry_after_s = a->status == 503;
+    return a;
+}
+
+static void covered(struct node *n, void *arg, int copies)
+{
+    struct ending *end = arg;
+    if (copies < 0) {
+        answer_free(end->answer);
+        end->answer = problem(SKEP_ETIMEOUT, "It is on this node's disk, but not on as many others as asked for in "
+                                             "time; it may still get there. Look it up before trying again");
+    } else {
+        say_copies(end->answer, copies);
+    }
+    end_now(n, end);
+}
+
+void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, struct answer *a TAKES)
+{
+    struct ending *end = mem_alloc(sizeof *end);
+    *end = (struct ending){op, a};
+    op->st.done = true;
+    op->st.hlc = hlc;
+    bool strict = op->acks > 0;
+    cover_wait(n, hlc, strict ? op->acks - 1 : need, strict, op->deadline_ms, covered, end, ending_free);
+    timer_set(n, &op->timer, INT64_MAX); /* from here the cover has the deadline */
+}
+
+void op_fail(struct node *n, struct op *op, const struct err *e, struct span extras)
+{
+    struct str s = STR_INIT;
+    json_problem(&s, e, extras);
+    struct answer *a = answer_json(err_info(e->code)->http, &s);
+    a->retry_after_s = a->status == 503;
+    op_answer(n, op, a);
+}
+
+static int op_due(struct node *n, struct timer *t)
+{
+    struct op *op = (struct op *)(void *)((char *)t - offsetof(struct op, timer));
+    if (op->st.done)
+        return 0;
+    if (n->now_ms < op->deadline_ms) { /* a second look, or a forwarded try to repeat */
+        timer_set(n, t, op->deadline_ms);
+        return op_begin(n, op);
+    }
+    node_touch(n, &op->st, sizeof op->st);
+    if (op->outcome) {
+        op_answer(n, op, TAKE(op->outcome));
+        return 0;
+    }
+    op_answer(n, op,
+              op->waits_open
+                  ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")
+                  : problem(SKEP_ETIMEOUT, "No outcome in time; it may still happen. Look it up before trying again"));
+    return 0;
+}
+
+/* ---- running ---- */
+
+struct op *op_new(struct node *n, enum op_source source, struct request *r TAKES)
+{
+    struct op *op = mem_alloc(sizeof *op);
+    op->source = source;
+    op->request = r;
+    op->deadline_ms = n->now_ms + 30000;
+    op->timer.due_ms = INT64_MAX;
+    prng_fill(&n->prng, op->id.b, sizeof op->id.b);
+    return op;
+}
+
+static void drop_new(void *arg)
+{
+    struct op *op = arg;
+    if (op->kept)
+        return;
+    if (op->source == OP_CLIENT)
+        op->request = NULL; /* still the event's */
+    op_drop(op);
+}
+
+static void nothing(struct node *n UNUSED, void *arg UNUSED)
+{
+}
+
+/* The try is lost (its node is gone, or the mail was not taken): decide anew from the start, if that is safe. */
+static int forward_step(struct node *n, struct op *op)
+{
+    struct peer *p = peer_find(n, &op->sent_to);
+    if (p && !op->lost && !p->down)
+        return 0;
+    if (!op->again) {
+        op_answer(n, op, problem(SKEP_ETIMEOUT, "The node that was asked is gone; it may have happened"));
+        return 0;
+    }
+    op->lost = false;
+    op->sent_to = (struct id){0};
+    return n->o.serve(n, op);
+}
+
+int op_begin(struct node *n, struct op *op TAKES)
+{
+    if (op->st.done)
+        return 0;
+    if (!op->kept)
+        eff_do(n, nothing, op, drop_new);
+    node_touch(n, &op->st, sizeof op->st);
+    if (!id_is_zero(&op->sent_to))
+        return forward_step(n, op);
+    return n->o.serve(n, op);
+}
+
+/* ---- forwarding ---- */
+
+static void send_try(struct node *n, void *arg)
+{
+    struct op *op = arg;
+    const struct request *r = op->request;
+    struct peer *p = peer_find(n, &op->sent_to);
+    struct str m = STR_INIT;
+    keep(n, op);
+    if (!p)
+        return;
+    buf_u8(&m, MAIL_FORWARD);
+    buf_id(&m, &op->id);
+    buf_varint(&m, (uint64_t)op->st.attempt);
+    buf_i64(&m, op->st.stamp);
+    buf_i64(&m, op->deadline_ms - n->now_ms);
+    buf_u8(&m, (uint8_t)r->who.role);
+    buf_text(&m, r->who.name);
+    buf_text(&m, r->who.swarm);
+    buf_u8(&m, (uint8_t)r->method);
+    buf_text(&m, r->path);
+    buf_text(&m, r->query);
+    buf_text(&m, r->if_match);
+    buf_text(&m, r->idempotency_key);
+    buf_bytes(&m, r->body, r->body_n);
+    mail_send(n, p, &m);
+    str_fini(&m);
+}
+
+void op_forward(struct node *n, struct op *op, const struct id *to, bool again)
+{
+    if (op->st.stamp == 0)
+        op->st.stamp = store_stamp(n->store);
+    op->st.attempt++;
+    op->sent_to = *to;
+    op->again = again;
+    eff_do(n, send_try, op, NULL);
+}
+
+void ops_lost(struct node *n, const struct id *peer)
+{
+    struct op *op;
+    TAILQ_FOREACH(op, &n->ops, link)
+    if (id_equal(&op->sent_to, peer) && !op->outcome) {
+        op->lost = true;
+        if (op->deadline_ms > n->now_ms + TRY_AGAIN_MS)
+            timer_set(n, &op->timer, n->now_ms + TRY_AGAIN_MS);
+    }
+}
+
+static void refuse_try(struct node *n, void *arg)
+{
+    tell_peer(n, arg, NULL, true);
+    gone(n, arg);
+}
+
+static void wake_later(struct node *n, void *arg)
+{
+    struct op *op = arg;
+    timer_set(n, &op->timer, n->now_ms + 10);
+}
+
+void op_retry(struct node *n, struct op *op)
+{
+    if (op->source != OP_PEER) { /* our own stamp was too old: the handler may take a new one at once */
+        op->st.stamp = 0;
+        op_wait_open(n, op);
+        eff_do(n, wake_later, op, NULL);
+        return;
+    }
+    op->st.done = true;
+    eff_do(n, refuse_try, op, NULL);
+}
+
+static struct op *find(struct node *n, const struct id *id)
+{
+    struct op *op;
+    TAILQ_FOREACH(op, &n->ops, link)
+    if (op->source != OP_PEER && id_equal(&op->id, id))
+        return op;
+    return NULL;
+}
+
+static bool seen(struct node *n, const struct op *op)
+{
+    return op->seen_hlc == 0 || vv_covers(&n->vv, op->seen_actor, op->seen_hlc);
+}
+
+static void end_outcome(struct node *n, struct op *op, bool replicated)
+{
+    struct answer *a = TAKE(op->outcome);
+    if (!replicated && a->body_n > 2 && a->body[0] == '{' && a->status < 300) {
+        struct str s = STR_INIT;
+        str_puts(&s, "{\"replicated\":false,");
+        str_add(&s, a->body + 1, a->body_n - 1);
+        free(a->body);
+        a->body_n = s.n;
+        a->body = str_take(&s);
+    }
+    op->st.done = true;
+    deliver(n, op, a);
+    gone(n, op);
+}
+
+static int outcome_due(struct node *n, struct timer *t)
+{
+    struct op *op = (struct op *)(void *)((char *)t - offsetof(struct op, timer));
+    end_outcome(n, op, false);
+    return 0;
+}
+
+void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct answer *a TAKES, bool retry,
+                 int64_t actor, int64_t hlc)
+{
+    struct op *op = find(n, id);
+    if (!op || op->st.done || op->outcome || attempt != (uint64_t)op->st.attempt) {
+        answer_free(a);
+        return;
+    }
+    if (retry) { /* answered with a refusal: the only case in which a new stamp is safe */
+        answer_free(a);
+        op->st.stamp = 0;
+        op->sent_to = (struct id){0};
+        timer_set(n, &op->timer, n->now_ms + 20);
+        return;
+    }
+    op->outcome = a;
+    op->seen_actor = actor;
+    op->seen_hlc = hlc;
+    if (seen(n, op)) {
+        end_outcome(n, op, true);
+        return;
+    }
+    n->unseen++;
+    op->timer.fire = outcome_due;
+    timer_set(n, &op->timer, n->now_ms + SEEN_MS);
+}
+
+void ops_seen(struct node *n)
+{
+    struct op *op, *next;
+    if (n->unseen == 0)
+        return;
+    n->unseen = 0;
+    TAILQ_FOREACH_SAFE(op, &n->ops, link, next)
+    if (op->outcome && !op->st.done) {
+        if (seen(n, op))
+            end_outcome(n, op, true);
+        else
+            n->unseen++;
+    }
+}
+
+void ops_fini(struct node *n)
+{
+    struct op *op;
+    while ((op = TAILQ_FIRST(&n->ops))) {
+        TAILQ_REMOVE(&n->ops, op, link);
+        key_leave(n, op);
+        op_drop(op);
+    }
+}

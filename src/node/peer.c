@@ -1,0 +1,611 @@
+/* peer: the other nodes. Pings, liveness, verdicts, and the view that follows from them.
+ *
+ * Decides who is alive as seen from here, when a node is down, and when this node becomes a member. Opinions are
+ * memory; only their events reach the log. Pings travel on connections of their own and are answered by the peer's
+ * I/O thread from its frozen view, with the age of its brain's last turn.
+ *
+ *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8
+ *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time i64,
+ *             member u8, draining u8, left u8, load varint, version
+ */
+#include <string.h>
+
+#include "base/hlc.h"
+#include "node/effect.h"
+#include "wire/buf.h"
+
+#define PING_TIMEOUT_MS  1000
+#define PING_CLOSED_MS   50  /* while the view is closed, agreement is asked for often */
+#define PING_REFUSED_MS  200
+#define PLACE_AGE_MS     5000
+
+struct ping {
+    struct id cluster, id;
+    char *name, *url, *version;
+    int64_t actor, born, signature, brain_age_ms, real_ms, load;
+    bool member, draining, left;
+};
+
+static void ping_fini(struct ping *p)
+{
+    free(p->name);
+    free(p->url);
+    free(p->version);
+}
+
+static bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret)
+{
+    struct reader r = reader_init(body, n);
+    *ret = (struct ping){0};
+    ret->cluster = read_id(&r);
+    ret->id = read_id(&r);
+    ret->name = read_text(&r);
+    ret->url = read_text(&r);
+    ret->actor = read_i64(&r);
+    ret->born = read_i64(&r);
+    if (answer) {
+        ret->signature = read_i64(&r);
+        ret->brain_age_ms = (int64_t)(read_varint(&r) & INT32_MAX);
+        ret->real_ms = read_i64(&r);
+    }
+    ret->member = read_bool(&r);
+    if (answer) {
+        ret->draining = read_bool(&r);
+        ret->left = read_bool(&r);
+        ret->load = (int64_t)(read_varint(&r) & INT32_MAX);
+        ret->version = read_text(&r);
+    }
+    return !r.bad && ret->name && ret->url && ret->actor > 0 && !id_is_zero(&ret->id);
+}
+
+int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
+                    struct str *ret, struct err *e)
+{
+    CLEANUP(ping_fini) struct ping p;
+    if (!ping_decode(body, n, false, &p))
+        return err_set(e, SKEP_EARG, "this is no ping");
+    if (!id_equal(&p.cluster, &f->cluster))
+        return err_set(e, SKEP_EFORBIDDEN, "this node belongs to another cluster");
+    const struct frozen_node *self = frozen_node(f, f->name);
+    buf_id(ret, &f->cluster);
+    buf_id(ret, &f->self);
+    buf_text(ret, f->name);
+    buf_text(ret, f->url);
+    buf_i64(ret, f->actor);
+    buf_i64(ret, f->born);
+    buf_i64(ret, (int64_t)f->signature);
+    buf_varint(ret, brain_age_ms > 0 ? (uint64_t)brain_age_ms : 0);
+    buf_i64(ret, real_ms);
+    buf_u8(ret, f->member);
+    buf_u8(ret, f->draining);
+    buf_u8(ret, f->left);
+    buf_varint(ret, self ? (uint64_t)self->load : 0);
+    buf_text(ret, f->version);
+    return 0;
+}
+
+/* ---- the list ---- */
+
+struct peer *peer_find(struct node *n, const struct id *id)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (id_equal(&p->id, id) && !id_is_zero(id))
+        return p;
+    return NULL;
+}
+
+static struct peer *peer_new(struct node *n, const struct id *id, const char *url)
+{
+    struct peer *p = mem_alloc(sizeof *p);
+    p->id = *id;
+    p->url = mem_dup(url);
+    detector_init(&p->detector, n->now_ms);
+    p->pull.next_ms = n->now_ms;
+    TAILQ_INSERT_TAIL(&n->peers, p, link);
+    n->frozen_dirty = true;
+    return p;
+}
+
+static void peer_free(struct peer *p)
+{
+    free(p->url);
+    free(p->name);
+    free(p->version);
+    vv_fini(&p->vv);
+    vv_fini(&p->pull.cursor);
+    str_fini(&p->mail.out);
+    free(p);
+}
+
+static void peer_drop(struct node *n, struct peer *p)
+{
+    if (!id_is_zero(&p->id))
+        view_forget(&n->view, &p->id);
+    TAILQ_REMOVE(&n->peers, p, link);
+    peer_free(p);
+    n->frozen_dirty = true;
+}
+
+void peers_fini(struct node *n)
+{
+    struct peer *p;
+    while ((p = TAILQ_FIRST(&n->peers))) {
+        TAILQ_REMOVE(&n->peers, p, link);
+        peer_free(p);
+    }
+    free(TAKE(n->peer_facts));
+    down_batch_fini(&n->down_batch);
+    brake_fini(&n->brake);
+}
+
+static struct peer *peer_by_url(struct node *n, const char *url)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (strcmp(p->url, url) == 0)
+        return p;
+    return NULL;
+}
+
+/* A fact about a peer, for the log at the next occasion. */
+static void fact(struct node *n, const char *type, const struct peer *p)
+{
+    ARRAY_GROW(n->peer_facts, n->peer_facts_n, n->peer_facts_cap);
+    n->peer_facts[n->peer_facts_n++] = (struct peer_fact){type, p->id};
+    n->frozen_dirty = true;
+}
+
+/* ---- what we hear ---- */
+
+static void set_text(char **text, const char *s)
+{
+    if (!*text || strcmp(*text, s) != 0)
+        mem_replace(text, s);
+}
+
+/* A sign of life of a run: newer than the one we knew, the same, or an echo of an older one (false). */
+static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
+{
+    if (m->born < p->born)
+        return false;
+    if (m->actor != p->actor) {
+        if (p->actor) {
+            detector_newer_actor(&p->detector, n->now_ms);
+            view_bounced(&n->view, &p->id);
+            fact(n, "node_restarted", p);
+            own_scan(n);
+        }
+        p->actor = m->actor;
+        p->born = m->born;
+        p->left = false;
+        vv_clear(&p->vv);
+    }
+    set_text(&p->name, m->name);
+    set_text(&p->url, m->url);
+    p->member |= m->member;
+    return true;
+}
+
+/* It lives: verdicts against it are void. */
+static void peer_alive(struct node *n, struct peer *p)
+{
+    down_batch_cancel(&n->down_batch, &p->id);
+    brake_alive(&n->brake, &p->id);
+    if (p->down || p->liveness != LIVENESS_HEALTHY || !p->known) {
+        fact(n, p->known ? "node_up" : "node_joined", p);
+        p->down = false;
+        p->known = true;
+        p->liveness = LIVENESS_HEALTHY;
+        p->pull.next_ms = n->now_ms;
+        p->pull.failures = 0;
+        own_scan(n);
+    }
+}
+
+static struct peer *peer_met(struct node *n, const struct ping *m)
+{
+    if (id_equal(&m->id, &n->self) || node_is_forgotten(n, &m->id))
+        return NULL;
+    struct peer *p = peer_find(n, &m->id), *by_url = peer_by_url(n, m->url);
+    if (!p && by_url && id_is_zero(&by_url->id)) {
+        p = by_url;
+        p->id = m->id;
+    }
+    return p ? p : peer_new(n, &m->id, m->url);
+}
+
+int peer_pinged(struct node *n, const struct event *ev)
+{
+    CLEANUP(ping_fini) struct ping m;
+    if (!ping_decode(ev->bytes, ev->bytes_n, false, &m) || !id_equal(&m.cluster, &n->cluster) ||
+        !id_equal(&m.id, &ev->node))
+        return 0;
+    struct peer *p = peer_met(n, &m);
+    if (!p || !peer_run(n, p, &m))
+        return 0;
+    detector_heard(&p->detector, ev->at_boot_ms);
+    if (p->liveness != LIVENESS_HEALTHY || p->down || !p->known)
+        p->ping_next_ms = n->now_ms; /* it must answer us before it counts */
+    return 0;
+}
+
+static void peer_pong(struct node *n, struct peer *p, const struct event *ev)
+{
+    CLEANUP(ping_fini) struct ping m;
+    if (ev->status != 200 || !ping_decode(ev->bytes, ev->bytes_n, true, &m) || !id_equal(&m.cluster, &n->cluster))
+        return;
+    if (id_is_zero(&p->id)) { /* a static peer says who it is */
+        struct peer *known = peer_find(n, &m.id);
+        if (known || id_equal(&m.id, &n->self) || node_is_forgotten(n, &m.id)) {
+            peer_drop(n, p);
+            return;
+        }
+        p->id = m.id;
+    }
+    if (!id_equal(&p->id, &m.id) || !peer_run(n, p, &m))
+        return;
+    detector_answered(&p->detector, p->ping_sent_ms, ev->at_boot_ms, m.brain_age_ms);
+    p->member = m.member;
+    p->draining = m.draining;
+    p->left = m.left;
+    p->load = m.load;
+    p->clock_off_ms = m.real_ms - (n->real_ms - (ev->at_boot_ms - p->ping_sent_ms) / 2);
+    set_text(&p->version, m.version ? m.version : "");
+    peer_alive(n, p);
+    view_node(&n->view, &p->id);
+    peers_view(n);
+    view_answered(&n->view, &p->id, p->ping_ask, p->ping_sent_ms, (uint64_t)m.signature);
+    if (!n->view.open)
+        p->pull.next_ms = n->now_ms; /* the barrier waits for a chain that begins after this answer */
+    n->frozen_dirty = true;
+}
+
+void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->ping_call == ev->call)
+        break;
+    *ret_mine = p != NULL;
+    if (!p)
+        return;
+    p->ping_call = 0;
+    if (ev->kind == EV_PEER_ANSWERED) {
+        p->ping_next_ms = n->now_ms + n->o.ping_ms;
+        peer_pong(n, p, ev);
+        return;
+    }
+    p->ping_next_ms = n->now_ms + PING_REFUSED_MS;
+    if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
+        detector_refused(&p->detector, ev->at_boot_ms);
+        if (!p->down)
+            down_batch_refused(&n->down_batch, &p->id, ev->at_boot_ms);
+    }
+}
+
+void peer_closed(struct node *n, const struct id *id, int64_t at_ms UNUSED)
+{
+    struct peer *p = peer_find(n, id);
+    if (p) /* refused now is the proof; anything else is a broken connection */
+        p->ping_next_ms = n->now_ms;
+}
+
+/* ---- pinging ---- */
+
+static void ping_send(struct node *n, struct peer *p)
+{
+    struct str body = STR_INIT;
+    struct peer_call *c = mem_alloc(sizeof *c);
+    buf_id(&body, &n->cluster);
+    buf_id(&body, &n->self);
+    buf_text(&body, n->name);
+    buf_text(&body, n->url);
+    buf_i64(&body, n->actor);
+    buf_i64(&body, n->born);
+    buf_u8(&body, n->member);
+    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_CONTROL,
+                            .path = mem_dup("/v1/peer/ping"), .body_n = body.n, .timeout_ms = PING_TIMEOUT_MS};
+    c->body = str_take(&body);
+    p->ping_call = c->id;
+    p->ping_sent_ms = n->now_ms;
+    p->ping_ask = n->view.ask;
+    eff_call(n, c);
+}
+
+/* While closed, ask again as soon as our newest ask is not the one that was answered. */
+static int64_t ping_due_ms(const struct node *n, const struct peer *p)
+{
+    if (n->view.open || p->ping_sent_ms == 0 || p->down || p->left)
+        return p->ping_next_ms;
+    struct view_node *v = view_find((struct view *)&n->view, &p->id);
+    if (v && v->answered_ask == n->view.ask)
+        return p->ping_next_ms;
+    int64_t soon = p->ping_ask < n->view.ask ? n->now_ms : p->ping_sent_ms + PING_CLOSED_MS;
+    return soon < p->ping_next_ms ? soon : p->ping_next_ms;
+}
+
+static void judge(struct node *n, struct peer *p, const struct detect_opts *o, int64_t late_ms)
+{
+    enum liveness was = p->liveness, is = detector_judge(&p->detector, o, n->now_ms, late_ms);
+    if (p->down || p->left || !p->known || is == was)
+        return;
+    p->liveness = is;
+    n->frozen_dirty = true;
+    if (is == LIVENESS_SUSPECT)
+        fact(n, "node_suspect", p);
+    if (is != LIVENESS_DOWN)
+        return;
+    p->down = true;
+    p->down_since_ms = n->now_ms;
+    p->proven = false;
+    fact(n, "node_down", p);
+    ops_lost(n, &p->id);
+    size_t members = 1;
+    struct peer *other;
+    TAILQ_FOREACH(other, &n->peers, link)
+    members += other->member;
+    struct brake_opts b = BRAKE_OPTS_DEFAULT;
+    b.brake_ms = n->o.brake_ms;
+    if (brake_silent(&n->brake, &b, &p->id, members, n->now_ms))
+        fact(n, "brake_pulled", p);
+    own_scan(n);
+}
+
+static void refused_due(struct node *n)
+{
+    struct down_batch_opts o = DOWN_BATCH_OPTS_DEFAULT;
+    o.window_ms = n->o.batch_window_ms;
+    AUTOFREE struct id *ids = NULL;
+    size_t count = down_batch_due(&n->down_batch, &o, n->now_ms, &ids);
+    for (size_t i = 0; i < count; i++) {
+        struct peer *p = peer_find(n, &ids[i]);
+        if (!p)
+            continue;
+        p->down = p->proven = true;
+        p->liveness = LIVENESS_DOWN;
+        p->down_since_ms = n->now_ms;
+        if (p->known)
+            fact(n, "node_down", p);
+        ops_lost(n, &p->id);
+        own_scan(n);
+    }
+}
+
+struct detect_opts node_detect_opts(const struct node *n)
+{
+    struct detect_opts o = DETECT_OPTS_DEFAULT;
+    o.suspect_ms = n->o.suspect_ms;
+    o.down_ms = n->o.down_ms;
+    o.refusal_is_proof = false; /* the batch of refusals decides that, one window for all */
+    return o;
+}
+
+void peers_tick(struct node *n)
+{
+    struct detect_opts o = node_detect_opts(n);
+    int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
+    struct peer *p;
+    refused_due(n);
+    TAILQ_FOREACH(p, &n->peers, link)
+    {
+        judge(n, p, &o, late_ms);
+        if (p->ping_call == 0 && n->now_ms >= ping_due_ms(n, p))
+            ping_send(n, p);
+    }
+    pulls_tick(n);
+    if (n->now_ms - n->frozen_at_ms > 1000)
+        n->frozen_dirty = true;
+}
+
+/* ---- the view ---- */
+
+static void view_of(struct node *n, struct peer *p, const struct detect_opts *o, int64_t late_ms)
+{
+    if (id_is_zero(&p->id))
+        return;
+    struct view_node *v = view_node(&n->view, &p->id);
+    v->member = p->member;
+    v->draining = p->draining;
+    v->weight = 100;
+    v->in_view = !p->down && !p->left && detector_in_view(&p->detector, o, n->now_ms, late_ms);
+}
+
+void peers_view(struct node *n)
+{
+    struct detect_opts o = node_detect_opts(n);
+    int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
+    struct peer *p;
+    n->view.self.member = n->member && !n->left;
+    n->view.self.draining = n->draining;
+    TAILQ_FOREACH(p, &n->peers, link)
+    view_of(n, p, &o, late_ms);
+    if (view_update(&n->view, n->now_ms)) {
+        n->frozen_dirty = true;
+        cover_check(n);
+    }
+    bool open = view_is_open(&n->view, n->now_ms);
+    if (open == n->was_open)
+        return;
+    n->was_open = open;
+    n->frozen_dirty = true;
+    if (open) {
+        n->ready = true;
+        n->opened_at_ms = n->now_ms;
+        own_scan(n);
+    }
+    ops_view_changed(n);
+}
+
+bool node_open_now(struct node *n)
+{
+    return view_is_open(&n->view, n->now_ms);
+}
+
+bool peer_placeable(struct node *n, const struct peer *p)
+{
+    const struct view_node *v = view_find(&n->view, &p->id);
+    return v && v->member && v->in_view && !p->draining && !p->left && p->detector.brain_age_ms < PLACE_AGE_MS;
+}
+
+/* The stamp with which a run began: what orders the runs of a node. 0 = we do not know that run. */
+static int64_t born_of(struct node *n, int64_t actor)
+{
+    struct actor_row row = {.actor = actor};
+    int64_t born = store_load(n->store, T_ACTOR, &row, NULL) == 1 ? row.born_at : 0;
+    row_fini(T_ACTOR, &row);
+    return born;
+}
+
+enum owner_state owner_state(struct node *n, const char *node_id, int64_t actor, int64_t *ret_down_since_ms)
+{
+    struct id id;
+    *ret_down_since_ms = n->now_ms;
+    if (!node_id || !id_parse(node_id, &id))
+        return OWNER_LEFT;
+    if (id_equal(&id, &n->self))
+        return actor == n->actor ? OWNER_ALIVE : OWNER_NEWER_ACTOR;
+    struct peer *p = peer_find(n, &id);
+    if (!p)
+        return node_is_forgotten(n, &id) ? OWNER_LEFT : OWNER_DOWN_SILENT;
+    if (p->actor && p->actor != actor) {
+        int64_t born = born_of(n, actor);
+        return born && born < p->born ? OWNER_NEWER_ACTOR : OWNER_ALIVE;
+    }
+    if (p->left)
+        return OWNER_LEFT;
+    *ret_down_since_ms = p->down_since_ms;
+    return !p->down ? OWNER_ALIVE : p->proven ? OWNER_DOWN_PROVEN : OWNER_DOWN_SILENT;
+}
+
+/* ---- rows ---- */
+
+int node_row_write(struct node *n, struct err *e)
+{
+    struct node_row row = {.node = n->self_text, .boot = n->boot_text, .name = n->name,
+                           .state = n->left ? (char[]){"left"} : (char[]){"up"}, .url = n->url,
+                           .version = (char *)(uintptr_t)n->o.version, .actor = n->actor, .draining = n->draining,
+                           .member = n->member, .started_at = n->started_at_ms};
+    n->frozen_dirty = true;
+    return store_save(n->store, T_NODE, &row, e);
+}
+
+static void meet_row(struct node *n, const struct node_row *row)
+{
+    struct id id;
+    if (!id_parse(row->node, &id) || id_equal(&id, &n->self) || !row->url || node_is_forgotten(n, &id))
+        return;
+    struct peer *p = peer_find(n, &id);
+    if (!p && (p = peer_by_url(n, row->url)) && id_is_zero(&p->id))
+        p->id = id;
+    if (!p)
+        p = peer_new(n, &id, row->url);
+    if (row->name)
+        set_text(&p->name, row->name);
+    if (row->member)
+        p->member = true;
+    if (row->actor == p->actor || p->actor == 0) {
+        p->draining = row->draining != 0;
+        p->left = row->state && strcmp(row->state, "left") == 0;
+    }
+}
+
+bool node_is_forgotten(const struct node *n, const struct id *id)
+{
+    for (size_t i = 0; i < n->forgotten_n; i++)
+        if (id_equal(&n->forgotten[i], id))
+            return true;
+    return false;
+}
+
+static int load_marks(struct node *n)
+{
+    struct node_mark_row mark = {0};
+    struct stmt *q = store_ask(n->store, Q_NODE_MARKS, "");
+    int rc;
+    n->forgotten_n = 0;
+    while ((rc = store_next(q, T_NODE_MARK, &mark, &n->fault)) == 1) {
+        struct id id;
+        if (mark.forgotten_at == 0 || !id_parse(mark.node, &id))
+            continue;
+        ARRAY_GROW(n->forgotten, n->forgotten_n, n->forgotten_cap);
+        n->forgotten[n->forgotten_n++] = id;
+    }
+    return rc;
+}
+
+/* Rows of nodes as they are on disk, into memory: at the start and whenever one was merged or written. */
+int peers_load(struct node *n)
+{
+    struct node_row row = {0};
+    int rc = load_marks(n);
+    struct stmt *q = store_ask(n->store, Q_NODES, "");
+    while (rc == 0 && (rc = store_next(q, T_NODE, &row, &n->fault)) == 1) {
+        meet_row(n, &row);
+        rc = 0;
+    }
+    stmt_reset(q);
+    struct peer *p, *next;
+    TAILQ_FOREACH_SAFE(p, &n->peers, link, next)
+    if (node_is_forgotten(n, &p->id))
+        peer_drop(n, p);
+    n->frozen_dirty = true;
+    return rc;
+}
+
+static void load_later(struct node *n, void *arg UNUSED)
+{
+    peers_load(n);
+}
+
+int node_row_merged(struct node *n, const char *node_id UNUSED)
+{
+    eff_do(n, load_later, NULL, NULL);
+    return 0;
+}
+
+void peers_init(struct node *n)
+{
+    static const struct id nobody;
+    for (char *const *url = n->o.peers; url && *url; url++)
+        if (strcmp(*url, n->url) != 0 && !peer_by_url(n, *url))
+            peer_new(n, &nobody, *url);
+}
+
+bool peers_have_work(const struct node *n)
+{
+    return n->peer_facts_n > 0 || view_may_join(&n->view, n->now_ms);
+}
+
+static void facts_written(struct node *n, void *arg UNUSED)
+{
+    n->peer_facts_n = 0;
+}
+
+static void joined(struct node *n, void *arg UNUSED)
+{
+    peers_view(n);
+}
+
+int peers_work(struct node *n)
+{
+    for (size_t i = 0; i < n->peer_facts_n; i++) {
+        struct peer *p = peer_find(n, &n->peer_facts[i].id);
+        const char *name = p && p->name ? p->name : "";
+        int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, NULL);
+        if (rc < 0)
+            return rc;
+    }
+    eff_do(n, facts_written, NULL, NULL);
+    if (!view_may_join(&n->view, n->now_ms))
+        return 0;
+    node_touch(n, &n->member, sizeof n->member);
+    n->member = true;
+    int rc = store_meta_set(n->store, "member", "1", &n->fault);
+    if (rc == 0)
+        rc = node_row_write(n, &n->fault);
+    if (rc == 0)
+        rc = node_log(n, "node_joined", NULL, NULL, n->name, 0, NULL, NULL);
+    eff_do(n, joined, NULL, NULL);
+    return rc;
+}

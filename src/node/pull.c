@@ -1,0 +1,387 @@
+/* pull: replication as seen from the puller, and what it proves to others.
+ *
+ * Decides when to pull from whom, merges what comes by the one rule (store_merge), and moves the vector. Knows
+ * nothing of what rows mean; whose row changed is told to the files that do.
+ *
+ *   request := cluster id, node id, actor i64, count, (actor i64, hlc i64)*      what is on disk here
+ *              count, (actor i64, hlc i64)*                                      cursor: merged in this chain so far
+ *   page    := count, (actor i64, hlc i64)*                                      the responder's vector
+ *              more u8, rows u32, row*                                           rows as store_page writes them
+ *
+ * Invariants
+ *  1. The vector moves only at the end of a chain (more = 0), to the responder's vector as of that page. Inside a
+ *     chain only the cursor moves, in memory, and a broken chain forgets it.
+ *  2. The vector of a request says what is committed here: it is sent after the commit. That is what peers count as
+ *     acknowledgement (cover.c); after a chain that brought something the next request follows at once.
+ *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX cuts its actor: nothing of that actor is proven.
+ *
+ * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed. Tombstones are kept
+ * for ever so far; dropping them is checked here, on both sides, against gcvv.
+ */
+#include <string.h>
+
+#include "base/hlc.h"
+#include "node/effect.h"
+#include "wire/buf.h"
+
+#define PULL_TIMEOUT_MS 10000
+#define BACKOFF_MIN_MS  500
+#define BACKOFF_MAX_MS  30000
+
+static void vv_write(struct str *s, const struct vv *v)
+{
+    buf_varint(s, v->n);
+    for (size_t i = 0; i < v->n; i++) {
+        buf_i64(s, v->e[i].actor);
+        buf_i64(s, v->e[i].hlc);
+    }
+}
+
+static void vv_read(struct reader *r, struct vv *ret)
+{
+    for (size_t n = read_count(r, 16); n > 0 && !r->bad; n--) {
+        int64_t actor = read_i64(r), hlc = read_i64(r);
+        if (actor <= 0 || hlc < 0)
+            r->bad = true;
+        else
+            vv_raise(ret, actor, hlc);
+    }
+}
+
+/* ---- serving ---- */
+
+int node_serve_pull(struct store *s, const char *body, size_t n, struct str *ret, struct err *e)
+{
+    AUTOVV struct vv have = VV_INIT, mine = VV_INIT;
+    AUTOSTR struct str rows = STR_INIT;
+    struct reader r = reader_init(body, n);
+    read_id(&r);
+    read_id(&r);
+    read_i64(&r);
+    vv_read(&r, &have);
+    vv_read(&r, &have); /* what the chain has merged counts as had */
+    if (!reader_done(&r))
+        return err_set(e, SKEP_EARG, "this is no pull request");
+    uint32_t count;
+    bool more;
+    int rc = store_read_begin(s, e);
+    if (rc == 0)
+        rc = store_vv(s, &mine, e);
+    if (rc == 0)
+        rc = store_page(s, &have, &rows, &count, &more, e);
+    store_read_end(s);
+    if (rc < 0)
+        return rc;
+    vv_write(ret, &mine);
+    buf_u8(ret, more);
+    buf_u32(ret, count);
+    str_add(ret, str_get(&rows), rows.n);
+    return 0;
+}
+
+/* The request of a peer: what it has on disk. */
+void pull_pulled(struct node *n, const struct event *ev)
+{
+    AUTOVV struct vv has = VV_INIT;
+    struct reader r = reader_init(ev->bytes, ev->bytes_n);
+    struct id cluster = read_id(&r), id = read_id(&r);
+    int64_t actor = read_i64(&r);
+    vv_read(&r, &has);
+    struct peer *p = peer_find(n, &ev->node);
+    if (r.bad || !p || !id_equal(&cluster, &n->cluster) || !id_equal(&id, &ev->node) || actor != p->actor)
+        return;
+    vv_copy(&p->vv, &has);
+    cover_check(n);
+}
+
+/* ---- pulling ---- */
+
+static void pull_send(struct node *n, struct peer *p)
+{
+    struct str body = STR_INIT;
+    struct peer_call *c = mem_alloc(sizeof *c);
+    if (!p->pull.chaining) {
+        p->pull.chaining = true;
+        p->pull.again = false;
+        p->pull.rows = 0;
+        p->pull.cut = false;
+        vv_clear(&p->pull.cursor);
+        p->pull.chain = view_chain_begins(&n->view, &p->id);
+    }
+    buf_id(&body, &n->cluster);
+    buf_id(&body, &n->self);
+    buf_i64(&body, n->actor);
+    vv_write(&body, &n->vv);
+    vv_write(&body, &p->pull.cursor);
+    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_BULK,
+                            .path = mem_dup("/v1/peer/pull"), .body_n = body.n, .timeout_ms = PULL_TIMEOUT_MS};
+    c->body = str_take(&body);
+    p->pull.call = c->id;
+    n->counters.pulls++;
+    eff_call(n, c);
+}
+
+/* The barrier waits for a chain that begins after the answer to our newest ask. */
+static bool barrier_wants(const struct node *n, const struct peer *p)
+{
+    const struct view_node *v = view_find((struct view *)(uintptr_t)&n->view, &p->id);
+    return v && !n->view.open && v->answered_ask == n->view.ask && v->pulled_ask != n->view.ask && !p->pull.chaining;
+}
+
+static bool pull_due(const struct node *n, const struct peer *p)
+{
+    return p->pull.call == 0 && !id_is_zero(&p->id) && p->known && !p->down &&
+           (n->now_ms >= p->pull.next_ms || (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
+}
+
+void pulls_tick(struct node *n)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (pull_due(n, p))
+        pull_send(n, p);
+}
+
+void pull_poked(struct node *n, struct peer *p)
+{
+    p->pull.again = true;
+    (void)n;
+}
+
+void pull_poke_peers(struct node *n)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->known && !p->down)
+        p->mail.poke = true;
+}
+
+static void chain_broken(struct node *n, struct peer *p)
+{
+    int64_t wait = BACKOFF_MIN_MS << (p->pull.failures < 6 ? p->pull.failures : 6);
+    p->pull.failures++;
+    p->pull.chaining = false;
+    wait = wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
+    p->pull.next_ms = n->now_ms + wait / 2 + (int64_t)prng_below(&n->prng, (uint64_t)wait / 2 + 1);
+}
+
+/* ---- a page ---- */
+
+struct page {
+    struct peer *peer;
+    struct vv theirs, seen; /* the responder's vector; the highest row of each actor in this page */
+    struct vv cut;          /* actors that are not proven */
+    bool more;
+    uint32_t rows;
+};
+
+static void page_free(void *arg)
+{
+    struct page *g = arg;
+    vv_fini(&g->theirs);
+    vv_fini(&g->seen);
+    vv_fini(&g->cut);
+    free(g);
+}
+
+static void chain_ended(struct node *n, struct peer *p, const struct page *g)
+{
+    for (size_t i = 0; i < g->theirs.n; i++)
+        if (vv_get(&g->cut, g->theirs.e[i].actor) == 0)
+            vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
+    p->pull.chaining = false;
+    if (!p->pull.cut)
+        view_chain_ended(&n->view, &p->id, p->pull.chain);
+    /* what came must be acknowledged: the next request goes out at once */
+    int64_t wait = p->pull.rows ? 0 : n->o.sync_ms - n->o.sync_ms / 10;
+    p->pull.next_ms = n->now_ms + wait + (wait ? (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1) : 0);
+    ops_seen(n);
+    peers_view(n);
+}
+
+static void page_done(struct node *n, void *arg)
+{
+    struct page *g = arg;
+    struct peer *p = g->peer;
+    n->counters.rows_merged += g->rows;
+    p->pull.failures = 0;
+    p->pull.rows += g->rows;
+    p->pull.cut |= g->cut.n > 0;
+    vv_merge(&p->pull.cursor, &g->seen);
+    if (g->more)
+        p->pull.next_ms = n->now_ms;
+    else
+        chain_ended(n, p, g);
+    page_free(g);
+    pulls_tick(n);
+}
+
+/* "swarm/name/" : what the keys of its dependants begin with. */
+static const char *row_prefix(const struct remote_row *row, struct str *ret)
+{
+    str_clear(ret);
+    str_add(ret, row->key.p, row->key.n);
+    str_putc(ret, '/');
+    return str_get(ret);
+}
+
+/* Whom a merged row concerns. Asked once the whole page is in, so that every row of it is seen. */
+static int row_merged(struct node *n, const struct remote_row *row)
+{
+    AUTOSTR struct str memory = STR_INIT;
+    struct val key[TABLE_KEYS_MAX];
+    if (row->t == T_N || !table_unkey(table_get(row->t), row->key, &memory, key))
+        return 0;
+    AUTOFREE char *a = key[0].type == VAL_TEXT ? mem_copy(key[0].p, key[0].n) : NULL;
+    AUTOFREE char *b = key[1].type == VAL_TEXT && table_get(row->t)->keys_n > 1 ? mem_copy(key[1].p, key[1].n) : NULL;
+    switch (row->t) {
+    case T_NODE:
+    case T_NODE_MARK:
+        return node_row_merged(n, a);
+    case T_TOKEN:
+    case T_SWARM:
+        node_settings_merged(n);
+        return 0;
+    case T_NAME:
+        node_wake(n, a, b);
+        return own_changed(n, a, b);
+    case T_CHILD:
+    case T_METADATA:
+    case T_CHECKPOINT:
+        node_wake(n, a, b);
+        return 0;
+    case T_HANDOFF:
+        return row->dead ? store_drop(n->store, T_CHUNK, row_prefix(row, &memory), &n->fault) : 0;
+    case T_SESSION:
+        node_wake(n, "", a);
+        return row->dead ? session_dropped(n, a) : 0;
+    case T_TURN:
+    case T_ENTRY:
+    case T_SESSION_STATE:
+        node_wake(n, "", a);
+        return 0;
+    case T_ACTOR:
+    case T_IDEM:
+    case T_CHUNK:
+    case T_TEMPLATE:
+    case T_N:
+        break;
+    }
+    return 0;
+}
+
+static bool too_far_ahead(const struct node *n, const struct stamp *s)
+{
+    return hlc_ms(s->hlc) > n->real_ms + HLC_AHEAD_MS_MAX;
+}
+
+/* All rows of a page into the store, then word of them to whom they concern. */
+static int page_merge(struct node *n, struct reader *r, struct page *g)
+{
+    struct remote_row *taken = mem_array(g->rows, sizeof *taken);
+    size_t count = 0;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < g->rows; i++) {
+        struct remote_row row;
+        enum merged how;
+        if ((rc = store_read_row(r, &row, &n->fault)) < 0)
+            break;
+        if (too_far_ahead(n, &row.stamp))
+            vv_raise(&g->cut, row.stamp.actor, 1);
+        if (vv_get(&g->cut, row.stamp.actor))
+            continue;
+        rc = store_merge(n->store, &row, &how, &n->fault);
+        vv_raise(&g->seen, row.stamp.actor, row.stamp.hlc);
+        if (rc == 0 && how == MERGED_TAKEN)
+            taken[count++] = row;
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = row_merged(n, &taken[i]);
+    free(taken);
+    return rc;
+}
+
+static int vector_write(struct node *n, const struct page *g)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < g->theirs.n; i++) {
+        const struct vv_entry *v = &g->theirs.e[i];
+        if (v->actor != n->actor && v->hlc > vv_get(&n->vv, v->actor) && vv_get(&g->cut, v->actor) == 0)
+            rc = store_vv_raise(n->store, v->actor, v->hlc, &n->fault);
+    }
+    return rc;
+}
+
+static struct peer *pulled_from(struct node *n, uint64_t call)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (p->pull.call == call)
+        return p;
+    return NULL;
+}
+
+static void page_refused(struct node *n, void *arg)
+{
+    struct peer *p = arg;
+    p->pull.call = 0;
+    chain_broken(n, p);
+}
+
+/* Somebody has more of this very run than we wrote: this file, or one like it, lives a second life. */
+static bool is_clone(struct node *n, const struct page *g)
+{
+    if (vv_get(&g->theirs, n->actor) <= vv_get(&n->vv, n->actor))
+        return false;
+    log_error(n->w.log, "%s knows writes of this run that are not here; was this folder copied or restored while it "
+                        "ran? Ending, to begin a new run", g->peer->name);
+    n->exit_status = 75;
+    return true;
+}
+
+static int page_take(struct node *n, struct peer *p, const struct event *ev)
+{
+    struct page *g = mem_alloc(sizeof *g);
+    struct reader r = reader_init(ev->bytes, ev->bytes_n);
+    g->peer = p;
+    vv_read(&r, &g->theirs);
+    g->more = read_bool(&r);
+    g->rows = read_u32(&r);
+    int rc = r.bad || g->rows > 2 * STORE_PAGE_ROWS ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
+                                                    : page_merge(n, &r, g);
+    if (rc == 0 && !g->more)
+        rc = vector_write(n, g);
+    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, g))) {
+        log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
+        page_free(g);
+        eff_do(n, page_refused, p, NULL);
+        return 0;
+    }
+    if (rc < 0) {
+        page_free(g);
+        return rc;
+    }
+    if (g->cut.n && n->now_ms - p->skew_said_ms > 60000) {
+        p->skew_said_ms = n->now_ms;
+        rc = node_log(n, "clock_skew", NULL, NULL, p->name, 0, NULL, NULL);
+        log_warn(n->w.log, "%s passes on rows from more than %d ms in the future; they wait until our clock is there",
+                 p->name, HLC_AHEAD_MS_MAX);
+    }
+    node_touch(n, &p->pull.call, sizeof p->pull.call);
+    p->pull.call = 0;
+    eff_do(n, page_done, g, page_free);
+    return rc;
+}
+
+int pull_answered(struct node *n, const struct event *ev)
+{
+    struct peer *p = pulled_from(n, ev->call);
+    if (!p || ev->call == 0)
+        return 0;
+    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200) {
+        int rc = page_take(n, p, ev);
+        return rc < 0 ? rc : 1;
+    }
+    eff_do(n, page_refused, p, NULL);
+    return 1;
+}

@@ -1,0 +1,65 @@
+/* The statements of store/, by name. Their text is the table in query.c. */
+#ifndef SKEP_STORE_QUERY_H
+#define SKEP_STORE_QUERY_H
+
+#include "store/table.h"
+
+enum query {
+    Q_READ_BEGIN,
+    Q_READ_END,
+    Q_META_GET,
+    Q_META_SET,
+    Q_CHANGE_GET,
+    Q_CHANGE_PUT,
+    Q_CHANGE_DROP,
+    Q_CHANGE_PREFIX,
+    Q_ACTOR_AFTER,
+    Q_CHANGE_OF_ACTOR,
+    Q_CHANGE_ALL,
+    Q_ACTOR_MAX,
+    Q_VV_ALL,
+    Q_VV_RAISE,
+    Q_GCVV_ALL,
+    Q_QUARANTINE,
+    Q_LOG_ADD,
+    Q_LOG_PAGE,
+    Q_LOG_NAME,
+    Q_LOG_AUDIT,
+    Q_LOG_LAST,
+    Q_LOG_TRIM,
+    Q_NODES,
+    Q_NODE_MARKS,
+    Q_TOKENS,
+    Q_SWARMS,
+    Q_IDEM_OLD,
+    Q_NAME_OWNED,
+    Q_NAME_OWNERS,
+    Q_NAME_OWNED_COUNT,
+    Q_NAME_EXPIRED,
+    Q_NAME_LIST,
+    Q_CHILD_LIST,
+    Q_CHILD_LEFT,
+    Q_HANDOFF_EXPIRED,
+    Q_CHUNKS,
+    Q_TEMPLATE_LIST,
+    Q_SESSION_LIST,
+    Q_ENTRY_PATH,
+    Q_ENTRY_LEAVES,
+    Q_ENTRY_CHILDREN,
+    Q_TURN_LIST,
+    Q_TURN_OPEN,
+    Q_TURN_NEXT,
+    Q_SESSION_UNFINISHED,
+    Q_SESSION_EXPIRED,
+    Q_COUNTS,
+    Q_N
+};
+
+struct query_text {
+    enum table_id t; /* T_N: sql is the whole statement; else what follows SELECT columns FROM table */
+    const char *sql;
+};
+
+const struct query_text *query_get(enum query q);
+
+#endif

@@ -1,0 +1,786 @@
+#include "store/store.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/hlc.h"
+#include "db/migrate.h"
+#include "store/sql_embedded.h"
+#include "wire/buf.h"
+#include "wire/digest.h"
+
+/* The generated statements of one table. */
+struct table_sql {
+    struct stmt *get, *put, *del;
+};
+
+struct store {
+    struct db *db;
+    const struct world_clock *clock;
+    struct stmt *query[Q_N];
+    struct table_sql sql[T_N];
+    int64_t actor, hlc, written;
+    struct str key, bytes; /* scratch, so that the hot path does not allocate */
+};
+
+/* ---- opening ---- */
+
+static void columns(const struct table *t, struct str *s)
+{
+    for (int i = 0; i < t->cols_n; i++)
+        str_printf(s, "%s, ", t->cols[i].name);
+    str_puts(s, "extra");
+}
+
+static void where_key(const struct table *t, struct str *s)
+{
+    for (int k = 0; k < t->keys_n; k++)
+        str_printf(s, "%s%s = ?%d", k ? " AND " : " WHERE ", t->cols[t->key[k]].name, k + 1);
+}
+
+static bool is_key(const struct table *t, int col)
+{
+    for (int k = 0; k < t->keys_n; k++)
+        if (t->key[k] == col)
+            return true;
+    return false;
+}
+
+static void put_sql(const struct table *t, struct str *s)
+{
+    str_printf(s, "INSERT INTO %s (", t->name);
+    columns(t, s);
+    str_puts(s, ") VALUES (");
+    for (int i = 0; i <= t->cols_n; i++)
+        str_printf(s, "%s?%d", i ? ", " : "", i + 1);
+    str_puts(s, ") ON CONFLICT (");
+    for (int k = 0; k < t->keys_n; k++)
+        str_printf(s, "%s%s", k ? ", " : "", t->cols[t->key[k]].name);
+    str_puts(s, ") DO UPDATE SET extra = excluded.extra");
+    for (int i = 0; i < t->cols_n; i++)
+        if (!is_key(t, i))
+            str_printf(s, ", %s = excluded.%s", t->cols[i].name, t->cols[i].name);
+}
+
+static void prepare(struct store *s)
+{
+    AUTOSTR struct str sql = STR_INIT;
+    for (int id = 0; id < T_N; id++) {
+        const struct table *t = table_get((enum table_id)id);
+        row_cols_check(t->cols, (size_t)t->cols_n);
+        str_clear(&sql);
+        str_puts(&sql, "SELECT ");
+        columns(t, &sql);
+        str_printf(&sql, " FROM %s", t->name);
+        where_key(t, &sql);
+        s->sql[id].get = stmt_new(s->db, str_get(&sql));
+        str_clear(&sql);
+        put_sql(t, &sql);
+        s->sql[id].put = stmt_new(s->db, str_get(&sql));
+        str_clear(&sql);
+        str_printf(&sql, "DELETE FROM %s", t->name);
+        where_key(t, &sql);
+        s->sql[id].del = stmt_new(s->db, str_get(&sql));
+    }
+    for (int q = 0; q < Q_N; q++) {
+        const struct query_text *text = query_get((enum query)q);
+        str_clear(&sql);
+        if (text->t != T_N) {
+            str_puts(&sql, "SELECT ");
+            columns(table_get(text->t), &sql);
+            str_printf(&sql, " FROM %s ", table_get(text->t)->name);
+        }
+        str_puts(&sql, text->sql);
+        s->query[q] = stmt_new(s->db, str_get(&sql));
+    }
+}
+
+static int migrate(struct db *db, struct err *e)
+{
+    struct db_migration list[64];
+    ensure(sql_migrations_n <= (int)COUNT(list), "%d migrations", sql_migrations_n);
+    for (int i = 0; i < sql_migrations_n; i++)
+        list[i] = (struct db_migration){sql_migrations[i].name, sql_migrations[i].sql};
+    return db_migrate(db, list, sql_migrations_n, e);
+}
+
+static void db_options_of(const struct store_options *o, bool create, struct db_options *ret)
+{
+    *ret = (struct db_options){.path = o->path,
+                               .vfs = o->vfs,
+                               .readonly = o->readonly,
+                               .create = create,
+                               .exclusive = o->exclusive,
+                               .application_id = STORE_APPLICATION_ID,
+                               .read_limit_ms = o->read_limit_ms};
+    if (o->clock) {
+        ret->boot_ms = o->clock->boot_ms;
+        ret->clock = o->clock->self;
+    }
+}
+
+int store_open(struct store **ret, const struct store_options *o, struct err *e)
+{
+    struct store *s = mem_alloc(sizeof *s);
+    struct db_options options;
+    db_options_of(o, false, &options);
+    s->clock = o->clock;
+    int rc = db_open(&s->db, &options, e);
+    if (rc == 0 && !o->readonly)
+        rc = migrate(s->db, e);
+    if (rc < 0) {
+        store_close(s);
+        return rc;
+    }
+    prepare(s);
+    AUTOVV struct vv vv = VV_INIT;
+    if ((rc = store_vv(s, &vv, e)) < 0) {
+        store_close(s);
+        return rc;
+    }
+    s->hlc = vv_max(&vv);
+    *ret = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    db_close(s->db);
+    str_fini(&s->key);
+    str_fini(&s->bytes);
+    free(s);
+}
+
+struct db *store_db(struct store *s)
+{
+    return s->db;
+}
+
+static int meta_put(struct db *db, const char *key, const char *value, struct err *e)
+{
+    struct stmt *q = stmt_new(db, query_get(Q_META_SET)->sql);
+    stmt_text(q, 1, key);
+    stmt_text(q, 2, value);
+    int rc = stmt_run(q, e);
+    stmt_free(q);
+    return rc;
+}
+
+static int identity_put(struct db *db, const struct id *cluster, const struct id *node, const char *name,
+                        bool member, const char *hash, struct err *e)
+{
+    char text[ID_TEXT];
+    int rc = meta_put(db, "cluster", id_text(cluster, text), e);
+    if (rc == 0)
+        rc = meta_put(db, "node", id_text(node, text), e);
+    if (rc == 0)
+        rc = meta_put(db, "name", name, e);
+    if (rc == 0)
+        rc = meta_put(db, "member", member ? "1" : "0", e);
+    if (rc == 0 && hash) /* becomes a token row with the first run: a row needs an actor */
+        rc = meta_put(db, "admin_token_hash", hash, e);
+    return rc;
+}
+
+int store_create(const char *path, const struct id *cluster, const struct id *node, const char *node_name,
+                 bool member, const char *admin_token_hash, struct err *e)
+{
+    struct store_options o = {.path = path};
+    struct db_options options;
+    struct db *db;
+    db_options_of(&o, true, &options);
+    int rc = db_open(&db, &options, e);
+    if (rc < 0)
+        return rc;
+    if (db_i64(db, "PRAGMA user_version", 0) != 0)
+        rc = err_set(e, SKEP_EARG, "%s is a node's database already; choose an empty folder", path);
+    if (rc == 0)
+        rc = migrate(db, e);
+    if (rc == 0 && (rc = db_begin(db, e)) == 0) {
+        rc = identity_put(db, cluster, node, node_name, member, admin_token_hash, e);
+        rc = rc == 0 ? db_commit(db, e) : (db_rollback(db, NULL), rc);
+    }
+    db_close(db);
+    return rc;
+}
+
+/* ---- asking ---- */
+
+static void bind_args(struct stmt *q, const char *kinds, va_list ap)
+{
+    for (int i = 0; kinds[i]; i++)
+        if (kinds[i] == 't')
+            stmt_text(q, i + 1, va_arg(ap, const char *));
+        else
+            stmt_i64(q, i + 1, va_arg(ap, int64_t));
+}
+
+struct stmt *store_ask(struct store *s, enum query q, const char *kinds, ...)
+{
+    va_list ap;
+    struct stmt *stmt = s->query[q];
+    stmt_reset(stmt);
+    va_start(ap, kinds);
+    bind_args(stmt, kinds, ap);
+    va_end(ap);
+    return stmt;
+}
+
+int store_do(struct store *s, enum query q, struct err *e, const char *kinds, ...)
+{
+    va_list ap;
+    struct stmt *stmt = s->query[q];
+    stmt_reset(stmt);
+    va_start(ap, kinds);
+    bind_args(stmt, kinds, ap);
+    va_end(ap);
+    return stmt_run(stmt, e);
+}
+
+int64_t store_number(struct store *s, enum query q, int64_t fallback, const char *kinds, ...)
+{
+    va_list ap;
+    struct stmt *stmt = s->query[q];
+    stmt_reset(stmt);
+    va_start(ap, kinds);
+    bind_args(stmt, kinds, ap);
+    va_end(ap);
+    int64_t n = stmt_step(stmt, NULL) == 1 && !col_is_null(stmt, 0) ? col_i64(stmt, 0) : fallback;
+    stmt_reset(stmt);
+    return n;
+}
+
+static struct val column(struct stmt *q, int c, enum val_type type)
+{
+    if (col_is_null(q, c))
+        return (struct val){.type = VAL_NULL};
+    if (type == VAL_INT)
+        return (struct val){.type = VAL_INT, .i = col_i64(q, c)};
+    const char *p = type == VAL_TEXT ? col_text(q, c) : col_blob(q, c);
+    return (struct val){.type = type, .p = p ? p : "", .n = col_bytes(q, c)};
+}
+
+/* The columns of a row as they come from a generated SELECT. */
+static void row_vals(struct stmt *q, const struct table *t, struct val vals[TABLE_COLS_MAX],
+                     struct span *extra)
+{
+    for (int i = 0; i < t->cols_n; i++)
+        vals[i] = column(q, i, t->cols[i].type);
+    *extra = (struct span){col_blob(q, t->cols_n), col_bytes(q, t->cols_n)};
+}
+
+static void row_take(struct stmt *q, enum table_id id, void *row)
+{
+    struct val vals[TABLE_COLS_MAX];
+    struct span extra;
+    const struct table *t = table_get(id);
+    row_vals(q, t, vals, &extra);
+    row_fini(id, row);
+    table_fill(t, row, vals);
+    if (extra.n)
+        *(struct blob *)(void *)((char *)row + t->extra) = (struct blob){mem_copy(extra.p, extra.n), extra.n};
+}
+
+int store_next(struct stmt *q, enum table_id t, void *row, struct err *e)
+{
+    int rc = stmt_step(q, e);
+    if (rc == 1)
+        row_take(q, t, row);
+    else
+        row_fini(t, row);
+    return rc;
+}
+
+char *store_meta(struct store *s, const char *key)
+{
+    struct stmt *q = store_ask(s, Q_META_GET, "t", key);
+    char *value = stmt_step(q, NULL) == 1 ? mem_dup(col_text(q, 0)) : NULL;
+    stmt_reset(q);
+    return value;
+}
+
+int store_meta_set(struct store *s, const char *key, const char *value, struct err *e)
+{
+    return store_do(s, Q_META_SET, e, "tt", key, value);
+}
+
+/* ---- stamps ---- */
+
+void store_run(struct store *s, int64_t actor)
+{
+    ensure(s->actor == 0, "a run begins once");
+    s->actor = actor;
+}
+
+int64_t store_actor(const struct store *s)
+{
+    return s->actor;
+}
+
+int64_t store_hlc(const struct store *s)
+{
+    return s->hlc;
+}
+
+int64_t store_stamp(struct store *s)
+{
+    return s->hlc = hlc_next(s->hlc, s->clock->real_ms(s->clock->self));
+}
+
+int64_t store_written(const struct store *s)
+{
+    return s->written;
+}
+
+/* ---- rows ---- */
+
+struct version {
+    struct stamp stamp;
+    bool found, dead;
+    unsigned char hash[DIGEST16_BYTES];
+};
+
+static int version_get(struct store *s, const struct table *t, struct span key, struct version *ret,
+                       struct err *e)
+{
+    struct stmt *q = s->query[Q_CHANGE_GET];
+    *ret = (struct version){0};
+    stmt_text(q, 1, t->name);
+    stmt_textn(q, 2, key.p, key.n);
+    int rc = stmt_step(q, e);
+    if (rc <= 0)
+        return rc;
+    ret->found = true;
+    ret->stamp = (struct stamp){.rank = col_i64(q, 0), .hlc = col_i64(q, 1), .actor = col_i64(q, 2)};
+    ret->dead = col_i64(q, 3) != 0;
+    if (col_bytes(q, 4) == DIGEST16_BYTES)
+        memcpy(ret->hash, col_blob(q, 4), DIGEST16_BYTES);
+    stmt_reset(q);
+    return 0;
+}
+
+static int version_put(struct store *s, const struct table *t, struct span key, const struct stamp *stamp,
+                       bool dead, struct span bytes, struct err *e)
+{
+    unsigned char hash[DIGEST16_BYTES];
+    struct stmt *q = s->query[Q_CHANGE_PUT];
+    stmt_text(q, 1, t->name);
+    stmt_textn(q, 2, key.p, key.n);
+    stmt_i64(q, 3, stamp->rank);
+    stmt_i64(q, 4, stamp->actor);
+    stmt_i64(q, 5, stamp->hlc);
+    stmt_i64(q, 6, dead);
+    if (!dead) {
+        digest16(&bytes, 1, hash);
+        stmt_blob(q, 7, hash, sizeof hash);
+    }
+    return stmt_run(q, e);
+}
+
+static void bind_val(struct stmt *q, int i, const struct val *v)
+{
+    if (v->type == VAL_INT)
+        stmt_i64(q, i, v->i);
+    else if (v->type == VAL_TEXT)
+        stmt_textn(q, i, v->p, v->n);
+    else if (v->type == VAL_BLOB)
+        stmt_blob(q, i, v->p, v->n);
+    else
+        stmt_null(q, i);
+}
+
+static void bind_key(struct stmt *q, const struct table *t, const struct val vals[TABLE_COLS_MAX])
+{
+    for (int k = 0; k < t->keys_n; k++)
+        bind_val(q, k + 1, &vals[t->key[k]]);
+}
+
+static int domain_put(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX],
+                      struct span extra, struct err *e)
+{
+    const struct table *t = table_get(id);
+    struct stmt *q = s->sql[id].put;
+    for (int i = 0; i < t->cols_n; i++)
+        bind_val(q, i + 1, &vals[i]);
+    stmt_blob(q, t->cols_n + 1, extra.n ? extra.p : NULL, extra.n);
+    return stmt_run(q, e);
+}
+
+static int domain_del(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX], struct err *e)
+{
+    struct stmt *q = s->sql[id].del;
+    bind_key(q, table_get(id), vals);
+    return stmt_run(q, e);
+}
+
+static struct span key_of(struct store *s, const struct table *t, const struct val vals[TABLE_COLS_MAX])
+{
+    str_clear(&s->key);
+    table_key(t, vals, &s->key);
+    return (struct span){str_get(&s->key), s->key.n};
+}
+
+int store_load(struct store *s, enum table_id id, void *row, struct err *e)
+{
+    struct val vals[TABLE_COLS_MAX];
+    const struct table *t = table_get(id);
+    struct stmt *q = s->sql[id].get;
+    table_vals(t, row, vals);
+    bind_key(q, t, vals);
+    int rc = stmt_step(q, e);
+    if (rc == 1)
+        row_take(q, id, row);
+    stmt_reset(q);
+    return rc;
+}
+
+/* The stamp of the next local write over `old`. */
+static int next_stamp(struct store *s, const struct table *t, const struct version *old, int64_t rank,
+                      struct stamp *ret, struct err *e)
+{
+    ensure(s->actor != 0, "a write to %s before the run began", t->name);
+    if (old->found && rank < old->stamp.rank)
+        return err_set(e, SKEP_EFENCED, "epoch %lld is not the current one: %lld is; write no more under it",
+                       (long long)rank, (long long)old->stamp.rank);
+    *ret = (struct stamp){.rank = rank, .hlc = store_stamp(s), .actor = s->actor};
+    ensure(!old->found || stamp_compare(ret, &old->stamp) > 0,
+           "a local write to %s does not exceed what is there", t->name);
+    return 0;
+}
+
+int store_save(struct store *s, enum table_id id, const void *row, struct err *e)
+{
+    struct val vals[TABLE_COLS_MAX];
+    const struct table *t = table_get(id);
+    const struct blob *extra = (const struct blob *)(const void *)((const char *)row + t->extra);
+    struct version old;
+    struct stamp stamp;
+    table_vals(t, row, vals);
+    struct span key = key_of(s, t, vals);
+    int rc = version_get(s, t, key, &old, e);
+    if (rc == 0)
+        rc = next_stamp(s, t, &old, t->epoch < 0 ? 0 : vals[t->epoch].i, &stamp, e);
+    if (rc < 0)
+        return rc;
+    str_clear(&s->bytes);
+    row_encode(&s->bytes, t->cols, vals, (size_t)t->cols_n, (struct span){extra->p, extra->n});
+    rc = domain_put(s, id, vals, (struct span){extra->p, extra->n}, e);
+    if (rc == 0)
+        rc = version_put(s, t, key, &stamp, false, (struct span){str_get(&s->bytes), s->bytes.n}, e);
+    if (rc == 0)
+        s->written = stamp.hlc;
+    return rc;
+}
+
+int store_kill(struct store *s, enum table_id id, const void *row, int64_t rank, struct err *e)
+{
+    struct val vals[TABLE_COLS_MAX];
+    const struct table *t = table_get(id);
+    struct version old;
+    struct stamp stamp;
+    table_vals(t, row, vals);
+    struct span key = key_of(s, t, vals);
+    int rc = version_get(s, t, key, &old, e);
+    if (rc < 0 || !old.found || old.dead)
+        return rc;
+    rc = next_stamp(s, t, &old, rank > old.stamp.rank ? rank : old.stamp.rank, &stamp, e);
+    if (rc == 0)
+        rc = domain_del(s, id, vals, e);
+    if (rc == 0)
+        rc = version_put(s, t, key, &stamp, true, (struct span){NULL, 0}, e);
+    if (rc == 0)
+        s->written = stamp.hlc;
+    return rc;
+}
+
+int store_version(struct store *s, enum table_id id, const void *row, struct stamp *ret_stamp, bool *ret_dead,
+                  struct err *e)
+{
+    struct val vals[TABLE_COLS_MAX];
+    struct version v;
+    table_vals(table_get(id), row, vals);
+    int rc = version_get(s, table_get(id), key_of(s, table_get(id), vals), &v, e);
+    if (rc < 0 || !v.found)
+        return rc;
+    *ret_stamp = v.stamp;
+    if (ret_dead)
+        *ret_dead = v.dead;
+    return 1;
+}
+
+static int drop_one(struct store *s, enum table_id id, struct span key, struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT;
+    struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX] = {0};
+    const struct table *t = table_get(id);
+    if (!table_unkey(t, key, &memory, keys))
+        return err_set(e, SKEP_EDAMAGED, "change has the key %.*s of table %s", (int)key.n, key.p, t->name);
+    for (int k = 0; k < t->keys_n; k++)
+        vals[t->key[k]] = keys[k];
+    int rc = domain_del(s, id, vals, e);
+    struct stmt *q = s->query[Q_CHANGE_DROP];
+    stmt_text(q, 1, t->name);
+    stmt_textn(q, 2, key.p, key.n);
+    return rc < 0 ? rc : stmt_run(q, e);
+}
+
+int store_drop(struct store *s, enum table_id id, const char *key_prefix, struct err *e)
+{
+    AUTOFREE char *end =
+        mem_printf("%s\xf4\x8f\xbf\xbf", key_prefix); /* above every UTF-8 text with this prefix */
+    for (;;) {
+        struct stmt *q = store_ask(s, Q_CHANGE_PREFIX, "ttt", table_get(id)->name, key_prefix, end);
+        int rc = stmt_step(q, e);
+        if (rc <= 0)
+            return rc;
+        AUTOFREE char *key = mem_copy(col_text(q, 0), col_bytes(q, 0));
+        size_t n = col_bytes(q, 0);
+        stmt_reset(q);
+        rc = drop_one(s, id, (struct span){key, n}, e);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* ---- replication ---- */
+
+static int vector(struct store *s, enum query query, struct vv *ret, struct err *e)
+{
+    struct stmt *q = store_ask(s, query, "");
+    int rc;
+    while ((rc = stmt_step(q, e)) == 1)
+        vv_raise(ret, col_i64(q, 0), col_i64(q, 1));
+    return rc;
+}
+
+int store_vv(struct store *s, struct vv *ret, struct err *e)
+{
+    return vector(s, Q_VV_ALL, ret, e);
+}
+
+int store_gcvv(struct store *s, struct vv *ret, struct err *e)
+{
+    return vector(s, Q_GCVV_ALL, ret, e);
+}
+
+int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e)
+{
+    return store_do(s, Q_VV_RAISE, e, "ii", actor, hlc);
+}
+
+int store_read_begin(struct store *s, struct err *e)
+{
+    return stmt_run(s->query[Q_READ_BEGIN], e);
+}
+
+void store_read_end(struct store *s)
+{
+    if (db_in_transaction(s->db))
+        stmt_run(s->query[Q_READ_END], NULL);
+}
+
+/* The canonical bytes of a live row by its key as text. 1, 0 if the row is not there. */
+static int bytes_of(struct store *s, enum table_id id, struct span key, struct str *ret, struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT;
+    struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX];
+    struct span extra;
+    const struct table *t = table_get(id);
+    if (!table_unkey(t, key, &memory, keys))
+        return 0;
+    struct stmt *q = s->sql[id].get;
+    for (int k = 0; k < t->keys_n; k++)
+        bind_val(q, k + 1, &keys[k]);
+    int rc = stmt_step(q, e);
+    if (rc == 1) {
+        row_vals(q, t, vals, &extra);
+        row_encode(ret, t->cols, vals, (size_t)t->cols_n, extra);
+    }
+    stmt_reset(q);
+    return rc;
+}
+
+/* One row of a page out of a row of Q_CHANGE_OF_ACTOR. */
+static int page_row(struct store *s, struct stmt *q, int64_t actor, struct str *out, struct err *e)
+{
+    struct span tbl = {col_text(q, 0), col_bytes(q, 0)}, key = {col_text(q, 1), col_bytes(q, 1)};
+    bool dead = col_i64(q, 4) != 0;
+    enum table_id id = table_find(tbl);
+    str_clear(&s->bytes);
+    if (!dead) {
+        int rc = id == T_N ? 0 : bytes_of(s, id, key, &s->bytes, e);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not there",
+                           (int)tbl.n, tbl.p, (int)key.n, key.p);
+    }
+    buf_bytes(out, tbl.p, tbl.n);
+    buf_bytes(out, key.p, key.n);
+    buf_i64(out, col_i64(q, 2));
+    buf_i64(out, col_i64(q, 3));
+    buf_i64(out, actor);
+    buf_u8(out, dead);
+    buf_bytes(out, str_get(&s->bytes), s->bytes.n);
+    return 0;
+}
+
+static bool page_full(const struct str *out, size_t start, uint32_t count)
+{
+    return count >= STORE_PAGE_ROWS || out->n - start >= STORE_PAGE_BYTES;
+}
+
+int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
+               bool *ret_more, struct err *e)
+{
+    size_t start = ret_rows->n;
+    *ret_count = 0;
+    *ret_more = false;
+    int64_t actor = INT64_MIN;
+    for (;;) {
+        struct stmt *next = store_ask(s, Q_ACTOR_AFTER, "i", actor);
+        int rc = stmt_step(next, e);
+        bool none = rc == 1 && col_is_null(next, 0);
+        actor = rc == 1 ? col_i64(next, 0) : 0;
+        stmt_reset(next);
+        if (rc < 0 || none)
+            return rc < 0 ? rc : 0;
+        struct stmt *q =
+            store_ask(s, Q_CHANGE_OF_ACTOR, "iii", actor, vv_get(have, actor), (int64_t)STORE_PAGE_ROWS + 1);
+        while ((rc = stmt_step(q, e)) == 1) {
+            if (page_full(ret_rows, start, *ret_count)) {
+                *ret_more = true;
+                stmt_reset(q);
+                return 0;
+            }
+            if ((rc = page_row(s, q, actor, ret_rows, e)) < 0)
+                break;
+            (*ret_count)++;
+        }
+        stmt_reset(q);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
+{
+    ret->tbl = read_bytes(r);
+    ret->key = read_bytes(r);
+    ret->stamp.rank = read_i64(r);
+    ret->stamp.hlc = read_i64(r);
+    ret->stamp.actor = read_i64(r);
+    ret->dead = read_bool(r);
+    ret->bytes = read_bytes(r);
+    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 ||
+        !text_is_utf8(ret->tbl.p, ret->tbl.n) || !text_is_utf8(ret->key.p, ret->key.n))
+        return err_set(e, SKEP_EARG, "a page of rows is malformed");
+    ret->t = table_find(ret->tbl);
+    return 0;
+}
+
+static int aside(struct store *s, const struct remote_row *row, const char *why, struct err *e)
+{
+    struct stmt *q = s->query[Q_QUARANTINE];
+    stmt_i64(q, 1, s->clock->real_ms(s->clock->self));
+    stmt_textn(q, 2, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 3, row->key.p, row->key.n);
+    stmt_i64(q, 4, row->stamp.rank);
+    stmt_i64(q, 5, row->stamp.actor);
+    stmt_i64(q, 6, row->stamp.hlc);
+    stmt_i64(q, 7, row->dead);
+    stmt_text(q, 8, why);
+    stmt_blob(q, 9, row->bytes.p, row->bytes.n);
+    return stmt_run(q, e);
+}
+
+/* The values of a remote row: all of them, or the key only when it is dead. */
+static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
+                       struct str *memory, struct str *extra, struct err *e)
+{
+    const struct table *t = table_get(row->t);
+    struct val keys[TABLE_KEYS_MAX];
+    memset(vals, 0, sizeof *vals * TABLE_COLS_MAX);
+    if (!row->dead) {
+        int rc = row_decode(row->bytes, t->cols, vals, (size_t)t->cols_n, extra, e);
+        if (rc < 0)
+            return rc;
+    } else if (table_unkey(t, row->key, memory, keys)) {
+        for (int k = 0; k < t->keys_n; k++)
+            vals[t->key[k]] = keys[k];
+    }
+    struct span key = key_of(s, t, vals);
+    if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
+        (!row->dead && t->epoch >= 0 && vals[t->epoch].i != row->stamp.rank))
+        return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
+    return 0;
+}
+
+int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT, extra = STR_INIT;
+    struct val vals[TABLE_COLS_MAX];
+    struct version old;
+    if (row->t == T_N) {
+        *ret = MERGED_ASIDE;
+        return aside(s, row, "a table of a newer version", e);
+    }
+    const struct table *t = table_get(row->t);
+    int rc = version_get(s, t, row->key, &old, e);
+    if (rc < 0)
+        return rc;
+    if (row->stamp.hlc > s->hlc)
+        s->hlc = row->stamp.hlc;
+    *ret = MERGED_KEPT;
+    if (old.found && stamp_compare(&old.stamp, &row->stamp) >= 0)
+        return 0;
+    if ((rc = remote_vals(s, row, vals, &memory, &extra, e)) < 0)
+        return rc;
+    *ret = MERGED_TAKEN;
+    rc = row->dead ? domain_del(s, row->t, vals, e)
+                   : domain_put(s, row->t, vals, (struct span){str_get(&extra), extra.n}, e);
+    return rc < 0 ? rc : version_put(s, t, row->key, &row->stamp, row->dead, row->bytes, e);
+}
+
+/* ---- the log ---- */
+
+int store_log(struct store *s, const struct log_entry *l, struct err *e)
+{
+    struct stmt *q = s->query[Q_LOG_ADD];
+    stmt_i64(q, 1, s->clock->real_ms(s->clock->self));
+    stmt_text(q, 2, l->type);
+    stmt_text(q, 3, l->swarm);
+    stmt_text(q, 4, l->name);
+    stmt_text(q, 5, l->node);
+    if (l->epoch)
+        stmt_i64(q, 6, l->epoch);
+    stmt_text(q, 7, l->who);
+    stmt_text(q, 8, l->data);
+    return stmt_run(q, e);
+}
+
+int store_digest(struct store *s, char ret_hex[33], struct err *e)
+{
+    unsigned char sum[DIGEST_BYTES];
+    struct digest d;
+    struct stmt *q = store_ask(s, Q_CHANGE_ALL, "");
+    int rc;
+    digest_init(&d);
+    while ((rc = stmt_step(q, e)) == 1) {
+        int64_t stamp[3] = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        digest_add(&d, col_text(q, 0), col_bytes(q, 0) + 1);
+        digest_add(&d, col_text(q, 1), col_bytes(q, 1) + 1);
+        digest_add(&d, stamp, sizeof stamp);
+        digest_add(&d, col_blob(q, 5), col_bytes(q, 5));
+    }
+    digest_end(&d, sum);
+    digest_fini(&d);
+    struct id id;
+    memcpy(id.b, sum, sizeof id.b);
+    id_text(&id, ret_hex);
+    return rc;
+}

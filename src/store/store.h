@@ -1,0 +1,134 @@
+/* store: rows <-> structs. The only floor that speaks SQL of skep's tables.
+ *
+ * Every replicated row is written through store_save or store_kill, which stamp it, or through store_merge,
+ * which decides by the one comparison (core/dot.h). Nothing else changes a replicated table, so "change"
+ * always describes them.
+ *
+ * Invariants
+ *  1. A replicated table has a row for a key exactly if "change" has one for it with dead = 0.
+ *  2. (actor, hlc) is unique: each local write gets a stamp of its own, above every stamp seen so far.
+ *  3. A local write exceeds what it replaces.
+ *
+ * All functions run inside the caller's transaction and return 0 or a code (< 0) of base/err.h, unless said
+ * otherwise. Not thread safe: one store a thread.
+ */
+#ifndef SKEP_STORE_STORE_H
+#define SKEP_STORE_STORE_H
+
+#include "base/id.h"
+#include "core/dot.h"
+#include "core/vv.h"
+#include "db/db.h"
+#include "store/query.h"
+#include "store/table.h"
+#include "world/clock.h"
+
+#define STORE_APPLICATION_ID 0x736b6570 /* "skep" */
+#define STORE_PAGE_ROWS      256
+#define STORE_PAGE_BYTES     (256 * 1024)
+
+struct store;
+
+struct store_options {
+    const char *path;
+    const char *vfs;
+    bool exclusive, readonly;
+    int read_limit_ms;
+    const struct world_clock *clock; /* borrowed; must outlive the store */
+};
+
+/* Makes the database of a new node; fails if there is one. admin_token_hash: of a first token of role admin,
+ * or NULL. member: the node of `skep init` is born one. */
+int store_create(const char *path, const struct id *cluster, const struct id *node, const char *node_name,
+                 bool member, const char *admin_token_hash, struct err *e);
+
+/* Opens and, for the writer, migrates. SKEP_ENEWER, SKEP_EFOREIGN, SKEP_EDAMAGED and SKEP_ENOTFOUND say what
+ * is wrong with the file. */
+int store_open(struct store **ret, const struct store_options *o, struct err *e);
+void store_close(struct store *s);
+struct db *store_db(struct store *s);
+
+/* meta. The value is yours; NULL if there is none. */
+char *store_meta(struct store *s, const char *key);
+int store_meta_set(struct store *s, const char *key, const char *value, struct err *e);
+
+/* The run that stamps: called once, with a fresh random actor, before the first write. */
+void store_run(struct store *s, int64_t actor);
+int64_t store_actor(const struct store *s);
+/* The newest stamp given or seen. */
+int64_t store_hlc(const struct store *s);
+/* A stamp of now, above all others, for what is not a row. */
+int64_t store_stamp(struct store *s);
+/* Highest hlc this run has written. Taken together with the commit it is what others must cover. */
+int64_t store_written(const struct store *s);
+
+/* row: a struct of the table, its key members set. 1 found (the rest is filled in), 0 not there (unchanged).
+ * Only key members may be set before. */
+int store_load(struct store *s, enum table_id t, void *row, struct err *e);
+/* Writes the row under a new stamp. SKEP_EFENCED if the row there has a higher epoch. */
+int store_save(struct store *s, enum table_id t, const void *row, struct err *e);
+/* Deletes it, leaving a tombstone under its rank or `rank` if that is higher; nothing there is fine. */
+int store_kill(struct store *s, enum table_id t, const void *row, int64_t rank, struct err *e);
+/* The stamp of a row, alive or dead. 1 found. */
+int store_version(struct store *s, enum table_id t, const void *row, struct stamp *ret_stamp, bool *ret_dead,
+                  struct err *e);
+/* Removes dependants of a dead parent without tombstones: rows of table t whose key begins with `prefix`. */
+int store_drop(struct store *s, enum table_id t, const char *key_prefix, struct err *e);
+
+/* Asks one of the queries of store/query.h; kinds: 't' const char * (NULL allowed), 'i' int64_t. */
+struct stmt *store_ask(struct store *s, enum query q, const char *kinds, ...);
+/* The next row of a query of table t into a struct (emptied first). 1, 0 at the end (then the row is empty).
+ */
+int store_next(struct stmt *q, enum table_id t, void *row, struct err *e);
+/* Runs a query that answers nothing. */
+int store_do(struct store *s, enum query q, struct err *e, const char *kinds, ...);
+/* One number of a query, or the fallback. */
+int64_t store_number(struct store *s, enum query q, int64_t fallback, const char *kinds, ...);
+
+/* ---- replication ---- */
+
+/* The vector as it is on disk. */
+int store_vv(struct store *s, struct vv *ret, struct err *e);
+int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e);
+int store_gcvv(struct store *s, struct vv *ret, struct err *e);
+
+/* One page: every row above `have`, by actor and hlc, at most STORE_PAGE_ROWS rows or STORE_PAGE_BYTES (but
+ * at least one row). Appends rows as store_merge reads them. */
+int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
+               bool *ret_more, struct err *e);
+
+/* One snapshot for several questions, on a store that nobody writes through at the moment. */
+int store_read_begin(struct store *s, struct err *e);
+void store_read_end(struct store *s);
+
+struct remote_row {
+    enum table_id t;      /* T_N: a table of a newer version */
+    struct span tbl, key; /* borrowed from the page */
+    struct stamp stamp;
+    bool dead;
+    struct span bytes; /* canonical bytes, empty when dead */
+};
+
+struct reader;
+/* The next row of a page. 0, or SKEP_EARG for bytes that are none. */
+int store_read_row(struct reader *r, struct remote_row *ret, struct err *e);
+
+enum merged { MERGED_KEPT, MERGED_TAKEN, MERGED_ASIDE };
+/* Merges by (rank, hlc, actor). MERGED_ASIDE: it went to quarantine. A row that is not what its table says is
+ * SKEP_EARG. */
+int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e);
+
+/* ---- the log ---- */
+
+struct log_entry {
+    const char *type; /* fact, past tense: child_started */
+    const char *swarm, *name, *node, *who;
+    int64_t epoch;
+    const char *data; /* JSON or NULL */
+};
+int store_log(struct store *s, const struct log_entry *l, struct err *e);
+
+/* A digest of every live replicated row and its stamp, 32 hex digits: equal on nodes that agree. */
+int store_digest(struct store *s, char ret_hex[33], struct err *e);
+
+#endif

@@ -1,0 +1,67 @@
+/* The replicated tables as data: columns in name order, where each lives in its struct, what ranks a row.
+ *
+ * From this one description come the statements, the canonical bytes and the loading and saving of structs.
+ */
+#ifndef SKEP_STORE_TABLE_H
+#define SKEP_STORE_TABLE_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+#include "store/rows.h"
+#include "wire/row.h"
+
+enum table_id {
+    T_NODE,
+    T_NODE_MARK,
+    T_ACTOR,
+    T_SWARM,
+    T_TOKEN,
+    T_IDEM,
+    T_NAME,
+    T_CHILD,
+    T_METADATA,
+    T_CHECKPOINT,
+    T_HANDOFF,
+    T_CHUNK,
+    T_TEMPLATE,
+    T_SESSION,
+    T_ENTRY,
+    T_TURN,
+    T_SESSION_STATE,
+    T_N /* no table: also the name of "a query that is not of one table" */
+};
+
+#define TABLE_COLS_MAX 20
+#define TABLE_KEYS_MAX 4
+
+struct table {
+    const char *name;
+    size_t row_bytes; /* of its struct */
+    size_t extra;     /* offset of its `extra` blob */
+    int cols_n;
+    struct col cols[TABLE_COLS_MAX]; /* sorted by name; `extra` is none of them */
+    size_t offset[TABLE_COLS_MAX];
+    int keys_n;
+    int key[TABLE_KEYS_MAX]; /* indexes into cols, in the order of the primary key */
+    int epoch;               /* index of the column that ranks a row, -1 = rank 0 */
+};
+
+const struct table *table_get(enum table_id t);
+/* T_N if there is none of this name. */
+enum table_id table_find(struct span name);
+
+/* Struct members as values, borrowed. */
+void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COLS_MAX]);
+/* Values into an empty struct, copied. */
+void table_fill(const struct table *t, void *row, const struct val vals[TABLE_COLS_MAX]);
+/* The primary key as text: values joined by '/', with % and / percent-encoded. */
+void table_key(const struct table *t, const struct val vals[TABLE_COLS_MAX], struct str *ret);
+/* The key's values out of that text; text values are put into `memory` and borrowed from it. false: no key.
+ */
+bool table_unkey(const struct table *t, struct span key, struct str *memory, struct val ret[TABLE_KEYS_MAX]);
+
+/* Frees what the row owns and zeroes it. */
+void row_fini(enum table_id t, void *row);
+
+#endif
