@@ -157,8 +157,8 @@ struct json {
     struct cJSON *root;
 };
 
-/* *ret is yours; it borrows nothing. SKEP_EJSON, also for what json_check takes and cJSON does not: a number
- * of over 63 characters. */
+/* *ret is yours; it borrows nothing. SKEP_EJSON, also for what json_check takes and the installed cJSON does
+ * not: some take no number of over 63 characters. */
 int json_parse(const char *p, size_t n, struct json **ret, struct err *e);
 void json_free(struct json *j);
 

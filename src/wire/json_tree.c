@@ -13,9 +13,13 @@ int json_parse(const char *p, size_t n, struct json **ret, struct err *e)
     int rc = json_check(p, n, e);
     if (rc < 0)
         return rc;
-    struct cJSON *root = cJSON_ParseWithLength(p, n);
-    if (!root)
+    const char *stop = p; /* some cJSON read 63 characters of a number and take the rest for what follows */
+    struct cJSON *root = cJSON_ParseWithLengthOpts(p, n, &stop, false);
+    bool whole = root && json_trim((struct span){stop, (size_t)(p + n - stop)}).n == 0;
+    if (!whole) {
+        cJSON_Delete(root);
         return err_set(e, SKEP_EJSON, "JSON with a number of over 63 characters cannot be shown as a tree");
+    }
     struct json *j = mem_alloc(sizeof *j);
     j->root = root;
     *ret = j;

@@ -55,6 +55,12 @@ struct uri_param {
     const char *const *words; /* NULL-terminated */
 };
 
+/* URI_PARAM(struct args, limit, URI_INT, .min = 1, .max = 1000) */
+#define URI_PARAM(type, member, kind_, ...)                                                                  \
+    {                                                                                                        \
+        .name = #member, .kind = kind_, .offset = offsetof(type, member), __VA_ARGS__                        \
+    }
+
 #define URI_PARAMS_MAX 32 /* in all tables of one call */
 
 /* Several tables may describe one query (what all routes take, and what this one takes). */

@@ -16,13 +16,13 @@ struct args {
 
 static const char *const reads[] = {"local", "owner", NULL};
 static const struct uri_param common[] = {
-    {"limit", URI_INT, offsetof(struct args, limit), .min = 1, .max = 1000},
-    {"read", URI_WORD, offsetof(struct args, read), .words = reads},
+    URI_PARAM(struct args, limit, URI_INT, .min = 1, .max = 1000),
+    URI_PARAM(struct args, read, URI_WORD, .words = reads),
 };
 static const struct uri_param own[] = {
-    {"tag", URI_TEXT, offsetof(struct args, tag), .max = 20},
-    {"name", URI_NAME, offsetof(struct args, name)},
-    {"local", URI_BOOL, offsetof(struct args, local)},
+    URI_PARAM(struct args, tag, URI_TEXT, .max = 20),
+    URI_PARAM(struct args, name, URI_NAME),
+    URI_PARAM(struct args, local, URI_BOOL),
 };
 
 static void has_words(int rc, const struct err *e)
