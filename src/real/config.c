@@ -267,7 +267,7 @@ static void resolve(struct config *c)
         c->client.cacert = mem_dup(c->ca);
 }
 
-/* "suspect_ms (etc/skep.conf:4)", for rules between two settings. */
+/* Where a value came from: "/etc/skep/skep.conf:4". */
 static void origin_text(const struct config *c, size_t i, struct str *ret)
 {
     const struct setting *s = setting_at(i);
@@ -407,7 +407,7 @@ static bool swarm_equal(const struct config_swarm *a, const struct config_swarm 
     return strcmp(str_get(&x), str_get(&y)) == 0;
 }
 
-/* Names of the swarms of a that are missing or different in b; with_equal_names tells them apart. */
+/* Adds the names of a's swarms that b does not have, or, unless missing_only, has otherwise. */
 static void swarms_changed(const struct config *a, const struct config *b, bool missing_only,
                            struct texts *ret)
 {

@@ -544,7 +544,7 @@ static bool policy_grants(const struct pki_policy *policy, const char *host)
     for (size_t i = 0; i < policy->hosts_n; i++)
         if (text_matches(policy->hosts[i], host))
             return true;
-    return policy->hosts == NULL;
+    return false;
 }
 
 /* The text of a name that may stand in a certificate of ours; false for any other kind. */

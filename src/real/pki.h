@@ -40,7 +40,7 @@ int pki_ca_new(const char *dir, const char *cluster, int64_t now_real_ms, struct
 struct pki_ca;
 
 /* How a CA signs. hosts are the patterns (with * and ?) of the host names and addresses it grants to
- * others, loopback always; NULL with hosts_n 0 grants any. Borrowed for the life of the CA. */
+ * others; loopback is always granted, and with none nothing else. Borrowed for the life of the CA. */
 struct pki_policy {
     const char *const *hosts;
     size_t hosts_n;

@@ -56,7 +56,7 @@ const struct setting *setting_at(size_t i);
 int setting_find(const char *name);
 /* The known name most like an unknown one in the same section, or NULL when none is near. */
 const char *setting_nearest(const char *name);
-/* The environment's name of a list's separator is the comma: splits, trims, drops empty ones. */
+/* A list as the environment and flags write it: split at commas, blanks around and empty ones dropped. */
 void setting_split(const char *text, struct texts *ret);
 
 /* Stores what was given (exactly one text unless it is a list) into config at the setting's offset.

@@ -1,4 +1,4 @@
-/* The CA, certificates, requests, tokens, the folder's lock: what they say and what they refuse. */
+/* The CA, certificates and requests: what they say and what they refuse. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,11 +9,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <signal.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/ec.h>
@@ -24,9 +20,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "real/file.h"
-#include "real/identity.h"
 #include "real/pki.h"
-#include "real/token.h"
 
 #define NOW    1700000000000LL
 #define DAY_MS 86400000LL
@@ -77,7 +71,8 @@ static struct id node_id(unsigned char seed)
 
 static struct pki_ca *ca_made(const struct pki_policy *policy)
 {
-    static const struct pki_policy any = {.days = PKI_NODE_DAYS};
+    static const char *const all = "*";
+    static const struct pki_policy any = {.hosts = &all, .hosts_n = 1, .days = PKI_NODE_DAYS};
     struct pki_ca *ca = NULL;
     struct err e = {0};
     assert_int_equal(pki_ca_new(dir, "test", NOW, &e), 0);
@@ -584,6 +579,11 @@ static void policy_bounds_the_hosts(void **state)
     assert_int_equal(pki_expiry(in_dir("node.crt"), &until, &e), 0);
     assert_int_equal(until, NOW + 30 * DAY_MS);
     pki_ca_free(ca);
+    const struct pki_policy nothing = {.days = 30};
+    assert_int_equal(pki_ca_open(in_dir("ca.crt"), in_dir("ca.key"), &nothing, &fixed, &ca, &e), 0);
+    assert_int_equal(sign(ca, none, 7, &e), 0);
+    assert_int_equal(sign(ca, good, 7, &e), SKEP_EFORBIDDEN);
+    pki_ca_free(ca);
 }
 
 static void serials_differ(void **state)
@@ -600,7 +600,7 @@ static void serials_differ(void **state)
     pki_ca_free(ca);
 }
 
-/* --- fingerprints and tokens -------------------------------------------------------------------------- */
+/* --- fingerprints --- */
 
 static void fingerprint_is_that_of_the_der(void **state)
 {
@@ -621,164 +621,6 @@ static void fingerprint_is_that_of_the_der(void **state)
     assert_string_equal(from_file, str_get(&hex));
     X509_free(cert);
     assert_int_equal(pki_fingerprint_pem("x", from_text, &e), SKEP_EARG);
-}
-
-static void fill_counted(void *self, void *bytes, size_t n)
-{
-    unsigned char *next = self, *p = bytes;
-    for (size_t i = 0; i < n; i++)
-        p[i] = (*next)++;
-}
-
-static void tokens_carry_the_ca(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    unsigned char next = 0xf0;
-    struct world_random random = {.self = &next, .fill = fill_counted};
-    static const char hex[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    char found[TOKEN_HEX], one[TOKEN_HEX], two[TOKEN_HEX];
-    AUTOFREE char *token = token_new(&random, hex);
-    AUTOFREE char *client = token_new(&random, NULL);
-    assert_int_equal(strlen(token), 43 + 1 + 64);
-    assert_int_equal(strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), 43);
-    assert_int_equal(strlen(client), 43);
-    assert_int_equal(token_ca(token, found, &e), 0);
-    assert_string_equal(found, hex);
-    token_hash(token, one);
-    token_hash(client, two);
-    assert_string_not_equal(one, two);
-    token_hash("abc", one);
-    assert_string_equal(one, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    const char *bad[] = {"", ".", client, "x.00", hex};
-    for (size_t i = 0; i < COUNT(bad); i++)
-        assert_int_equal(token_ca(bad[i], found, &e), SKEP_EARG);
-    token[0] = '+';
-    assert_int_equal(token_ca(token, found, &e), SKEP_EARG);
-    assert_string_equal(e.field, "token");
-}
-
-/* --- files -------------------------------------------------------------------------------------------- */
-
-static void files_are_replaced_whole_or_not_at_all(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    AUTOSTR struct str text = STR_INIT;
-    mode_t mode = 0;
-    mode_t old = umask(0077);
-    assert_int_equal(file_create(in_dir("f"), 0644, "one", 3, &e), 0);
-    umask(old);
-    assert_int_equal(file_create(in_dir("f"), 0644, "two", 3, &e), SKEP_ETAKEN);
-    assert_int_equal(file_read(in_dir("f"), 3, &text, &mode, &e), 0);
-    assert_string_equal(str_get(&text), "one");
-    assert_int_equal(mode, 0644);
-    assert_int_equal(file_read(in_dir("f"), 2, &text, NULL, &e), SKEP_ETOOLARGE);
-    assert_int_equal(text.n, 0);
-    assert_int_equal(file_replace(in_dir("f"), 0600, "", 0, &e), 0);
-    assert_int_equal(file_read(in_dir("f"), 3, &text, &mode, &e), 0);
-    assert_int_equal(text.n, 0);
-    assert_int_equal(mode, 0600);
-    int left = 0;
-    DIR *d = opendir(dir);
-    for (struct dirent *one; (one = readdir(d));)
-        left += one->d_name[0] != '.';
-    closedir(d);
-    assert_int_equal(left, 1); /* no temporary file stays */
-    assert_int_equal(file_replace("/dev/full/x", 0600, "x", 1, &e), SKEP_EIO);
-}
-
-static void only_regular_files_are_read(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    AUTOSTR struct str text = STR_INIT;
-    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
-    assert_int_equal(file_read(in_dir("pipe"), 100, &text, NULL, &e), SKEP_EARG);
-    assert_int_equal(file_read(dir, 100, &text, NULL, &e), SKEP_EARG);
-    assert_int_equal(file_read("/dev/zero", 100, &text, NULL, &e), SKEP_EARG);
-    assert_int_equal(file_read(in_dir("none"), 100, &text, NULL, &e), SKEP_ENOTFOUND);
-}
-
-/* --- the folder --------------------------------------------------------------------------------------- */
-
-static void folder_has_one_holder(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    struct identity_lock first = IDENTITY_LOCK_INIT, second = IDENTITY_LOCK_INIT;
-    assert_int_equal(identity_lock(dir, &first, &e), 0);
-    assert_true(fcntl(first.fd, F_GETFD) & FD_CLOEXEC);
-    assert_int_equal(identity_lock(dir, &second, &e), SKEP_ELOCKED);
-    char pid[32];
-    snprintf(pid, sizeof pid, "pid %d", (int)getpid());
-    assert_says(e, pid);
-    assert_says(e, dir);
-    assert_int_equal(second.fd, -1);
-    identity_unlock(&first);
-    assert_int_equal(first.fd, -1);
-    assert_int_equal(identity_lock(dir, &second, &e), 0);
-    identity_unlock(&second);
-}
-
-static void killed_holder_leaves_no_lock(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    int ready[2];
-    assert_int_equal(pipe(ready), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct identity_lock lock = IDENTITY_LOCK_INIT;
-        char code = (char)identity_lock(dir, &lock, NULL);
-        if (write(ready[1], &code, 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    char code = 1;
-    assert_int_equal(read(ready[0], &code, 1), 1);
-    assert_int_equal(code, 0);
-    struct identity_lock lock = IDENTITY_LOCK_INIT;
-    assert_int_equal(identity_lock(dir, &lock, &e), SKEP_ELOCKED);
-    char who[32];
-    snprintf(who, sizeof who, "pid %d", (int)pid);
-    assert_says(e, who);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    assert_int_equal(identity_lock(dir, &lock, &e), 0);
-    identity_unlock(&lock);
-    close(ready[0]);
-    close(ready[1]);
-}
-
-static void folder_faults_are_named(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    struct identity_lock lock = IDENTITY_LOCK_INIT;
-    assert_int_equal(identity_lock("/nonexistent", &lock, &e), SKEP_ENOTFOUND);
-    text_write(in_dir("file"), 0600, "x");
-    AUTOSTR struct str warnings = STR_INIT;
-    assert_int_equal(identity_check("/nonexistent", &warnings, &e), SKEP_ENOTFOUND);
-    assert_int_equal(identity_check(in_dir("file"), &warnings, &e), SKEP_EARG);
-    assert_int_equal(identity_check(dir, &warnings, &e), 0);
-    assert_string_equal(str_get(&warnings), "");
-    chmod(dir, 0770);
-    assert_int_equal(identity_check(dir, &warnings, &e), 0);
-    assert_non_null(strstr(str_get(&warnings), "its group"));
-    str_clear(&warnings);
-    chmod(dir, 0707);
-    assert_int_equal(identity_check(dir, &warnings, &e), 0);
-    assert_non_null(strstr(str_get(&warnings), "everybody"));
-    chmod(dir, 0700);
-    if (geteuid() != 0)
-        return;
-    str_clear(&warnings);
-    assert_int_equal(chown(dir, 65534, 65534), 0);
-    assert_int_equal(identity_check(dir, &warnings, &e), 0);
-    assert_non_null(strstr(str_get(&warnings), "uid 65534"));
-    assert_int_equal(chown(dir, 0, 0), 0);
 }
 
 int main(void)
@@ -806,12 +648,6 @@ int main(void)
         cmocka_unit_test_setup(policy_bounds_the_hosts, setup),
         cmocka_unit_test_setup(serials_differ, setup),
         cmocka_unit_test_setup(fingerprint_is_that_of_the_der, setup),
-        cmocka_unit_test_setup(tokens_carry_the_ca, setup),
-        cmocka_unit_test_setup(files_are_replaced_whole_or_not_at_all, setup),
-        cmocka_unit_test_setup(only_regular_files_are_read, setup),
-        cmocka_unit_test_setup(folder_has_one_holder, setup),
-        cmocka_unit_test_setup(killed_holder_leaves_no_lock, setup),
-        cmocka_unit_test_setup(folder_faults_are_named, setup),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     empty_dir();
