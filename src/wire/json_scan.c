@@ -5,46 +5,50 @@
 
 #include "base/ensure.h"
 
+/* A quote ends the string unless an odd number of backslashes is before it. */
 const char *scan_string(const char *p)
 {
-    for (p++; *p != '"'; p++)
-        if (*p == '\\')
-            p++;
-    return p + 1;
+    for (const char *start = p + 1, *quote = start;; quote++) {
+        quote = rawmemchr(quote, '"');
+        const char *slashes = quote;
+        while (slashes > start && slashes[-1] == '\\')
+            slashes--;
+        if ((quote - slashes) % 2 == 0)
+            return quote + 1;
+        start = quote + 1;
+    }
+}
+
+enum class { PLAIN, QUOTE, OPEN, CLOSE };
+
+static const unsigned char classes[256] = {
+    ['"'] = QUOTE, ['{'] = OPEN, ['['] = OPEN, ['}'] = CLOSE, [']'] = CLOSE};
+
+static bool ends_scalar(char c)
+{
+    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
 const char *scan_value(const char *p, const char *end)
 {
     unsigned depth = 0;
-    do {
-        switch (*p) {
-        case '"':
-            p = scan_string(p);
-            break;
-        case '{':
-        case '[':
+    if (*p == '"')
+        return scan_string(p);
+    if (classes[(unsigned char)*p] != OPEN) {
+        while (p < end && !ends_scalar(*p))
+            p++;
+        return p;
+    }
+    for (;; p++) {
+        while (classes[(unsigned char)*p] == PLAIN)
+            p++;
+        if (*p == '"')
+            p = scan_string(p) - 1;
+        else if (classes[(unsigned char)*p] == OPEN)
             depth++;
-            p++;
-            break;
-        case '}':
-        case ']':
-            depth--;
-            p++;
-            break;
-        case ',':
-        case ':':
-        case ' ':
-        case '\t':
-        case '\n':
-        case '\r':
-            p++;
-            break;
-        default: /* a number or a literal */
-            while (p < end && !strchr(",]} \t\n\r", *p))
-                p++;
-        }
-    } while (depth);
-    return p;
+        else if (--depth == 0)
+            return p + 1;
+    }
 }
 
 static unsigned hex4(const char *p)

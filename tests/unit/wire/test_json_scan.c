@@ -92,6 +92,28 @@ static void test_unquote(void **state)
     assert_int_equal(s.n, 0);
 }
 
+static void test_where_a_string_ends(void **state)
+{
+    (void)state;
+    static const char *const strings[] = {
+        "\"\"",         "\"\\\"\"",     "\"\\\\\"",      "\"\\\\\\\"\"",
+        "\"\\\"\\\"\"", "\"\\\"\\\\\"", "\"a\\\\\\\\\"", "\"]}\"",
+    };
+    for (size_t i = 0; i < COUNT(strings); i++) {
+        AUTOSTR struct str s = STR_INIT;
+        str_printf(&s, "[%s,{%s:%s},7]", strings[i], strings[i], strings[i]);
+        struct json_iter it = json_iter_init((struct span){s.p, s.n});
+        struct span value;
+        assert_int_equal(json_check(s.p, s.n, NULL), 0);
+        assert_true(json_iter_next(&it, NULL, &value));
+        expect(value, strings[i]);
+        assert_true(json_iter_next(&it, NULL, &value));
+        assert_true(json_iter_next(&it, NULL, &value));
+        expect(value, "7");
+        assert_false(json_iter_next(&it, NULL, &value));
+    }
+}
+
 static void test_integers(void **state)
 {
     (void)state;
@@ -138,8 +160,11 @@ static void test_integers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),     cmocka_unit_test(test_members_keep_their_bytes),
-        cmocka_unit_test(test_iterating), cmocka_unit_test(test_unquote),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_members_keep_their_bytes),
+        cmocka_unit_test(test_iterating),
+        cmocka_unit_test(test_unquote),
+        cmocka_unit_test(test_where_a_string_ends),
         cmocka_unit_test(test_integers),
     };
     return cmocka_run_group_tests_name("wire/json_scan", tests, NULL, NULL);
