@@ -55,9 +55,6 @@ struct sim {
 void sim_mark(struct sim *s, uint64_t what, uint64_t a, uint64_t b);
 /* When what the node does now takes effect: at once, or after the commit of the turn it is in. */
 int64_t sim_effect_us(const struct sim_node *n);
-/* An event for the node's next turn, stamped with its arrival. Takes the event; drops it if the node is down.
- */
-void sim_event(struct sim_node *n, struct event *e TAKES);
 /* A request arrives at a living node. */
 void sim_deliver(struct sim_node *n, struct request *r TAKES);
 int64_t sim_boot_ms(const struct sim_node *n);

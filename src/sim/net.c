@@ -80,12 +80,7 @@ static void packet_free(void *arg)
     struct packet *p = arg;
     request_free(p->request);
     answer_free(p->answer);
-    if (p->call) {
-        free(p->call->url);
-        free(p->call->path);
-        free(p->call->body);
-        free(p->call);
-    }
+    peer_call_free(p->call);
     free(p);
 }
 
@@ -139,9 +134,7 @@ static void call_free(struct simnet *net, struct wire_call *c)
     if (c->lane)
         TAILQ_REMOVE(&c->lane->calls, c, link);
     HASH_DEL(net->calls, c);
-    struct packet *rest = packet_new(net, 0, NULL, NULL);
-    rest->call = c->call;
-    packet_free(rest);
+    peer_call_free(c->call);
     free(c);
 }
 
@@ -461,9 +454,9 @@ static void lane_broken(struct simnet *net, struct sim_node *from, struct sim_no
     if (!lane->connected)
         return;
     lane->connected = false;
-    if (c && c->sent) {
+    if (c && c->sent)
         fail_later(net, c, NET_CLOSED, delay_us(net));
-    } else if (k == LANE_CONTROL) {
+    if (k == LANE_CONTROL) {
         struct packet *p = packet_new(net, 0, from, to);
         sim_at(net->sim, net->sim->now_us + delay_us(net), closed_fire, p, packet_free);
     }

@@ -295,8 +295,8 @@ static void home_make(struct sim *s, struct sim_node *n)
     for (int i = 0; i < s->opts.nodes; i++)
         if (i != n->index)
             n->peers[k++] = s->nodes[i].url;
-    n->home = (struct sim_home){&n->world, s->cluster,    n->id,    n->name, n->url,
-                                n->index,  s->opts.nodes, n->peers, true};
+    n->home = (struct sim_home){&n->world, n,        s->cluster,    n->id,    n->name,
+                                n->url,    n->index, s->opts.nodes, n->peers, true};
 }
 
 struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain)

@@ -33,6 +33,7 @@ struct sim_node;
 /* Who a brain is, and where it lives. Borrowed for its whole life. */
 struct sim_home {
     const struct world *world;
+    struct sim_node *self; /* for sim_event */
     struct id cluster, node;
     const char *name, *url;   /* n1, https://n1.sim:7537 */
     int index, nodes;         /* of the cluster: 0 .. nodes - 1 */
@@ -122,6 +123,9 @@ bool sim_node_up(const struct sim_node *n);
 struct simdisk *sim_node_disk(struct sim_node *n);
 /* NULL while it is down. */
 void *sim_node_brain(const struct sim_node *n);
+/* An event for the node's next turn, stamped with its arrival. Takes the event; drops it if the node is down.
+ * For brains whose `request` answers at once what their turn must know of, too. */
+void sim_event(struct sim_node *n, struct event *e TAKES);
 /* False if the brain refuses: a violation. Nothing happens to a node that is up. */
 bool sim_start(struct sim *s, int index);
 /* kill -9 of skepd; its keeper kills the children within opts.reap. Peers are refused from now on. */

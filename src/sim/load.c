@@ -1,0 +1,410 @@
+/* The standard load and its oracle (load.h says what it may conclude). It speaks HTTP as api.md has it and
+ * knows nothing of what is behind; the number of processes under a name it asks of the process table.
+ */
+#include "sim/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "sim/worker.h"
+#include "wire/json.h"
+
+#define FOG_US     (45 * SIM_SECOND)
+#define TIMEOUT_MS 35000
+
+enum slot_kind { SLOT_CHILD, SLOT_NAME };
+enum known { KNOWN_ABSENT, KNOWN_THERE, KNOWN_NOTHING };
+enum deed { DO_START, DO_STOP, DO_LOOKUP, DO_CALL, DO_REGISTER, DO_REMOVE, DO_FIND };
+#define DEEDS 7
+
+static const char *const deed_words[DEEDS] = {"start",    "stop",   "lookup", "call",
+                                              "register", "remove", "find"};
+
+/* A name and what must be true of it. */
+struct slot {
+    enum slot_kind kind;
+    int index;
+    char name[32], path[80];
+    bool busy;
+    enum known known;
+    int64_t fog_us;  /* before this moment nothing is definite */
+    int64_t replied; /* of a counter */
+    /* what the audit heard */
+    char answers[SIM_NODES_MAX + 1]; /* + there, - absent, ? neither, . not asked */
+    char where[64];                  /* node and epoch, as the first node said */
+};
+
+struct load {
+    struct sim *sim;
+    struct load_opts opts;
+    struct slot *slots;
+    int slots_n, open;
+    int64_t until_us;
+    bool audited;
+    struct str broken;    /* what the audit's answers contradict */
+    int counts[DEEDS][6]; /* [status / 100], 0 = no answer */
+};
+
+/* An operation under way. */
+struct errand {
+    struct load *load;
+    struct slot *slot;
+    enum deed deed;
+    int node;
+};
+
+/* ---- What an answer proves ---- */
+
+static bool foggy(const struct slot *slot, const struct load *l)
+{
+    return slot->fog_us > sim_now_us(l->sim);
+}
+
+static void learn(struct load *l, struct slot *slot, enum known known)
+{
+    if (slot->known != known)
+        slot->replied = 0;
+    slot->known = foggy(slot, l) ? KNOWN_NOTHING : known;
+}
+
+static void unsure(struct load *l, struct slot *slot)
+{
+    slot->known = KNOWN_NOTHING;
+    slot->replied = 0;
+    slot->fog_us = sim_now_us(l->sim) + FOG_US;
+}
+
+/* Whether nothing can be concluded; then the slot is in the fog. */
+static bool indefinite(struct load *l, struct slot *slot, const struct sim_reply *r)
+{
+    if (r->status == 503 || (r->status == 0 && !r->sent))
+        return true; /* refused: nothing has happened, nothing is learnt */
+    if (r->status == 0 || r->status >= 500) {
+        unsure(l, slot);
+        return true;
+    }
+    return false;
+}
+
+static void odd(const struct errand *e, const struct sim_reply *r)
+{
+    sim_violation(e->load->sim, "%s %s at %s: %d %.200s", deed_words[e->deed], e->slot->name,
+                  sim_node_name(sim_node(e->load->sim, e->node)), r->status, r->body);
+}
+
+static void after_start(const struct errand *e, const struct sim_reply *r)
+{
+    struct slot *slot = e->slot;
+    if (indefinite(e->load, slot, r))
+        return;
+    if (r->status == 201 && slot->known != KNOWN_THERE)
+        learn(e->load, slot, KNOWN_THERE);
+    else if (r->status == 409) /* of a name that was absent a moment ago: who answered is behind */
+        learn(e->load, slot, slot->known == KNOWN_ABSENT ? KNOWN_NOTHING : KNOWN_THERE);
+    else
+        odd(e, r);
+}
+
+/* Of a stop, and of the removal of an address. */
+static void after_end(const struct errand *e, const struct sim_reply *r)
+{
+    if (indefinite(e->load, e->slot, r))
+        return;
+    if (r->status == 200 || (r->status == 404 && e->slot->known != KNOWN_THERE))
+        learn(e->load, e->slot, KNOWN_ABSENT);
+    else
+        odd(e, r);
+}
+
+static void after_call(const struct errand *e, const struct sim_reply *r)
+{
+    struct slot *slot = e->slot;
+    struct span data = r->body ? json_raw_member(r->body, r->body_n, "data") : (struct span){NULL, 0};
+    int64_t value = 0;
+    if (r->status == 404 && slot->known != KNOWN_THERE)
+        learn(e->load, slot, KNOWN_ABSENT);
+    else if (r->status != 200)
+        return r->status == 404 ? odd(e, r)
+                                : (void)0; /* anything else leaves the counter where it was, or adds 1 */
+    else if (!data.p || !json_int(data, &value) || value <= slot->replied)
+        odd(e, r);
+    else {
+        learn(e->load, slot, KNOWN_THERE);
+        slot->replied = slot->known == KNOWN_THERE ? value : 0;
+    }
+}
+
+static void after_register(const struct errand *e, const struct sim_reply *r)
+{
+    if (indefinite(e->load, e->slot, r))
+        return;
+    if (r->status == 200 || (r->status == 201 && e->slot->known != KNOWN_THERE))
+        learn(e->load, e->slot, KNOWN_THERE);
+    else
+        odd(e, r);
+}
+
+static void after_lookup(const struct errand *e, const struct sim_reply *r)
+{
+    if (r->status >= 400 && r->status < 500 && r->status != 404)
+        odd(e, r);
+}
+
+static void (*const after[DEEDS])(const struct errand *e, const struct sim_reply *r) = {
+    [DO_START] = after_start, [DO_STOP] = after_end,          [DO_LOOKUP] = after_lookup,
+    [DO_CALL] = after_call,   [DO_REGISTER] = after_register, [DO_REMOVE] = after_end,
+    [DO_FIND] = after_lookup,
+};
+
+static void errand_done(struct sim *s UNUSED, void *arg, const struct sim_reply *r)
+{
+    AUTOFREE struct errand *e = arg;
+    e->slot->busy = false;
+    e->load->open--;
+    e->load->counts[e->deed][r->status / 100 % 6]++;
+    after[e->deed](e, r);
+}
+
+/* ---- Operations ---- */
+
+static enum deed choose(struct prng *p, const struct slot *slot)
+{
+    uint64_t dice = prng_below(p, 100);
+    if (slot->kind == SLOT_NAME)
+        return dice < 45 ? DO_REGISTER : dice < 85 ? DO_FIND : DO_REMOVE;
+    if (slot->known == KNOWN_THERE)
+        return dice < 60 ? DO_CALL : dice < 85 ? DO_LOOKUP : dice < 93 ? DO_START : DO_STOP;
+    return dice < 60 ? DO_START : dice < 75 ? DO_CALL : dice < 90 ? DO_LOOKUP : DO_STOP;
+}
+
+static struct sim_ask ask_of(const struct errand *e, char *path, size_t path_n)
+{
+    struct sim_ask a = {.node = e->node, .timeout_ms = TIMEOUT_MS, .path = e->slot->path};
+    switch (e->deed) {
+    case DO_START:
+        a.method = HTTP_M_PUT;
+        a.body =
+            "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"handoff\":true}";
+        break;
+    case DO_REGISTER:
+        a.method = HTTP_M_PUT;
+        a.body = "{\"address\":\"10.0.0.1:80\",\"ttl_ms\":3600000}";
+        break;
+    case DO_STOP:
+    case DO_REMOVE:
+        a.method = HTTP_M_DELETE;
+        break;
+    case DO_LOOKUP:
+    case DO_FIND:
+        a.method = HTTP_M_GET;
+        break;
+    case DO_CALL:
+        a.method = HTTP_M_POST;
+        snprintf(path, path_n, "%s/calls", e->slot->path);
+        a.path = path;
+        a.body = "{\"data\":1}";
+        break;
+    }
+    return a;
+}
+
+static void errand_run(struct load *l, struct slot *slot)
+{
+    struct prng *p = sim_prng(l->sim);
+    struct errand *e = mem_alloc(sizeof *e);
+    *e = (struct errand){l, slot, choose(p, slot), (int)prng_below(p, (uint64_t)sim_nodes(l->sim))};
+    char path[96];
+    struct sim_ask a = ask_of(e, path, sizeof path);
+    a.done = errand_done;
+    a.drop = free;
+    a.arg = e;
+    slot->busy = true;
+    l->open++;
+    sim_ask(l->sim, &a);
+}
+
+static void load_fire(struct sim *s, void *arg)
+{
+    struct load *l = arg;
+    struct prng *p = sim_prng(s);
+    struct slot *slot = &l->slots[prng_below(p, (uint64_t)l->slots_n)];
+    for (int i = 0; i < l->slots_n && slot->busy; i++)
+        slot = &l->slots[(slot - l->slots + 1) % l->slots_n];
+    if (!slot->busy)
+        errand_run(l, slot);
+    int64_t next =
+        sim_now_us(s) + 1 + (int64_t)prng_below(p, (uint64_t)(2 * SIM_SECOND / l->opts.per_second));
+    if (next < l->until_us)
+        sim_at(s, next, load_fire, l, NULL);
+}
+
+void load_begin(struct load *l, int64_t until_us)
+{
+    l->until_us = until_us;
+    if (l->opts.per_second > 0)
+        sim_at(l->sim, sim_now_us(l->sim), load_fire, l, NULL);
+}
+
+int load_open(const struct load *l)
+{
+    return l->open;
+}
+
+/* ---- The audit ---- */
+
+/* "node/epoch" of a child's document. */
+static void where(const struct sim_reply *r, char *ret, size_t ret_n)
+{
+    AUTOSTR struct str text = STR_INIT;
+    struct span node = json_raw_member(r->body, r->body_n, "node");
+    struct span epoch = json_raw_member(r->body, r->body_n, "epoch");
+    if (node.p)
+        json_unquote(node, &text);
+    str_putc(&text, '/');
+    if (epoch.p)
+        json_unquote(epoch, &text);
+    snprintf(ret, ret_n, "%s", str_get(&text));
+}
+
+static void audit_done(struct sim *s, void *arg, const struct sim_reply *r)
+{
+    AUTOFREE struct errand *e = arg;
+    struct slot *slot = e->slot;
+    char here[sizeof slot->where] = "";
+    e->load->open--;
+    slot->answers[e->node] = r->status == 200 ? '+' : r->status == 404 ? '-' : '?';
+    if (r->status != 200 || json_check(r->body, r->body_n, NULL) != 0)
+        return;
+    where(r, here, sizeof here);
+    if (slot->kind == SLOT_CHILD && *slot->where && strcmp(slot->where, here) != 0)
+        str_printf(&e->load->broken, "%s is %s according to %s, elsewhere %s; ", slot->name, here,
+                   sim_node_name(sim_node(s, e->node)), slot->where);
+    memcpy(slot->where, here, sizeof here);
+}
+
+static void audit_ask(struct load *l, struct slot *slot, int node)
+{
+    struct errand *e = mem_alloc(sizeof *e);
+    *e = (struct errand){l, slot, slot->kind == SLOT_CHILD ? DO_LOOKUP : DO_FIND, node};
+    struct sim_ask a = {.node = node, .method = HTTP_M_GET, .path = slot->path, .timeout_ms = TIMEOUT_MS};
+    a.done = audit_done;
+    a.drop = free;
+    a.arg = e;
+    l->open++;
+    sim_ask(l->sim, &a);
+}
+
+void load_audit(struct load *l)
+{
+    ensure(l->open == 0, "%d operations are open", l->open);
+    for (int i = 0; i < l->slots_n; i++) {
+        struct slot *slot = &l->slots[i];
+        memset(slot->answers, '.', (size_t)sim_nodes(l->sim));
+        *slot->where = 0;
+        for (int node = 0; node < sim_nodes(l->sim); node++)
+            if (sim_node_up(sim_node(l->sim, node)))
+                audit_ask(l, slot, node);
+    }
+    l->audited = true;
+}
+
+static bool all(const char *answers, char want)
+{
+    for (; *answers; answers++)
+        if (*answers != want && *answers != '.')
+            return false;
+    return true;
+}
+
+/* Every node says the same of each name, and what clients were told. */
+static bool answers_hold(struct sim *s UNUSED, void *ctx, struct str *why)
+{
+    struct load *l = ctx;
+    size_t before = why->n;
+    str_add(why, str_get(&l->broken), l->broken.n);
+    for (int i = 0; i < l->slots_n && l->audited; i++) {
+        const struct slot *slot = &l->slots[i];
+        bool there = all(slot->answers, '+'), absent = all(slot->answers, '-');
+        if (slot->known == KNOWN_THERE ? !there : slot->known == KNOWN_ABSENT ? !absent : !there && !absent)
+            str_printf(why, "%s should be %s, the nodes say %s; ", slot->name,
+                       slot->known == KNOWN_THERE    ? "there"
+                       : slot->known == KNOWN_ABSENT ? "absent"
+                                                     : "the same everywhere",
+                       slot->answers);
+    }
+    return why->n == before;
+}
+
+/* What is there runs once, with all that was replied; what is not does not run. */
+static bool processes_hold(struct sim *s, void *ctx, struct str *why)
+{
+    struct load *l = ctx;
+    size_t before = why->n;
+    for (int i = 0; i < l->slots_n && l->audited; i++) {
+        const struct slot *slot = &l->slots[i];
+        if (slot->kind != SLOT_CHILD)
+            continue;
+        struct sim_process p = {0};
+        int runs = sim_running(s, "default", slot->name, &p), want = all(slot->answers, '+') ? 1 : 0;
+        if (runs != want)
+            str_printf(why, "%s runs %d times instead of %d; ", slot->name, runs, want);
+        else if (runs && p.value < slot->replied)
+            str_printf(why, "%s is at %lld, but %lld was replied; ", slot->name, (long long)p.value,
+                       (long long)slot->replied);
+    }
+    return why->n == before;
+}
+
+/* ---- Begin and end ---- */
+
+static void slot_make(struct slot *slot, enum slot_kind kind, int index)
+{
+    slot->kind = kind;
+    slot->index = index;
+    slot->known = KNOWN_ABSENT;
+    snprintf(slot->name, sizeof slot->name, "%s-%d", kind == SLOT_CHILD ? "counter" : "address", index);
+    snprintf(slot->path, sizeof slot->path, "/v1/swarms/default/%s/%s",
+             kind == SLOT_CHILD ? "children" : "names", slot->name);
+}
+
+struct load *load_new(struct sim *s, const struct load_opts *o)
+{
+    struct load *l = mem_alloc(sizeof *l);
+    l->sim = s;
+    l->opts = *o;
+    l->slots_n = o->children + o->names;
+    ensure(l->slots_n > 0, "a load on nothing");
+    l->slots = mem_array((size_t)l->slots_n, sizeof *l->slots);
+    for (int i = 0; i < l->slots_n; i++)
+        slot_make(&l->slots[i], i < o->children ? SLOT_CHILD : SLOT_NAME, i);
+    sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
+    sim_check_add(
+        s, &(struct sim_check){"every acknowledged child runs exactly once", false, processes_hold, l});
+    return l;
+}
+
+void load_free(struct load *l)
+{
+    if (!l)
+        return;
+    free(l->slots);
+    str_fini(&l->broken);
+    free(l);
+}
+
+void load_summary(struct load *l)
+{
+    for (int d = 0; d < DEEDS; d++) {
+        const int *c = l->counts[d];
+        sim_note(l->sim, NULL, "%-8s 2xx %-5d 4xx %-5d 5xx %-5d unanswered %d", deed_words[d], c[2], c[4],
+                 c[5], c[0]);
+    }
+    int there = 0, nothing = 0;
+    for (int i = 0; i < l->slots_n; i++) {
+        there += l->slots[i].known == KNOWN_THERE;
+        nothing += l->slots[i].known == KNOWN_NOTHING;
+    }
+    sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
+             nothing);
+}

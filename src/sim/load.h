@@ -1,0 +1,41 @@
+/* load: the standard load of a simulated cluster, and what its clients may conclude from their answers.
+ *
+ * Clients start, stop, look up and call counters, and register and remove external names, at random nodes.
+ * For each name the load keeps what must be true of it, one operation at a time:
+ *
+ *   there    the last definite answer says that it exists; a counter's value is at least the last one replied
+ *   absent   the last definite answer says that it does not
+ *   unknown  an operation has no definite answer (timeout, lost connection, 5xx but 503); for FOG_US its
+ * effect may still come, and whatever is heard in that time proves nothing
+ *
+ * Wrong in any case, and a violation at once: a second 201 for a name that is there, a 404 for a stop or a
+ * call of one, a call whose reply does not exceed the last one, an address "taken" by itself. A look-up is
+ * local and may be behind: it proves nothing before the audit.
+ */
+#ifndef SKEP_SIM_LOAD_H
+#define SKEP_SIM_LOAD_H
+
+#include "sim/sim.h"
+
+struct load;
+
+struct load_opts {
+    int per_second;      /* operations of a simulated second */
+    int children, names; /* how many of each there are to play with */
+};
+#define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12})
+
+/* Adds its checks to the simulation, which must be freed first. */
+struct load *load_new(struct sim *s, const struct load_opts *o);
+void load_free(struct load *l);
+/* Operations from now until that moment. */
+void load_begin(struct load *l, int64_t until_us);
+/* Asks every node that is up about every name; the checks judge what came back. Run the simulation some
+ * seconds longer before you ask them. Only after the last operation has been answered. */
+void load_audit(struct load *l);
+/* Operations without an answer yet. */
+int load_open(const struct load *l);
+/* Notes how many operations ended how. */
+void load_summary(struct load *l);
+
+#endif

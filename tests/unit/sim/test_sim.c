@@ -1,0 +1,550 @@
+/* The simulator's world, seen by a brain that only writes down what happens to it. */
+#include "sim/sim.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sim/worker.h"
+
+/* What one node has seen, over all its lives. */
+struct probe {
+    const struct sim_home *home;
+    struct str book; /* one word for each event */
+    struct event last;
+    int opened, crashed, closed;
+    int64_t deadline_ms, next_ms; /* the latter for one turn; 0 = none */
+    bool mute;                    /* leaves requests unanswered */
+    bool at_once;                 /* answers in `request`, not in the turn */
+    const char *in_turn;          /* a path to call n2 with in the next turn */
+};
+
+struct rig {
+    struct probe probes[4];
+    struct sim *sim;
+};
+
+static void *probe_open(void *ctx, const struct sim_home *home, struct err *e UNUSED)
+{
+    struct probe *p = &((struct rig *)ctx)->probes[home->index];
+    p->home = home;
+    p->opened++;
+    p->deadline_ms = INT64_MAX;
+    return p;
+}
+
+static void answer(struct probe *p, struct request *r)
+{
+    struct answer *a = mem_alloc(sizeof *a);
+    a->status = 200;
+    a->body = mem_printf("%s:%s?%s:%s", p->home->name, r->path, r->query ? r->query : "", r->body);
+    a->body_n = strlen(a->body);
+    p->home->world->net.answer(p->home->world->net.self, r->id, a);
+}
+
+static void call(struct probe *p, const char *url, const char *path, enum net_lane lane, uint64_t id,
+                 int64_t ms)
+{
+    struct peer_call *c = mem_alloc(sizeof *c);
+    *c = (struct peer_call){.id = id, .lane = lane, .timeout_ms = ms};
+    c->url = mem_dup(url);
+    c->path = mem_dup(path);
+    c->body = mem_dup("hello");
+    c->body_n = 5;
+    p->home->world->net.call(p->home->world->net.self, c);
+}
+
+static void write_down(struct probe *p, const struct event *e)
+{
+    switch (e->kind) {
+    case EV_REQUEST:
+        str_printf(&p->book, "request %s; ", e->request->path);
+        if (!p->mute)
+            answer(p, e->request);
+        break;
+    case EV_PEER_ANSWERED:
+        str_printf(&p->book, "answered %d %d %s; ", (int)e->call, e->status, e->bytes);
+        break;
+    case EV_PEER_FAILED:
+        str_printf(&p->book, "failed %d %d; ", (int)e->call, (int)e->failure);
+        break;
+    case EV_PEER_CLOSED:
+        str_printf(&p->book, "closed; ");
+        break;
+    case EV_CHILD_SPAWNED:
+        str_printf(&p->book, "spawned %d; ", (int)e->run);
+        break;
+    case EV_CHILD_FAILED:
+        str_printf(&p->book, "unspawned %d %d; ", (int)e->run, e->error);
+        break;
+    case EV_CHILD_EXITED:
+        str_printf(&p->book, "exited %d %d %d; ", (int)e->run, e->exit_status, e->signal);
+        break;
+    case EV_CHILD_LINE:
+        str_printf(&p->book, "line %d %s; ", (int)e->run, e->bytes);
+        break;
+    case EV_TICK:
+        str_printf(&p->book, "tick; ");
+        break;
+    case EV_STOP:
+        str_printf(&p->book, "stop; ");
+        break;
+    case EV_PINGED:
+    case EV_PULLED:
+    case EV_CHILD_DRAINED:
+    case EV_KEEPER_DIED:
+    case EV_RELOADED:
+        fail_msg("event %d comes from nowhere", (int)e->kind);
+    }
+}
+
+static void probe_turn(void *brain, struct event *events, size_t n)
+{
+    struct probe *p = brain;
+    p->deadline_ms = p->next_ms ? p->next_ms : INT64_MAX;
+    p->next_ms = 0;
+    for (size_t i = 0; i < n; i++) {
+        write_down(p, &events[i]);
+        p->last = events[i];
+        p->last.request = NULL;
+        p->last.bytes = NULL;
+    }
+    if (p->in_turn)
+        call(p, "https://n2.sim:7537", p->in_turn, LANE_CONTROL, 99, 1000);
+    p->in_turn = NULL;
+}
+
+static int64_t probe_deadline(void *brain)
+{
+    return ((struct probe *)brain)->deadline_ms;
+}
+
+static bool probe_request(void *brain, struct request *r)
+{
+    struct probe *p = brain;
+    if (!p->at_once)
+        return false;
+    answer(p, r);
+    request_free(r);
+    return true;
+}
+
+static void probe_crash(void *brain)
+{
+    ((struct probe *)brain)->crashed++;
+}
+
+static void probe_close(void *brain)
+{
+    ((struct probe *)brain)->closed++;
+}
+
+static int setup(void **state)
+{
+    struct rig *rig = mem_alloc(sizeof *rig);
+    static struct sim_brain brain = {.open = probe_open,
+                                     .turn = probe_turn,
+                                     .deadline_ms = probe_deadline,
+                                     .request = probe_request,
+                                     .crash = probe_crash,
+                                     .close = probe_close};
+    brain.ctx = rig;
+    struct sim_opts o = sim_opts_default(7, 3);
+    o.loss_ppm = 0;
+    rig->sim = sim_new(&o, &brain);
+    for (int i = 0; i < 3; i++)
+        sim_start(rig->sim, i);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct rig *rig = *state;
+    sim_free(rig->sim);
+    for (int i = 0; i < 3; i++)
+        str_fini(&rig->probes[i].book);
+    free(rig);
+    return 0;
+}
+
+static void run_ms(struct rig *rig, int64_t ms)
+{
+    assert_true(sim_run(rig->sim, sim_now_us(rig->sim) + ms * 1000));
+}
+
+/* What the node has seen since the last look. */
+static void assert_book(struct rig *rig, int node, const char *want)
+{
+    assert_string_equal(str_get(&rig->probes[node].book), want);
+    str_clear(&rig->probes[node].book);
+}
+
+#define N2 "https://n2.sim:7537"
+
+static void test_call_and_answer(void **state)
+{
+    struct rig *rig = *state;
+    call(&rig->probes[0], N2, "/v1/peer/x?a=b", LANE_CONTROL, 5, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 1, "request /v1/peer/x; ");
+    assert_book(rig, 0, "answered 5 200 n2:/v1/peer/x?a=b:hello; ");
+    rig->probes[1].at_once = true;
+    call(&rig->probes[0], N2, "/ping", LANE_CONTROL, 6, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 1, "");
+    assert_book(rig, 0, "answered 6 200 n2:/ping?:hello; ");
+}
+
+static void test_a_lane_keeps_its_order_and_lanes_are_apart(void **state)
+{
+    struct rig *rig = *state;
+    rig->probes[1].mute = true;
+    call(&rig->probes[0], N2, "/1", LANE_BULK, 1, 500);
+    call(&rig->probes[0], N2, "/2", LANE_BULK, 2, 2000);
+    call(&rig->probes[0], N2, "/3", LANE_CONTROL, 3, 5000);
+    run_ms(rig, 100);
+    assert_book(rig, 1, "request /1; request /3; ");
+    rig->probes[1].mute = false;
+    run_ms(rig, 1000);
+    assert_book(rig, 1, "request /2; "); /* after the first one's timeout */
+    assert_book(rig, 0, "failed 1 2; answered 2 200 n2:/2?:hello; ");
+}
+
+static void test_refused_closed_and_wrong_node(void **state)
+{
+    struct rig *rig = *state;
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 1, 1000);
+    call(&rig->probes[2], N2, "/1", LANE_BULK, 1, 1000);
+    run_ms(rig, 100);
+    str_clear(&rig->probes[0].book);
+    str_clear(&rig->probes[2].book);
+    rig->probes[1].mute = true;
+    call(&rig->probes[2], N2, "/2", LANE_BULK, 2, 60000);
+    run_ms(rig, 100);
+    sim_crash(rig->sim, 1);
+    run_ms(rig, 100);
+    assert_int_equal(rig->probes[1].crashed, 1);
+    assert_book(rig, 0, "closed; ");     /* its idle control connection */
+    assert_book(rig, 2, "failed 2 1; "); /* NET_CLOSED: it was waiting */
+    call(&rig->probes[0], N2, "/3", LANE_CONTROL, 3, 60000);
+    call(&rig->probes[0], "https://elsewhere:1", "/4", LANE_CONTROL, 4, 60000);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "failed 4 4; failed 3 0; "); /* NET_UNREACHABLE, NET_REFUSED */
+    assert_true(sim_start(rig->sim, 1));
+    struct peer_call *c = mem_alloc(sizeof *c);
+    *c = (struct peer_call){.id = 5, .node = sim_node_id(sim_node(rig->sim, 2)), .timeout_ms = 1000};
+    c->url = mem_dup(N2);
+    c->path = mem_dup("/5");
+    rig->probes[0].home->world->net.call(rig->probes[0].home->world->net.self, c);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "failed 5 3; "); /* NET_TLS */
+}
+
+static void test_a_machine_without_power_is_silent(void **state)
+{
+    struct rig *rig = *state;
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 1, 1000);
+    run_ms(rig, 100);
+    str_clear(&rig->probes[0].book);
+    sim_cut_power(rig->sim, 1);
+    call(&rig->probes[0], N2, "/2", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 900);
+    assert_book(rig, 0, "");
+    run_ms(rig, 200);
+    assert_book(rig, 0, "failed 2 2; "); /* NET_TIMEOUT */
+}
+
+static void test_a_crash_before_the_commit_loses_the_effects(void **state)
+{
+    struct rig *rig = *state;
+    for (int commit_first = 0; commit_first <= 1; commit_first++) {
+        struct event e = {.kind = EV_TICK};
+        rig->probes[0].in_turn = "/effect";
+        sim_event(sim_node(rig->sim, 0), &e);
+        assert_true(sim_run(rig->sim, sim_now_us(rig->sim))); /* the turn, but not its commit */
+        if (commit_first)
+            run_ms(rig, 50);
+        sim_crash(rig->sim, 0);
+        run_ms(rig, 100);
+        assert_book(rig, 1, commit_first ? "request /effect; " : "");
+        assert_true(sim_start(rig->sim, 0));
+        str_clear(&rig->probes[0].book);
+    }
+}
+
+static void test_an_answer_never_reaches_the_next_life(void **state)
+{
+    struct rig *rig = *state;
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 1, 1000);
+    assert_true(sim_run(rig->sim, sim_now_us(rig->sim) + 1));
+    sim_crash(rig->sim, 0);
+    sim_start(rig->sim, 0);
+    run_ms(rig, 3000);
+    assert_book(rig, 1, "request /1; ");
+    assert_book(rig, 0, "");
+    assert_int_equal(rig->probes[0].opened, 2);
+    assert_false(rig->probes[0].home->first);
+    assert_true(rig->probes[1].home->first);
+}
+
+static void test_deadline_becomes_a_tick(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    const struct world_clock *clock = &p->home->world->clock;
+    p->next_ms = clock->boot_ms(clock->self) + 500;
+    struct event e = {.kind = EV_TICK};
+    sim_event(sim_node(rig->sim, 0), &e);
+    run_ms(rig, 498);
+    assert_book(rig, 0, "tick; ");
+    run_ms(rig, 3);
+    assert_book(rig, 0, "tick; ");
+    run_ms(rig, 5000);
+    assert_book(rig, 0, ""); /* it wanted no other */
+}
+
+static void spawn(struct probe *p, uint64_t run, const char *program, const char *arg, const char *name)
+{
+    struct spawn *s = mem_alloc(sizeof *s);
+    s->run = run;
+    s->channel = true;
+    s->argv = mem_array(3, sizeof *s->argv);
+    s->argv[0] = mem_dup(program);
+    s->argv[1] = mem_dup(arg);
+    s->env = mem_array(3, sizeof *s->env);
+    s->env[0] = mem_printf("SKEP_NAME=%s", name);
+    s->env[1] = mem_dup("SKEP_SWARM=default");
+    p->home->world->proc.spawn(p->home->world->proc.self, s);
+}
+
+static void line(struct probe *p, uint64_t run, const char *text)
+{
+    p->home->world->proc.line(p->home->world->proc.self, run, mem_dup(text), strlen(text));
+}
+
+static void test_a_counter_counts(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    spawn(p, 1, "/usr/bin/counter", "--ready", "c");
+    line(p, 1,
+         "{\"type\":\"start\",\"state\":40,\"metadata\":null,\"mode\":\"active\"}"); /* before its exec */
+    line(p, 1, "{\"type\":\"call\",\"ref\":\"r1\",\"from\":\"x\",\"data\":2}");
+    run_ms(rig, 50);
+    assert_book(rig, 0,
+                "spawned 1; line 1 {\"type\":\"ready\"}; line 1 {\"type\":\"checkpoint\",\"data\":42}; "
+                "line 1 {\"type\":\"reply\",\"ref\":\"r1\",\"data\":42}; ");
+    struct sim_process proc;
+    assert_int_equal(sim_running(rig->sim, "default", "c", &proc), 1);
+    assert_int_equal(proc.value, 42);
+    line(p, 1, "{\"type\":\"begin_handoff\",\"ref\":\"h\",\"deadline_ms\":1000}");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "line 1 {\"type\":\"state\",\"ref\":\"h\",\"data\":42}; ");
+    p->home->world->proc.terminate(p->home->world->proc.self, 1);
+    run_ms(rig, 50);
+    assert_book(rig, 0, "exited 1 0 0; ");
+    spawn(p, 2, "counter", NULL, "c");
+    line(p, 2, "{\"type\":\"start\",\"metadata\":null,\"mode\":\"active\"}");
+    line(p, 2, "{\"type\":\"end_handoff\",\"ref\":\"h\",\"state\":42}");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 2; line 2 {\"type\":\"restored\",\"ref\":\"h\"}; ");
+}
+
+static void test_ends_of_processes(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    const struct world_proc *proc = &p->home->world->proc;
+    spawn(p, 1, "missing", NULL, "a");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "unspawned 1 2; "); /* ENOENT */
+    spawn(p, 2, "false", NULL, "b");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 2; exited 2 1 0; ");
+    spawn(p, 3, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    proc->terminate(proc->self, 3);
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 3; exited 3 0 15; ");
+    spawn(p, 4, "counter", "--stubborn", "d");
+    run_ms(rig, 50);
+    proc->terminate(proc->self, 4);
+    run_ms(rig, 1000);
+    assert_book(rig, 0, "spawned 4; ");
+    proc->kill(proc->self, 4);
+    run_ms(rig, 50);
+    assert_book(rig, 0, "exited 4 0 9; ");
+    spawn(p, 5, "sleep", NULL, "e");
+    proc->kill(proc->self, 5); /* between fork and exec */
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 5; exited 5 0 9; ");
+    proc->kill(proc->self, 77);
+    proc->terminate(proc->self, 77);
+    line(p, 77, "{}");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "");
+}
+
+static void test_children_die_with_their_node_but_not_at_once(void **state)
+{
+    struct rig *rig = *state;
+    spawn(&rig->probes[0], 1, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    sim_crash(rig->sim, 0);
+    struct sim_process proc = {0};
+    assert_int_equal(sim_running(rig->sim, "default", "c", &proc), 1);
+    assert_true(proc.orphan);
+    run_ms(rig, 41);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 0);
+}
+
+static void test_two_under_one_name_are_a_violation(void **state)
+{
+    struct rig *rig = *state;
+    spawn(&rig->probes[0], 1, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    spawn(&rig->probes[1], 1, "sleep", NULL, "c");
+    assert_false(sim_run(rig->sim, sim_now_us(rig->sim) + 50000));
+    assert_true(sim_violated(rig->sim));
+}
+
+static void test_pause(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[1];
+    const struct world_clock *clock = &p->home->world->clock;
+    sim_pause(rig->sim, 1, 5 * SIM_SECOND);
+    int64_t end_ms = clock->boot_ms(clock->self) + 5000;
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 1, 1000);
+    run_ms(rig, 4900);
+    assert_book(rig, 1, "");
+    assert_book(rig, 0, "failed 1 2; ");
+    run_ms(rig, 200);
+    assert_book(rig, 1, "request /1; "); /* stamped when its I/O thread ran again */
+    assert_in_range(p->last.at_boot_ms, end_ms, end_ms + 1);
+    assert_true(sim_node_up(sim_node(rig->sim, 1)));
+}
+
+static void test_a_pause_beyond_the_keepers_patience_ends_the_node(void **state)
+{
+    struct rig *rig = *state;
+    spawn(&rig->probes[1], 1, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    sim_pause(rig->sim, 1, 30 * SIM_SECOND);
+    run_ms(rig, 23000);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 1);
+    run_ms(rig, 1100);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 0);
+    assert_true(sim_node_up(sim_node(rig->sim, 1)));
+    run_ms(rig, 6000);
+    assert_false(sim_node_up(sim_node(rig->sim, 1)));
+}
+
+static void test_stop(void **state)
+{
+    struct rig *rig = *state;
+    sim_stop(rig->sim, 2);
+    run_ms(rig, 100);
+    assert_book(rig, 2, "stop; ");
+    assert_int_equal(rig->probes[2].closed, 1);
+    assert_int_equal(rig->probes[2].crashed, 0);
+    assert_false(sim_node_up(sim_node(rig->sim, 2)));
+}
+
+static void reply_done(struct sim *s, void *arg, const struct sim_reply *r)
+{
+    (void)s;
+    str_printf(arg, "%d %d %s; ", r->status, r->sent, r->body);
+}
+
+static void test_clients(void **state)
+{
+    struct rig *rig = *state;
+    AUTOSTR struct str got = STR_INIT;
+    struct sim_ask a = {
+        .node = 1, .method = HTTP_M_GET, .path = "/a", .query = "q", .body = "b", .done = reply_done};
+    a.arg = &got;
+    sim_ask(rig->sim, &a);
+    run_ms(rig, 100);
+    assert_string_equal(str_get(&got), "200 1 n2:/a?q:b; ");
+    str_clear(&got);
+    rig->probes[1].mute = true;
+    a.timeout_ms = 300;
+    sim_ask(rig->sim, &a);
+    run_ms(rig, 299);
+    assert_string_equal(str_get(&got), "");
+    run_ms(rig, 1);
+    assert_string_equal(str_get(&got), "0 1 ; "); /* it may have been carried out */
+    str_clear(&got);
+    a.timeout_ms = 0;
+    sim_ask(rig->sim, &a);
+    run_ms(rig, 100);
+    sim_crash(rig->sim, 1);
+    run_ms(rig, 100);
+    assert_string_equal(str_get(&got), "0 1 ; "); /* the connection broke */
+    str_clear(&got);
+    sim_ask(rig->sim, &a);
+    run_ms(rig, 100);
+    assert_string_equal(str_get(&got), "0 0 ; "); /* refused */
+}
+
+/* The same seed gives the same sum of everything, another seed another one. */
+static void test_digest(void **state)
+{
+    (void)state;
+    uint64_t digests[3];
+    for (int i = 0; i < 3; i++) {
+        struct rig rig = {0};
+        struct sim_brain brain = {.ctx = &rig,
+                                  .open = probe_open,
+                                  .turn = probe_turn,
+                                  .deadline_ms = probe_deadline,
+                                  .crash = probe_crash,
+                                  .close = probe_close};
+        struct sim_opts o = sim_opts_default(i == 2 ? 8 : 7, 3);
+        rig.sim = sim_new(&o, &brain);
+        for (int k = 0; k < 3; k++)
+            sim_start(rig.sim, k);
+        for (int k = 0; k < 50; k++) {
+            call(&rig.probes[k % 3], N2, "/x", LANE_BULK, (uint64_t)k, 1000);
+            assert_true(sim_run(rig.sim, sim_now_us(rig.sim) + 700));
+        }
+        assert_true(sim_run(rig.sim, 10 * SIM_SECOND));
+        digests[i] = sim_digest(rig.sim);
+        sim_free(rig.sim);
+        for (int k = 0; k < 3; k++)
+            str_fini(&rig.probes[k].book);
+    }
+    assert_int_equal(digests[0], digests[1]);
+    assert_int_not_equal(digests[0], digests[2]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_call_and_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_lane_keeps_its_order_and_lanes_are_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_closed_and_wrong_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_machine_without_power_is_silent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_crash_before_the_commit_loses_the_effects, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_answer_never_reaches_the_next_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deadline_becomes_a_tick, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_counter_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ends_of_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_children_die_with_their_node_but_not_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_under_one_name_are_a_violation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_pause_beyond_the_keepers_patience_ends_the_node, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
+        cmocka_unit_test(test_digest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
