@@ -67,7 +67,7 @@ struct lane {
     struct evutil_addrinfo *addresses, *address;
     enum net_failure worst; /* of the addresses tried so far */
     bool tried;
-    char why[256];
+    char why[512];
     struct id node; /* who answered the handshake */
     struct str out;
     size_t out_at;

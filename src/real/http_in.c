@@ -123,6 +123,8 @@ static int on_field(http_parser *p, const char *at, size_t n)
         in->in_value = false;
         in->name_n = 0;
     }
+    if (memchr(at, ' ', n)) /* "Host : x" is a way to smuggle headers past whoever reads it otherwise */
+        return bad(in, SKEP_EARG, "The name of a header field has a blank in it");
     size_t fits = sizeof in->name - 1 - in->name_n;
     size_t take = n < fits ? n : fits;
     memcpy(in->name + in->name_n, at, take);
@@ -177,6 +179,9 @@ static enum req_method method_of(unsigned method)
 static int split_uri(struct http_in *in)
 {
     const char *uri = str_get(&in->uri), *path = uri;
+    for (const char *p = uri; *p; p++) /* the parser lets a tab and a form feed through */
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return bad(in, SKEP_EARG, "The request target has a control character. Percent-encode it");
     if (strncasecmp(uri, "http://", 7) == 0 || strncasecmp(uri, "https://", 8) == 0) {
         path = strstr(uri, "://") + 3;
         path += strcspn(path, "/?");

@@ -2,7 +2,8 @@
  *
  * Decides: the limits of the request line and the header block, which headers matter, that a header which
  * says who asks or under which condition may come once only, and what is refused as malformed. Refuses to
- * know sockets, routes, body limits and time. Pull style: feed bytes, get one step, feed the rest.
+ * know sockets, routes, body limits, time, and what a path means: it stays percent-encoded, and bytes from
+ * 0x80 on pass as they came. Pull style: feed bytes, get one step, feed the rest.
  */
 #ifndef SKEP_REAL_HTTP_IN_H
 #define SKEP_REAL_HTTP_IN_H

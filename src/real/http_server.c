@@ -745,7 +745,10 @@ static bool resting(const struct conn *c)
 
 static void rest(struct conn *c, int64_t now)
 {
-    if (c->idle || !resting(c))
+    bool now_resting = resting(c);
+    if (c->idle && !now_resting)
+        leave_idle(c);
+    if (c->idle || !now_resting)
         return;
     c->idle = true;
     c->idle_ms = now;
@@ -755,9 +758,12 @@ static void rest(struct conn *c, int64_t now)
 /* Ends a connection that has nothing left to do. True: it is dead. */
 static bool finish(struct conn *c, int64_t now)
 {
-    if (c->slots_n > 0 || c->out_at < c->out.n)
+    bool cut = c->read_eof && c->receiving && c->input.n == 0; /* the rest of its body will not come */
+    if ((c->slots_n > 0 && !cut) || c->out_at < c->out.n)
         return false;
-    if (c->closing && !c->read_eof)
+    if (cut)
+        conn_kill(c);
+    else if (c->closing && !c->read_eof)
         conn_linger(c, now);
     else if (c->closing || (c->read_eof && !c->head_due && (c->input.n == 0 || !blocked(c))) ||
              (c->server->draining && resting(c))) {
@@ -1021,7 +1027,8 @@ static bool evict_idle(struct http_server *s)
     return true;
 }
 
-static bool rate_allows(struct http_server *s)
+/* How long to wait before the next connection is accepted; 0 = no wait. */
+static int64_t rate_wait_ms(struct http_server *s)
 {
     int64_t now = now_ms();
     double rate = s->options.accepts_per_s;
@@ -1030,7 +1037,7 @@ static bool rate_allows(struct http_server *s)
         s->accept_tokens = rate;
     s->accept_at_ms = now;
     s->accept_tokens -= 1; /* this one is accepted anyway: it has left the backlog */
-    return s->accept_tokens >= 1;
+    return s->accept_tokens >= 1 ? 0 : 1 + (int64_t)((1 - s->accept_tokens) * 1000 / rate);
 }
 
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *from, int n UNUSED,
@@ -1045,8 +1052,9 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
         return;
     }
     conn_new(s, fd, tls ? from : NULL);
-    if (tls && !rate_allows(s))
-        accept_pause(s, 20);
+    int64_t wait_ms = tls ? rate_wait_ms(s) : 0;
+    if (wait_ms > 0)
+        accept_pause(s, wait_ms);
 }
 
 /* Out of descriptors, most likely. */

@@ -186,6 +186,7 @@ static const char *alert_sentence(int reason)
     case SSL_R_UNSUPPORTED_PROTOCOL:
         return "the two sides share no version of TLS; skep speaks TLS 1.3 only";
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR: /* a CA of the same name with another key */
         return "the other side does not trust the CA of our certificate: it belongs to another cluster";
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
         return "the other side says that our certificate has expired";
