@@ -154,7 +154,7 @@ bool key_is(const char *quote, const char *name)
     struct unescape u = unescape_init(quote);
     int c;
     while ((c = unescape_next(&u)) >= 0)
-        if (*name == 0 || c != (unsigned char)*name++)
+        if (c != (unsigned char)*name++) /* c is never 0: name is not left behind */
             return false;
     return *name == 0;
 }

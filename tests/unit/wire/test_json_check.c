@@ -109,6 +109,24 @@ static void test_bad_names_the_byte(void **state)
     }
 }
 
+static void test_invalid_utf8_at_every_place(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\xff",         "\xc3",     "\xe2\x82",
+                                      "\xf0\x9f\x90", "\xc0\x80", "\xf5\x80\x80\x80"};
+    for (size_t i = 0; i < COUNT(bad); i++)
+        for (size_t at = 0; at < 40; at++) {
+            AUTOSTR struct str s = STR_INIT;
+            char says[48];
+            struct err e = {0};
+            str_printf(&s, "\"%.*s%s%.*s\"", (int)at, "0123456789012345678901234567890123456789", bad[i],
+                       (int)(40 - at), "0123456789012345678901234567890123456789");
+            snprintf(says, sizeof says, "byte %zu: invalid UTF-8", at + 1);
+            assert_int_equal(check_n(s.p, s.n, &e), SKEP_EJSON);
+            assert_non_null(strstr(e.text, says));
+        }
+}
+
 static void test_a_nul_is_refused(void **state)
 {
     (void)state;
@@ -142,6 +160,17 @@ static void test_depth_is_64(void **state)
         assert_non_null(strstr(e.text, "64 levels"));
         assert_int_equal(check_n(wild.p, wild.n, NULL), SKEP_EJSON);
     }
+}
+
+static void test_siblings_are_no_depth(void **state)
+{
+    (void)state;
+    AUTOSTR struct str s = STR_INIT;
+    str_puts(&s, "[[]");
+    for (int i = 0; i < 100; i++)
+        str_puts(&s, ",{},[{}]");
+    str_puts(&s, "]");
+    assert_int_equal(check_n(s.p, s.n, NULL), 0);
 }
 
 /* Many keys in one object: found by sorting. The double is always named at its second place. */
@@ -179,8 +208,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad_names_the_byte),
+        cmocka_unit_test(test_invalid_utf8_at_every_place),
         cmocka_unit_test(test_a_nul_is_refused),
         cmocka_unit_test(test_depth_is_64),
+        cmocka_unit_test(test_siblings_are_no_depth),
         cmocka_unit_test(test_doubles_among_many_keys),
         cmocka_unit_test(test_every_cut_is_refused),
     };

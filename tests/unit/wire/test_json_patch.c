@@ -57,6 +57,13 @@ static void test_keys_are_compared_decoded(void **state)
     expect("{\"a\":1}", "{\"\\u0061\":null}", "{}");
 }
 
+static void test_new_members_come_in_the_patchs_order(void **state)
+{
+    (void)state;
+    expect("{\"z\":0}", "{\"d\":1,\"a\":2,\"c\":3,\"b\":4,\"e\":5}",
+           "{\"z\":0,\"d\":1,\"a\":2,\"c\":3,\"b\":4,\"e\":5}");
+}
+
 static void test_no_target(void **state)
 {
     (void)state;
@@ -100,9 +107,13 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_examples_of_the_rfc),       cmocka_unit_test(test_untouched_bytes_stay),
-        cmocka_unit_test(test_keys_are_compared_decoded), cmocka_unit_test(test_no_target),
-        cmocka_unit_test(test_bad_json_changes_nothing),  cmocka_unit_test(test_large),
+        cmocka_unit_test(test_examples_of_the_rfc),
+        cmocka_unit_test(test_untouched_bytes_stay),
+        cmocka_unit_test(test_keys_are_compared_decoded),
+        cmocka_unit_test(test_no_target),
+        cmocka_unit_test(test_new_members_come_in_the_patchs_order),
+        cmocka_unit_test(test_bad_json_changes_nothing),
+        cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests_name("wire/json_patch", tests, NULL, NULL);
 }

@@ -40,6 +40,7 @@
 static const struct col cols[] = {
     {"blob", VAL_BLOB, {0}},      {"count", VAL_INT, INT_(0)},         {"count2", VAL_INT, {0}},
     {"load", VAL_REAL, REAL_(0)}, {"metadata", VAL_TEXT, TEXT_("{}")}, {"name", VAL_TEXT, {0}},
+    {"ratio", VAL_REAL, {0}},
 };
 #define N COUNT(cols)
 
@@ -145,6 +146,7 @@ static void test_what_is_not_canonical_is_refused(void **state)
         {"default null", "name", VAL_NULL, "", 0},
         {"default real", "load", VAL_REAL, "\0\0\0\0\0\0\0\0", 8},
         {"-0.0", "load", VAL_REAL, "\x80\0\0\0\0\0\0\0", 8},
+        {"-0.0, not near the default", "ratio", VAL_REAL, "\x80\0\0\0\0\0\0\0", 8},
         {"NaN", "load", VAL_REAL, "\x7f\xf8\0\0\0\0\0\0", 8},
         {"real of 7 bytes", "load", VAL_REAL, "\x3f\xf0\0\0\0\0\0", 7},
         {"wrong type", "count", VAL_TEXT, "1", 1},
@@ -186,6 +188,7 @@ static void test_order_and_doubles(void **state)
         for (size_t k = 0; k < 3 && orders[i][k]; k++)
             put(&row, orders[i][k], VAL_INT, "\1", 1);
         assert_int_equal(decode(str_get(&row), row.n, got, &extra), SKEP_EARG);
+        assert_int_equal(extra.n, 4);
         assert_string_equal(str_get(&extra), "kept");
     }
 }
@@ -242,6 +245,19 @@ static void test_damaged_extra_does_not_spread(void **state)
         assert_int_equal(decode(row.p, row.n, got, &rest), 0);
         expect_row(got, golden[4].vals);
     }
+}
+
+static void test_there_is_one_zero(void **state)
+{
+    (void)state;
+    AUTOSTR struct str plus = STR_INIT, minus = STR_INIT;
+    struct val vals[N] = {NUL_, INT_(0), NUL_, REAL_(0.0), TEXT_("{}"), NUL_, REAL_(0.0)};
+    encode(&plus, vals, (struct span){NULL, 0});
+    vals[6].real = -0.0;
+    encode(&minus, vals, (struct span){NULL, 0});
+    assert_int_equal(plus.n, 16);
+    assert_int_equal(minus.n, 16);
+    assert_memory_equal(plus.p, minus.p, 16);
 }
 
 static void test_nan_is_null(void **state)
@@ -365,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_every_cut_is_refused),
         cmocka_unit_test(test_unknown_columns_travel_on),
         cmocka_unit_test(test_damaged_extra_does_not_spread),
+        cmocka_unit_test(test_there_is_one_zero),
         cmocka_unit_test(test_nan_is_null),
         cmocka_unit_test(test_random_rows_come_back_and_differ_where_they_differ),
         cmocka_unit_test(test_flipped_bits_are_refused_or_canonical),
