@@ -400,6 +400,10 @@ static int parse_text(const struct setting *s, const char *text, const char *bas
     }
     if (!good || !text[0])
         return refuse(s, text, e);
+    if (s->type == SETTING_PATH && strcmp(text, ".") == 0) {
+        mem_replace(at, base_dir);
+        return 0;
+    }
     if (s->type == SETTING_PATH && text[0] != '/') {
         free(*at);
         *at = mem_printf("%s%s%s", base_dir, strcmp(base_dir, "/") == 0 ? "" : "/",

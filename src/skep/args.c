@@ -1,3 +1,4 @@
+/* args: decides what a word of the line is, by the verb table; refuses to know what any verb does. */
 #include "skep/args.h"
 
 #include <stdarg.h>
@@ -74,10 +75,10 @@ void verb_usage(const struct verb *family, const struct verb *v, struct str *s)
     if (v)
         str_printf(s, " %s", v->name);
     str_puts(s, v && v->subs ? " VERB …" : v ? "" : " VERB [object] [options] [-- argv…]");
-    if (v && v->args && *v->args)
-        str_printf(s, " %s", v->args);
     if (v && v->options)
         str_puts(s, " [options]");
+    if (v && v->args && *v->args)
+        str_printf(s, " %s", v->args);
 }
 
 static int usage_error(const struct args *a, struct err *e, const char *fmt, ...)
@@ -92,7 +93,7 @@ static int usage_error(const struct args *a, struct err *e, const char *fmt, ...
     va_end(ap);
     struct str usage AUTOSTR = STR_INIT;
     verb_usage(a->family, a->verb, &usage);
-    return err_set(e, SKEP_EUSAGE, "%s (usage: %s)", text, str_get(&usage));
+    return err_set(e, SKEP_EUSAGE, "%s. Usage: %s", text, str_get(&usage));
 }
 
 static const struct verb_option *find_in(const struct verb_option *o, const char *name, size_t n, char letter)
@@ -145,7 +146,7 @@ static int parse_option(struct args *a, int argc, char **argv, int *i, const cha
         snprintf(whole, sizeof whole, "%.*s", n < sizeof whole ? (int)n : (int)sizeof whole, name);
         const char *near = letter ? NULL : nearest_option(a->verb, whole);
         return usage_error(a, e, "no option %s%.*s%s%s%s", letter ? "-" : "--", letter ? 1 : (int)n, name,
-                           near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
+                           near ? "; did you mean --" : "", near ? near : "", "");
     }
     if (o->kind == OPT_FLAG && attached)
         return usage_error(a, e, "--%s takes no value", o->name);

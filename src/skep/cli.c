@@ -1,3 +1,5 @@
+/* cli: decides whom to ask, follows a list to its end, and turns options into bodies and queries. Refuses to
+ * know what an answer means: that is the verb's. */
 #include "skep/cli.h"
 
 #include <errno.h>
@@ -197,20 +199,14 @@ int cli_http(struct cli *c, struct http **ret_h, struct err *e)
     return rc;
 }
 
-int cli_call(struct cli *c, const char *method, const char *path, const char *body, struct http_answer *ret_a,
-             struct err *e)
-{
-    struct http *h;
-    int rc = cli_http(c, &h, e);
-    return rc ? rc : http_call(h, method, path, body, ret_a, e);
-}
-
-/* An answer of ours is JSON; whatever else came is a failure that names the place. */
-static int call_json(struct cli *c, const char *method, const char *path, const char *body,
-                     struct http_answer *ret_a, struct err *e)
+int cli_call_json(struct cli *c, const char *method, const char *path, const char *body,
+                  struct http_answer *ret_a, struct err *e)
 {
     struct http_answer a = {0};
-    int rc = cli_call(c, method, path, body, &a, e);
+    struct http *h;
+    int rc = cli_http(c, &h, e);
+    if (rc == 0)
+        rc = http_call(h, method, path, body, &a, e);
     if (rc == 0 && json_check(a.body, a.body_n, e)) {
         err_wrap(e, "the answer to %s %s is not JSON", method, path);
         rc = SKEP_EINTERNAL;
@@ -258,7 +254,7 @@ int cli_list(struct cli *c, const char *path, const char *member, const struct c
         str_printf(&page, "%s%climit=%lld%s", path, strchr(path, '?') ? '&' : '?',
                    (long long)(left < PAGE_ITEMS ? left : PAGE_ITEMS), next.n ? after : "");
         struct http_answer a = {0};
-        rc = call_json(c, "GET", str_get(&page), NULL, &a, e);
+        rc = cli_call_json(c, "GET", str_get(&page), NULL, &a, e);
         if (rc)
             break;
         print_page(c, p, &a, member, &n, &next);
@@ -272,7 +268,7 @@ int cli_list(struct cli *c, const char *path, const char *member, const struct c
 int cli_show(struct cli *c, const char *method, const char *path, const char *body, struct err *e)
 {
     struct http_answer a = {0};
-    int rc = call_json(c, method, path, body, &a, e);
+    int rc = cli_call_json(c, method, path, body, &a, e);
     if (rc == 0)
         print_document(&c->style, (struct span){a.body, a.body_n});
     http_answer_fini(&a);
@@ -304,7 +300,7 @@ int cli_tell(struct cli *c, const char *method, const char *path, const char *bo
              struct err *e)
 {
     struct http_answer a = {0};
-    int rc = call_json(c, method, path, body, &a, e);
+    int rc = cli_call_json(c, method, path, body, &a, e);
     if (rc == 0)
         cli_print_told(c, (struct span){a.body, a.body_n}, sentence);
     http_answer_fini(&a);

@@ -31,9 +31,9 @@ int cli_read(const char *path, size_t bytes_max, struct str *ret_text, struct er
 int cli_token(const struct cli *c, char **ret_token, struct err *e);
 /* Whom the command line talks to: --addr, else this machine's skepd, else the last `skep dev`. Borrowed. */
 int cli_http(struct cli *c, struct http **ret_h, struct err *e);
-/* body NULL = none. ret_a may be NULL. */
-int cli_call(struct cli *c, const char *method, const char *path, const char *body, struct http_answer *ret_a,
-             struct err *e);
+/* body NULL = none. The answer is checked JSON; anything else is a failure. */
+int cli_call_json(struct cli *c, const char *method, const char *path, const char *body,
+                  struct http_answer *ret_a, struct err *e);
 /* Every page of a list, or --limit items of it. `member` is the list's name in the answer. */
 int cli_list(struct cli *c, const char *path, const char *member, const struct column *columns,
              struct err *e);

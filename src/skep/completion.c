@@ -37,7 +37,7 @@ static void put_values(struct str *s, const char *key, const struct verb_option 
         if (o->words)
             str_printf(s, ") _skep_kind=words _skep_words='%s' ;;\n", o->words);
         else
-            str_printf(s, ") _skep_kind=%s ;;\n", kinds[o->complete]);
+            str_printf(s, ") _skep_kind='%s' ;;\n", kinds[o->complete]);
     }
 }
 
@@ -48,36 +48,38 @@ static void put_verb(struct str *options, struct str *values, const char *key, c
     str_puts(options, "' _skep_subs='");
     for (const struct verb *const *sub = v->subs; sub && *sub; sub++)
         str_printf(options, "%s ", (*sub)->name);
-    str_printf(options, "' _skep_kind=%s ;;\n", v->subs ? "sub" : kinds[v->complete]);
+    str_printf(options, "' _skep_kind='%s' ;;\n", v->subs ? "sub" : kinds[v->complete]);
     put_values(values, key, v->options);
 }
 
 static const char tail[] =
-    "# Names that the cluster knows; silence where nobody answers.\n"
+    "# Names that the cluster knows, asked where this line would ask; silence where nobody answers.\n"
     "_skep_ask() {\n"
-    "  local swarm=() i\n"
-    "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-    "    case ${COMP_WORDS[i]} in\n"
-    "    -a|--addr|-s|--swarm|--token|--token-file|--cacert|--config)\n"
-    "      [[ $1 == nodes* && ${COMP_WORDS[i]} == -*s* && ${COMP_WORDS[i]} != --c* ]] || "
-    "swarm+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\") ;;\n"
+    "  local where=() i word\n"
+    "  for ((i = 1; i + 1 < COMP_CWORD; i++)); do\n"
+    "    word=${COMP_WORDS[i]}\n"
+    "    case $word in\n"
+    "    --addr|-a|--token|--token-file|--cacert|--client-cert|--client-key|--config)\n"
+    "      where+=(\"$word\" \"${COMP_WORDS[i+1]}\") ;;\n"
+    "    --swarm|-s)\n"
+    "      if [[ $1 == ps || $1 == name ]]; then where+=(\"$word\" \"${COMP_WORDS[i+1]}\"); fi ;;\n"
     "    esac\n"
     "  done\n"
-    "  # shellcheck disable=SC2086\n"
-    "  command \"$_skep_program\" $1 -q --timeout-ms 1000 \"${swarm[@]}\" 2>/dev/null\n"
+    "  command \"$_skep_program\" \"$@\" -q --timeout-ms 1000 \"${where[@]}\" 2>/dev/null |\n"
+    "    grep -E '^[A-Za-z0-9._@%+/-]+$'\n"
     "}\n"
     "\n"
     "_skep() {\n"
-    "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= i word skip=\n"
-    "  local _skep_options= _skep_subs=$_skep_verbs _skep_kind=sub _skep_words= "
+    "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb='' i word skip=''\n"
+    "  local _skep_options='' _skep_subs=$_skep_verbs _skep_kind=sub _skep_words='' "
     "_skep_program=${COMP_WORDS[0]}\n"
     "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
     "    word=${COMP_WORDS[i]}\n"
-    "    if [[ $skip ]]; then skip=; continue; fi\n"
+    "    if [[ $skip ]]; then skip=''; continue; fi\n"
     "    if [[ $word == -- ]]; then\n"
-    "      _skep_kind=command\n"
-    "      ((i + 1 == COMP_CWORD)) || _skep_kind=file\n"
-    "      verb= _skep_options= _skep_subs= prev=--\n"
+    "      _skep_kind='command'\n"
+    "      ((i + 1 == COMP_CWORD)) || _skep_kind='file'\n"
+    "      verb='' _skep_options='' _skep_subs='' prev=--\n"
     "      break\n"
     "    elif [[ $word == -* ]]; then\n"
     "      local kind=$_skep_kind words=$_skep_words\n"
@@ -100,12 +102,9 @@ static const char tail[] =
     "  file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
     "  folder) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\") ;;\n"
     "  command) mapfile -t COMPREPLY < <(compgen -c -- \"$cur\") ;;\n"
-    "  node) mapfile -t COMPREPLY < <(_skep_ask nodes | grep -F -- \"$cur\" | grep -E "
-    "'^[A-Za-z0-9._@%+-]+$') ;;\n"
-    "  child) mapfile -t COMPREPLY < <(_skep_ask ps | grep -E '^[A-Za-z0-9._@%+/-]+$') ;;\n"
-    "  name) mapfile -t COMPREPLY < <(_skep_ask 'name ls' | grep -E '^[A-Za-z0-9._@%+/-]+$') ;;\n"
-    "  session) mapfile -t COMPREPLY < <(_skep_ask 'session ls' | grep -E '^[A-Za-z0-9._@%+/-]+$') ;;\n"
-    "  template) mapfile -t COMPREPLY < <(_skep_ask 'template ls' | grep -E '^[A-Za-z0-9._@%+/-]+$') ;;\n"
+    "  node) mapfile -t COMPREPLY < <(_skep_ask nodes) ;;\n"
+    "  child) mapfile -t COMPREPLY < <(_skep_ask ps) ;;\n"
+    "  name|session|template) mapfile -t COMPREPLY < <(_skep_ask \"$_skep_kind\" ls) ;;\n"
     "  esac\n"
     "  case $_skep_kind in\n"
     "  node|child|name|session|template)\n"

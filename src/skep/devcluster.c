@@ -1,3 +1,4 @@
+/* devcluster: decides names, ports and peers of a cluster for trying things out. Starts nothing. */
 #include "skep/devcluster.h"
 
 #include <errno.h>
@@ -54,17 +55,6 @@ static int take_lock(struct devcluster *c, struct err *e)
     return 0;
 }
 
-static void name_node(struct devcluster *c, size_t i)
-{
-    struct devnode *n = &c->nodes[i];
-    n->name[0] = (char)('a' + i);
-    n->dir = folder_path(c->dir, n->name);
-    n->conf = folder_path(n->dir, "skep.conf");
-    n->db = folder_path(n->dir, "skep.db");
-    n->socket = folder_path(n->dir, "skep.sock");
-    n->log = folder_path(n->dir, "skepd.log");
-}
-
 static void node_fini(struct devnode *n)
 {
     free(n->dir);
@@ -74,6 +64,18 @@ static void node_fini(struct devnode *n)
     free(n->url);
     free(n->log);
     *n = (struct devnode){0};
+}
+
+static void name_node(struct devcluster *c, size_t i)
+{
+    struct devnode *n = &c->nodes[i];
+    node_fini(n);
+    n->name[0] = (char)('a' + i);
+    n->dir = folder_path(c->dir, n->name);
+    n->conf = folder_path(n->dir, "skep.conf");
+    n->db = folder_path(n->dir, "skep.db");
+    n->socket = folder_path(n->dir, "skep.sock");
+    n->log = folder_path(n->dir, "skepd.log");
 }
 
 void devcluster_fini(struct devcluster *c)

@@ -1,3 +1,4 @@
+/* devrun: starts, watches and ends nodes. Decides nothing about what they do. */
 #include "skep/devrun.h"
 
 #include <errno.h>

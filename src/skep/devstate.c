@@ -1,3 +1,4 @@
+/* devstate: a convenience, hence silent: whatever is wrong with the file, there is simply none. */
 #include "skep/devstate.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* folder: decides what files a new node begins with. Refuses to know how it is asked for: init, join, dev. */
 #include "skep/folder.h"
 
 #include <errno.h>

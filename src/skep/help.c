@@ -1,3 +1,4 @@
+/* help: prints the verb table. Knows no verb. */
 #include "skep/help.h"
 
 #include "skep/cli.h"

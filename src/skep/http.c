@@ -1,3 +1,4 @@
+/* http: the one door to libcurl. Decides how long to wait and what an unreachable node is called. */
 #include "skep/http.h"
 
 #include <curl/curl.h>

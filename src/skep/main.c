@@ -6,12 +6,24 @@
 #include "skep/cli.h"
 #include "skep/help.h"
 
-/* On standard error in every format: "skep: what happened and the remedy (code)". */
+/* On standard error in every format: "skep: what happened and the remedy (code)". A verb that has said it
+ * all on standard output leaves the text empty. */
 static int report(const struct err *e)
 {
     const struct err_info *info = err_info(e->code);
-    fprintf(stderr, "skep: %s (%s)\n", e->text, info->word);
-    return info->exit_status;
+    if (e->text[0])
+        fprintf(stderr, "skep: %s (%s)\n", e->text, info->word);
+    switch (info->exit_status) {
+    case 64: /* usage */
+    case 78: /* configuration */
+        return 64;
+    case 69: /* unreachable */
+    case 75: /* not yet */
+    case 77: /* not allowed */
+        return info->exit_status;
+    default:
+        return 1;
+    }
 }
 
 static int run(struct cli *c, int argc, char **argv, struct err *e)

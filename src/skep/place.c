@@ -1,3 +1,4 @@
+/* place: decides which node's folder a verb means that looks at files. Opens none of them. */
 #include "skep/place.h"
 
 #include <string.h>

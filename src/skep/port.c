@@ -1,3 +1,4 @@
+/* port: asks the kernel by binding; what it said may be outdated a moment later. */
 #include "skep/port.h"
 
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+/* print: the one door to libsmartcols. Refuses to know what it prints: columns say where a value is. */
 #include "skep/print.h"
 
 #include <errno.h>

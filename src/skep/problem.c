@@ -1,3 +1,4 @@
+/* problem: an answer that is no success, in our own codes. Whatever stands in it may be anything. */
 #include "skep/problem.h"
 
 #include <string.h>

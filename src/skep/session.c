@@ -151,9 +151,7 @@ static int run_turn(struct cli *c, struct err *e)
     bool wait = !args_flag(&c->args, "no-wait");
     char *body AUTOFREE = mem_printf("{\"input\":%s,\"wait\":%s}", input, wait ? "true" : "false");
     struct http_answer a = {0};
-    rc = cli_call(c, "POST", path, body, &a, e);
-    if (rc == 0)
-        rc = json_check(a.body, a.body_n, e);
+    rc = cli_call_json(c, "POST", path, body, &a, e);
     if (rc == 0) {
         struct span turn = {a.body, a.body_n};
         cli_print_told(c, turn, a.status == 202 ? "turn {turn} is {status}" : "{result}");

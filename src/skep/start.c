@@ -144,7 +144,7 @@ static int run(struct cli *c, struct err *e)
     struct http_answer a = {0};
     int rc = body_of(c, &body, e);
     if (rc == 0)
-        rc = cli_call(c, "PUT", str_get(&path), str_get(&body), &a, e);
+        rc = cli_call_json(c, "PUT", str_get(&path), str_get(&body), &a, e);
     if (rc == 0) {
         struct span answer = {a.body, a.body_n};
         cli_print_told(c, answer,

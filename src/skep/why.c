@@ -77,9 +77,7 @@ static int run(struct cli *c, struct err *e)
     if (c->style.format != FORMAT_TABLE)
         return cli_show(c, "GET", path, NULL, e);
     struct http_answer a = {0};
-    int rc = cli_call(c, "GET", path, NULL, &a, e);
-    if (rc == 0)
-        rc = json_check(a.body, a.body_n, e);
+    int rc = cli_call_json(c, "GET", path, NULL, &a, e);
     if (rc == 0)
         explain(c, (struct span){a.body, a.body_n});
     http_answer_fini(&a);
