@@ -58,7 +58,6 @@ int64_t sim_effect_us(const struct sim_node *n);
 /* A request arrives at a living node. */
 void sim_deliver(struct sim_node *n, struct request *r TAKES);
 int64_t sim_boot_ms(const struct sim_node *n);
-bool sim_paused(const struct sim_node *n);
 
 /* net.c */
 struct simnet *simnet_new(struct sim *s);

@@ -157,9 +157,11 @@ static void (*const after[DEEDS])(const struct errand *e, const struct sim_reply
     [DO_FIND] = after_lookup,
 };
 
-static void errand_done(struct sim *s UNUSED, void *arg, const struct sim_reply *r)
+static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
 {
     AUTOFREE struct errand *e = arg;
+    sim_trace(s, sim_node(s, e->node), "%s %s: %d %.300s", deed_words[e->deed], e->slot->name, r->status,
+              r->body);
     e->slot->busy = false;
     e->load->open--;
     e->load->counts[e->deed][r->status / 100 % 6]++;
@@ -219,6 +221,7 @@ static void errand_run(struct load *l, struct slot *slot)
     a.done = errand_done;
     a.drop = free;
     a.arg = e;
+    sim_trace(l->sim, sim_node(l->sim, e->node), "%s %s …", deed_words[e->deed], slot->name);
     slot->busy = true;
     l->open++;
     sim_ask(l->sim, &a);

@@ -159,7 +159,9 @@ static void call_end(struct simnet *net, struct wire_call *c, struct event *e TA
 
 static void call_fail(struct simnet *net, struct wire_call *c, enum net_failure failure)
 {
+    static const char *const words[] = {"refused", "closed", "timeout", "tls", "unreachable"};
     struct event e = {.kind = EV_PEER_FAILED, .failure = failure};
+    sim_trace(net->sim, c->from, "call %s%s: %s", c->call->url, c->call->path, words[failure]);
     if (c->lane && c->sent)
         c->lane->connected = false;
     call_end(net, c, &e);
@@ -281,7 +283,7 @@ static void request_fire(struct sim *s, void *arg)
     struct simnet *net = p->net;
     if (!p->to->powered)
         return; /* silence: the caller's timeout ends it */
-    if (p->to->up && sim_paused(p->to)) {
+    if (p->to->up && sim_node_paused(p->to)) {
         int64_t until = p->to->paused_us;
         sim_at(s, until, request_fire, TAKE(p), packet_free);
         return;
@@ -393,7 +395,7 @@ static void ask_fire(struct sim *s, void *arg)
     struct wire_ask *a = ask_find(p->net, p->number);
     if (!a || !p->to->powered)
         return;
-    if (p->to->up && sim_paused(p->to)) {
+    if (p->to->up && sim_node_paused(p->to)) {
         int64_t until = p->to->paused_us;
         sim_at(s, until, ask_fire, TAKE(p), packet_free);
         return;

@@ -145,6 +145,13 @@ static void tell(struct sim_node *n, uint64_t life, uint64_t run, struct event *
 
 /* ---- Start and end ---- */
 
+static void trace(const struct sim_worker *w, const char *what, int number)
+{
+    const char *name = worker_env(w, "SKEP_NAME"), *epoch = worker_env(w, "SKEP_EPOCH");
+    sim_trace(w->proc->sim, w->node, "process %s epoch %s run %llu %s %d", name ? name : w->spawn->argv[0],
+              epoch ? epoch : "-", (unsigned long long)w->spawn->run, what, number);
+}
+
 static void exit_fire(struct sim *s, void *arg)
 {
     AUTODEED struct deed *d = arg;
@@ -157,6 +164,7 @@ static void exit_fire(struct sim *s, void *arg)
     }
     struct event e = {.kind = EV_CHILD_EXITED, .exit_status = d->status, .signal = d->signal};
     sim_mark(s, 8, d->number, (uint64_t)d->signal);
+    trace(w, d->signal ? "killed by signal" : "exited with", d->signal ? d->signal : d->status);
     tell(w->node, w->life, w->spawn->run, &e);
     worker_free(w);
 }
@@ -189,6 +197,7 @@ static void exec_fire(struct sim *s, void *arg)
     sim_mark(s, 9, w->number, (uint64_t)w->node->index);
     struct event e = {.kind = EV_CHILD_SPAWNED, .pid = w->pid};
     tell(w->node, w->life, w->spawn->run, &e);
+    trace(w, "started as", w->pid);
     unique(s, w);
     w->state = w->program->start ? w->program->start(w) : NULL;
 }

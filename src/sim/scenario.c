@@ -10,8 +10,11 @@
 #define FAULT_MAX  (20 * SIM_SECOND)
 #define RETURN_MIN (1 * SIM_SECOND) /* until a node that is down comes back */
 #define RETURN_MAX (10 * SIM_SECOND)
+#define PAUSE_MAX  (8 * SIM_SECOND)
 #define ANSWERS_US (50 * SIM_SECOND) /* every operation is answered within */
 #define AUDIT_US   (2 * SIM_SECOND)
+
+const char *const scenario_fault_words[FAULT_KINDS] = {"kill", "stop", "power", "pause"};
 
 struct run {
     const struct scenario *c;
@@ -32,7 +35,7 @@ struct scenario scenario_default(uint64_t seed, int nodes)
     return (struct scenario){.sim = sim_opts_default(seed, nodes),
                              .load = LOAD_OPTS_DEFAULT,
                              .for_us = 120 * SIM_SECOND,
-                             .faults = true};
+                             .faults = FAULT_KILL | FAULT_STOP};
 }
 
 static void start_fire(struct sim *s, void *arg)
@@ -60,19 +63,55 @@ static void watch_fire(struct sim *s, void *arg)
     sim_at(s, sim_now_us(s) + SIM_SECOND / 2, watch_fire, r, NULL);
 }
 
-static int down(struct sim *s)
+/* Whether it is not there: down, or paused. */
+static bool away(struct sim *s, int node)
+{
+    const struct sim_node *n = sim_node(s, node);
+    return !sim_node_up(n) || sim_node_paused(n);
+}
+
+static int away_count(struct sim *s)
 {
     int n = 0;
     for (int i = 0; i < sim_nodes(s); i++)
-        n += !sim_node_up(sim_node(s, i));
+        n += away(s, i);
     return n;
 }
 
 /* A minority may be away at a time; of one or two nodes, one. */
-static int down_max(struct sim *s)
+static int away_max(struct sim *s)
 {
     int minority = (sim_nodes(s) - 1) / 2;
     return minority > 0 ? minority : 1;
+}
+
+/* One of those that are wanted; kills three times as often as any other. */
+static enum scenario_fault draw_fault(struct prng *p, unsigned faults)
+{
+    for (;;) {
+        uint64_t dice = prng_below(p, FAULT_KINDS + 2);
+        enum scenario_fault fault = (enum scenario_fault)(1u << (dice < FAULT_KINDS ? dice : 0));
+        if (faults & fault)
+            return fault;
+    }
+}
+
+static void strike(struct sim *s, int node, enum scenario_fault fault)
+{
+    switch (fault) {
+    case FAULT_KILL:
+        sim_crash(s, node);
+        break;
+    case FAULT_STOP:
+        sim_stop(s, node);
+        break;
+    case FAULT_POWER:
+        sim_cut_power(s, node);
+        break;
+    case FAULT_PAUSE:
+        sim_pause(s, node, sim_draw(sim_prng(s), (struct sim_range){SIM_SECOND / 2, PAUSE_MAX}));
+        break;
+    }
 }
 
 static void fault_fire(struct sim *s, void *arg)
@@ -82,13 +121,9 @@ static void fault_fire(struct sim *s, void *arg)
     if (sim_now_us(s) >= r->calm_us)
         return;
     int node = (int)prng_below(p, (uint64_t)sim_nodes(s));
-    uint64_t dice = prng_below(p, 10);
-    if (down(s) < down_max(s) && sim_node_up(sim_node(s, node))) {
-        if (dice < 7)
-            sim_crash(s, node);
-        else
-            sim_stop(s, node);
-    }
+    enum scenario_fault fault = draw_fault(p, r->c->faults);
+    if (away_count(s) < away_max(s) && !away(s, node))
+        strike(s, node, fault);
     sim_at(s, sim_now_us(s) + sim_draw(p, (struct sim_range){FAULT_MIN, FAULT_MAX}), fault_fire, r, NULL);
 }
 
@@ -101,7 +136,8 @@ static void play(struct run *r)
         return;
     load_begin(r->load, r->calm_us);
     if (r->c->faults)
-        sim_at(s, sim_now_us(s) + FAULT_MAX / 2, fault_fire, r, NULL);
+        sim_at(s, sim_now_us(s) + sim_draw(sim_prng(s), (struct sim_range){FAULT_MIN, FAULT_MAX}), fault_fire,
+               r, NULL);
     if (!sim_run(s, end))
         return;
     for (int64_t limit = end + ANSWERS_US; load_open(r->load) && sim_now_us(s) < limit;)
@@ -115,9 +151,9 @@ static void play(struct run *r)
 
 static bool all_up(struct sim *s, void *ctx UNUSED, struct str *why)
 {
-    int n = down(s);
+    int n = away_count(s);
     if (n)
-        str_printf(why, "%d nodes are down", n);
+        str_printf(why, "%d nodes are down or paused", n);
     return n == 0;
 }
 

@@ -11,11 +11,21 @@
 #include "sim/load.h"
 #include "sim/sim.h"
 
+enum scenario_fault {
+    FAULT_KILL = 1,  /* kill -9 of skepd */
+    FAULT_STOP = 2,  /* SIGTERM */
+    FAULT_POWER = 4, /* the machine is gone for a while, unsynced sectors for ever */
+    FAULT_PAUSE = 8, /* SIGSTOP for up to PAUSE_MAX */
+};
+#define FAULT_KINDS 4
+/* kill, stop, power, pause */
+extern const char *const scenario_fault_words[FAULT_KINDS];
+
 struct scenario {
     struct sim_opts sim;
     struct load_opts load;
     int64_t for_us;
-    bool faults;
+    unsigned faults; /* bits of enum scenario_fault; 0 = none */
     /* Adds programs and checks before anything starts; may be NULL. */
     void (*prepare)(struct sim *s, void *ctx);
     void *ctx;

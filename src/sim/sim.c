@@ -129,40 +129,47 @@ static void mark_text(struct sim *s, const char *text)
     sim_mark(s, 1, hash, 0);
 }
 
-static void note_text(struct sim *s, const char *who, const char *text)
+static void note_text(struct sim *s, const char *who, const char *text, bool marked)
 {
     AUTOSTR struct str line = STR_INIT;
     str_printf(&line, "%4lld.%06lld %-4s %s", (long long)(s->now_us / SIM_SECOND),
                (long long)(s->now_us % SIM_SECOND), who, text);
-    mark_text(s, str_get(&line));
+    if (marked)
+        mark_text(s, str_get(&line));
     if (s->opts.line)
         s->opts.line(s->opts.line_ctx, str_get(&line));
 }
 
-static void note_args(struct sim *s, const char *who, const char *prefix, const char *fmt, va_list args)
-{
-    char text[1024];
-    size_t n = strlen(prefix);
-    ensure(n < sizeof text, "prefix of %zu bytes", n);
-    memcpy(text, prefix, n);
-    vsnprintf(text + n, sizeof text - n, fmt, args);
-    note_text(s, who, text);
-}
-
 void sim_note(struct sim *s, const struct sim_node *n, const char *fmt, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, fmt);
-    note_args(s, n ? n->name : "sim", "", fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    note_text(s, n ? n->name : "sim", text, true);
+}
+
+void sim_trace(struct sim *s, const struct sim_node *n, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    if (!s->opts.trace)
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    note_text(s, n ? n->name : "sim", text, false);
 }
 
 void sim_violation(struct sim *s, const char *fmt, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, fmt);
-    note_args(s, "sim", "VIOLATION: ", fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    sim_note(s, NULL, "VIOLATION: %s", text);
     s->violated = true;
 }
 
@@ -320,6 +327,8 @@ struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain)
     return s;
 }
 
+static void crash(struct sim *s, struct sim_node *n);
+
 static void events_drop(struct sim_node *n)
 {
     for (size_t i = 0; i < n->events_n; i++)
@@ -332,7 +341,8 @@ void sim_free(struct sim *s)
     if (!s)
         return;
     for (int i = 0; i < s->opts.nodes; i++)
-        sim_crash(s, i);
+        if (s->nodes[i].up)
+            crash(s, &s->nodes[i]);
     while (s->heap_n) {
         struct sim_plan p = heap_take(s);
         if (p.drop)
@@ -371,7 +381,7 @@ static bool visit_valid(const struct visit *v)
     return v->node->up && v->node->life == v->life;
 }
 
-bool sim_paused(const struct sim_node *n)
+bool sim_node_paused(const struct sim_node *n)
 {
     return n->paused_us > n->sim->now_us;
 }
@@ -401,9 +411,10 @@ static void tick_fire(struct sim *s, void *arg)
     if (!visit_valid(v) || v->node->tick_us != v->at_us)
         return;
     v->node->tick_us = INT64_MAX;
-    if (sim_paused(v->node)) {
-        v->at_us = v->node->tick_us = v->node->paused_us;
-        sim_at(s, v->at_us, tick_fire, TAKE(v), free);
+    if (sim_node_paused(v->node)) {
+        int64_t until = v->node->paused_us;
+        v->at_us = v->node->tick_us = until;
+        sim_at(s, until, tick_fire, TAKE(v), free);
         return;
     }
     struct event e = {.kind = EV_TICK};
@@ -469,7 +480,7 @@ static void turn_fire(struct sim *s, void *arg)
     if (!visit_valid(v))
         return;
     n->turn_planned = false;
-    if (sim_paused(n)) {
+    if (sim_node_paused(n)) {
         turn_plan(n);
         return;
     }
@@ -490,7 +501,8 @@ void sim_event(struct sim_node *n, struct event *e TAKES)
         event_fini(e);
         return;
     }
-    int64_t at_us = sim_paused(n) ? n->paused_us : n->sim->now_us; /* a stopped I/O thread stamps nothing */
+    int64_t at_us =
+        sim_node_paused(n) ? n->paused_us : n->sim->now_us; /* a stopped I/O thread stamps nothing */
     e->at_boot_ms = (n->boot_us + at_us) / 1000;
     sim_mark(n->sim, 3, (uint64_t)n->index, (uint64_t)e->kind);
     ARRAY_GROW(n->events, n->events_n, n->events_cap);

@@ -84,6 +84,7 @@ struct sim_opts {
     bool unique_names;        /* two processes under one name at once are a violation */
     enum log_level log_level;
     int log_fd; /* of the nodes' own logs; -1 = silent */
+    bool trace; /* notes every operation, process and broken call too; changes nothing else, nor the digest */
     /* Where the simulation's own notes go, one line without newline each. NULL = nowhere. */
     void (*line)(void *ctx, const char *text);
     void *line_ctx;
@@ -119,6 +120,7 @@ struct sim_node *sim_node(struct sim *s, int index);
 const char *sim_node_name(const struct sim_node *n);
 struct id sim_node_id(const struct sim_node *n);
 bool sim_node_up(const struct sim_node *n);
+bool sim_node_paused(const struct sim_node *n);
 /* For faults of its disk. */
 struct simdisk *sim_node_disk(struct sim_node *n);
 /* NULL while it is down. */
@@ -144,6 +146,10 @@ void sim_step_clock(struct sim *s, int index, int64_t by_ms);
 
 /* A line of the log, with time and node (NULL = the simulation). */
 void sim_note(struct sim *s, const struct sim_node *n, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same for what is only worth reading while looking for a bug: nothing without opts.trace, and no part of
+ * the digest. */
+void sim_trace(struct sim *s, const struct sim_node *n, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* A broken invariant: noted, and the run ends. */
 void sim_violation(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

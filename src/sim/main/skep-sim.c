@@ -11,27 +11,25 @@
 #include "sim/scenario.h"
 
 static const char usage[] =
-    "usage: skep-sim [--seed N] [--nodes K] [--for 120s] [--ops N] [--calm] [--quiet] [--log LEVEL]\n"
+    "usage: skep-sim [--seed N] [--nodes K] [--for 120s] [--ops N] [--faults LIST]\n"
+    "                [--trace] [--quiet] [--log LEVEL]\n"
     "  --seed N    what everything follows from (1)\n"
     "  --nodes K   1 to 63 nodes (3)\n"
     "  --for T     simulated time: ms, s, m or h (120s)\n"
     "  --ops N     client operations a simulated second (20)\n"
-    "  --calm      nobody is killed or stopped\n"
+    "  --faults L  of kill, stop, power and pause, or none (kill,stop)\n"
+    "  --trace     every operation and process, too\n"
     "  --quiet     only the last line\n"
     "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n";
 
-enum { OPT_SEED = 256, OPT_NODES, OPT_FOR, OPT_OPS, OPT_CALM, OPT_QUIET, OPT_LOG, OPT_HELP };
+enum { OPT_SEED = 256, OPT_NODES, OPT_FOR, OPT_OPS, OPT_FAULTS, OPT_TRACE, OPT_QUIET, OPT_LOG, OPT_HELP };
 
 static const struct option options[] = {
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"nodes", required_argument, NULL, OPT_NODES},
-    {"for", required_argument, NULL, OPT_FOR},
-    {"ops", required_argument, NULL, OPT_OPS},
-    {"calm", no_argument, NULL, OPT_CALM},
-    {"quiet", no_argument, NULL, OPT_QUIET},
-    {"log", required_argument, NULL, OPT_LOG},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+    {"seed", required_argument, NULL, OPT_SEED},     {"nodes", required_argument, NULL, OPT_NODES},
+    {"for", required_argument, NULL, OPT_FOR},       {"ops", required_argument, NULL, OPT_OPS},
+    {"faults", required_argument, NULL, OPT_FAULTS}, {"trace", no_argument, NULL, OPT_TRACE},
+    {"quiet", no_argument, NULL, OPT_QUIET},         {"log", required_argument, NULL, OPT_LOG},
+    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
 };
 
 /* A line is printed when the next one comes, so that --quiet knows the last one. */
@@ -88,6 +86,29 @@ static bool parse_level(const char *text, enum log_level *ret)
     return false;
 }
 
+static bool parse_faults(const char *text, unsigned *ret)
+{
+    unsigned faults = 0;
+    if (strcmp(text, "none") == 0) {
+        *ret = 0;
+        return true;
+    }
+    for (const char *word = text;; word++) {
+        size_t n = strcspn(word, ","), i = 0;
+        while (i < FAULT_KINDS &&
+               (strlen(scenario_fault_words[i]) != n || strncmp(scenario_fault_words[i], word, n) != 0))
+            i++;
+        if (i == FAULT_KINDS)
+            return false;
+        faults |= 1u << i;
+        word += n;
+        if (!*word)
+            break;
+    }
+    *ret = faults;
+    return true;
+}
+
 static bool option(struct scenario *c, struct printer *p, int opt)
 {
     int64_t number = 0;
@@ -109,8 +130,10 @@ static bool option(struct scenario *c, struct printer *p, int opt)
             return false;
         c->load.per_second = (int)number;
         return true;
-    case OPT_CALM:
-        c->faults = false;
+    case OPT_FAULTS:
+        return parse_faults(optarg, &c->faults);
+    case OPT_TRACE:
+        c->sim.trace = true;
         return true;
     case OPT_QUIET:
         p->quiet = true;

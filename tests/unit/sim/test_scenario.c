@@ -294,7 +294,7 @@ static void keep(void *ctx, const char *text)
 }
 
 /* The log of a run; yours. */
-static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
+static char *run_with(enum flaw flaw, uint64_t seed, int nodes, unsigned faults, bool trace, bool *ret_good)
 {
     struct cluster *c = mem_alloc(sizeof *c);
     c->flaw = flaw;
@@ -306,6 +306,8 @@ static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
                               .close = toy_down,
                               .digest = toy_digest};
     struct scenario sc = scenario_default(seed, nodes);
+    sc.faults = faults;
+    sc.sim.trace = trace;
     sc.prepare = prepare;
     sc.ctx = c;
     sc.sim.line = keep;
@@ -314,6 +316,11 @@ static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
     char *log = str_take(&c->log);
     free(c);
     return log;
+}
+
+static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
+{
+    return run_with(flaw, seed, nodes, FAULT_KILL | FAULT_STOP, false, ret_good);
 }
 
 static void test_a_sound_cluster_passes(void **state)
@@ -352,6 +359,37 @@ static void test_the_same_seed_gives_the_same_bytes(void **state)
     assert_string_not_equal(one, other);
 }
 
+/* What is traced is no part of the run: its sum is the same. */
+static void test_a_trace_changes_nothing(void **state)
+{
+    (void)state;
+    bool good;
+    AUTOFREE char *plain = run_with(SOUND, 5, 3, FAULT_KILL, false, &good);
+    AUTOFREE char *traced = run_with(SOUND, 5, 3, FAULT_KILL, true, &good);
+    assert_true(strlen(traced) > 5 * strlen(plain));
+    assert_non_null(strstr(plain, "digest "));
+    assert_string_equal(strstr(plain, "digest "), strstr(traced, "digest "));
+}
+
+static void test_every_kind_of_fault_passes(void **state)
+{
+    (void)state;
+    const char *const marks[FAULT_KINDS] = {"killed", "asked to stop", "power cut", "paused for"};
+    for (unsigned kind = 0; kind < FAULT_KINDS; kind++) {
+        bool good;
+        AUTOFREE char *log = run_with(SOUND, 4, 3, 1u << kind, false, &good);
+        if (!good)
+            fail_msg("%s:\n%s", scenario_fault_words[kind], log);
+        for (unsigned other = 0; other < FAULT_KINDS; other++)
+            assert_int_equal(strstr(log, marks[other]) != NULL, other == kind);
+    }
+    bool good;
+    AUTOFREE char *log = run_with(SOUND, 4, 3, 0, false, &good);
+    assert_true(good);
+    for (unsigned kind = 0; kind < FAULT_KINDS; kind++)
+        assert_null(strstr(log, marks[kind]));
+}
+
 /* Each flaw is found within a few seeds, and for its own reason. */
 static void test_flaws_are_found(void **state)
 {
@@ -387,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_a_sound_cluster_passes),
         cmocka_unit_test(test_other_sizes_pass),
         cmocka_unit_test(test_the_same_seed_gives_the_same_bytes),
+        cmocka_unit_test(test_a_trace_changes_nothing),
+        cmocka_unit_test(test_every_kind_of_fault_passes),
         cmocka_unit_test(test_flaws_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

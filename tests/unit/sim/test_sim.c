@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "db/db.h"
 #include "sim/worker.h"
 
 /* What one node has seen, over all its lives. */
@@ -525,6 +526,81 @@ static void test_digest(void **state)
     assert_int_not_equal(digests[0], digests[2]);
 }
 
+/* A brain that counts its turns in its database. */
+struct ledger {
+    struct db *db;
+    const struct sim_home *home;
+    int64_t turns, lives;
+};
+
+static void *ledger_open(void *ctx, const struct sim_home *home, struct err *e)
+{
+    struct ledger *l = ctx;
+    const struct world_disk *disk = &home->world->disk;
+    struct db_options o = {
+        .path = disk->path, .vfs = disk->vfs, .create = true, .exclusive = disk->exclusive};
+    l->home = home;
+    l->lives++;
+    if (db_open(&l->db, &o, e) != 0 || db_exec(l->db, "CREATE TABLE IF NOT EXISTS turn(n INTEGER)", e) != 0)
+        return NULL;
+    assert_int_equal(db_i64(l->db, "SELECT count(*) FROM turn", -1), l->turns); /* every commit is there */
+    return l;
+}
+
+static void ledger_turn(void *brain, struct event *events, size_t n)
+{
+    struct ledger *l = brain;
+    struct err e = {0};
+    (void)events;
+    (void)n;
+    if (db_begin(l->db, &e) || db_exec(l->db, "INSERT INTO turn VALUES (1)", &e) || db_commit(l->db, &e))
+        fail_msg("%s", e.text);
+    l->turns++;
+}
+
+static int64_t ledger_deadline(void *brain)
+{
+    const struct world_clock *clock = &((struct ledger *)brain)->home->world->clock;
+    return clock->boot_ms(clock->self) + 20;
+}
+
+static void ledger_close(void *brain)
+{
+    struct ledger *l = brain;
+    db_close(l->db);
+    l->db = NULL;
+}
+
+static void test_a_disk_survives_its_node(void **state)
+{
+    (void)state;
+    struct ledger l = {0};
+    struct sim_brain brain = {.ctx = &l,
+                              .open = ledger_open,
+                              .turn = ledger_turn,
+                              .deadline_ms = ledger_deadline,
+                              .crash = ledger_close,
+                              .close = ledger_close};
+    struct sim_opts o = sim_opts_default(3, 1);
+    struct sim *s = sim_new(&o, &brain);
+    for (int i = 0; i < 12; i++) {
+        assert_true(sim_start(s, 0));
+        assert_true(sim_run(s, sim_now_us(s) + SIM_SECOND / 2));
+        if (i % 3 == 0)
+            sim_stop(s, 0);
+        else if (i % 3 == 1)
+            sim_crash(s, 0);
+        else
+            sim_cut_power(s, 0);
+        assert_true(sim_run(s, sim_now_us(s) + SIM_SECOND / 2));
+        assert_false(sim_node_up(sim_node(s, 0)));
+    }
+    assert_int_equal(l.lives, 12);
+    assert_true(l.turns > 100);
+    sim_free(s);
+    assert_null(l.db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +621,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_a_disk_survives_its_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
