@@ -28,13 +28,13 @@ BELOW["skepd"] = BELOW["skep"] = BELOW["bench"] = LIBRARY
 
 def tracked():
     """Paths of the tree, relative: what git knows and what it would add; without git, all but builds."""
-    listed = subprocess.run(["git", "-C", SRC, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
-    if listed.returncode == 0:
-        found = listed.stdout.splitlines()
-    else:
+    try:
+        found = subprocess.run(["git", "-C", SRC, "ls-files", "-co", "--exclude-standard"], capture_output=True,
+                               text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
         found = []
         for folder, folders, names in os.walk(SRC):
-            folders[:] = [f for f in folders if f != ".git" and not f.startswith("build")]
+            folders[:] = [f for f in folders if f not in (".git", "__pycache__") and not f.startswith("build")]
             found += [os.path.relpath(os.path.join(folder, name), SRC) for name in names]
     return sorted(path for path in set(found) if os.path.isfile(os.path.join(SRC, path)))
 
