@@ -41,10 +41,9 @@ void bucket_init(struct bucket *b, int64_t rate, int64_t burst, int64_t now_ms)
 static int64_t level(const struct bucket *b, int64_t now_ms)
 {
     int64_t full = b->burst * 1000, passed = now_ms > b->at_ms ? now_ms - b->at_ms : 0;
-    if (passed >= (full - b->milli) / b->rate + 1)
+    if (passed > (full - b->milli) / b->rate) /* divided, for passed * rate may be beyond 64 bits */
         return full;
-    int64_t milli = b->milli + passed * b->rate;
-    return milli < full ? milli : full;
+    return b->milli + passed * b->rate;
 }
 
 bool bucket_take(struct bucket *b, int64_t now_ms)

@@ -80,11 +80,24 @@ static void test_a_further_death_prolongs_without_a_second_event(void **state)
     brake_fini(&b);
 }
 
+static void test_one_death_is_no_mass(void **state)
+{
+    (void)state;
+    struct brake b = {0};
+    struct brake_opts small = opts;
+    struct id one = {{1}}, two = {{2}};
+    small.nodes_min = 2;
+    assert_false(brake_silent(&b, &small, &one, 3, 1000)); /* 33 %, but alone */
+    assert_true(brake_silent(&b, &small, &two, 3, 1000));
+    brake_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_clusters_have_none),
         cmocka_unit_test(test_two_of_five_pull_it),
+        cmocka_unit_test(test_one_death_is_no_mass),
         cmocka_unit_test(test_thirty_percent_is_not_over_thirty_percent),
         cmocka_unit_test(test_deaths_apart_do_not_add_up),
         cmocka_unit_test(test_a_node_counts_once_and_not_when_it_lives),

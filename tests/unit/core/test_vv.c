@@ -187,6 +187,9 @@ static void test_folding_on_one_side_is_not_behind(void **state)
     assert_true(vv_reaches(&b, &a));
     AUTOVV struct vv newcomer = VV_INIT;
     assert_false(vv_reaches(&newcomer, &b));
+    vv_fold(&b, 2); /* nothing but a floor is left */
+    assert_false(vv_reaches(&newcomer, &b));
+    assert_true(vv_reaches(&a, &b));
 }
 
 static void test_copy_keeps_its_own_memory(void **state)
