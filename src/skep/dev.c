@@ -168,7 +168,7 @@ static const struct verb_option options[] = {
 
 const struct verb verb_dev = {
     .name = "dev",
-    .args = "[-n N] [--dir DIR]",
+    .args = "",
     .help = "Run a cluster on this machine, to try things out or to test against.",
     .more = "With -o json one object is printed once all nodes are ready and see each other. The nodes end "
             "with this\n"

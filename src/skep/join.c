@@ -222,8 +222,10 @@ static const struct verb_option options[] = {
 
 const struct verb verb_join = {
     .name = "join",
-    .args = "URL --token T",
+    .args = "URL",
     .help = "Make a node of an existing cluster, let in by a join token.",
+    .more = "URL is that of any node that holds the CA's key. The token is given with --token, --token-file "
+            "or SKEP_TOKEN.",
     .options = options,
     .args_min = 1,
     .args_max = 1,
