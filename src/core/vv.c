@@ -171,10 +171,8 @@ bool vv_equal(const struct vv *a, const struct vv *b)
 
 bool vv_reaches(const struct vv *a, const struct vv *b)
 {
-    struct walk w = {a, b, 0, 0};
-    struct pair p;
-    while (walk_next(&w, &p))
-        if (p.a < p.b)
+    for (size_t i = 0; i < b->n; i++)
+        if (!vv_covers(a, b->e[i].actor, b->e[i].hlc))
             return false;
     return vv_max(a) >= b->floor;
 }

@@ -54,9 +54,10 @@ void vv_fold(struct vv *v, int64_t actor);
 
 /* Equal as functions: an entry at the floor and no entry are the same. */
 bool vv_equal(const struct vv *a, const struct vv *b);
-/* Whether a has all that b has, as pulls and their refusal ask it: for each actor that has an entry in
- * either, a's value is not below b's; and vv_max(a) is not below b's floor (the floor is checked as a scalar,
- * for two nodes fold at different times). */
+/* Whether a has all that b has, as pulls and their refusal ask it: a covers each entry of b, and vv_max(a) is
+ * not below b's floor. The floor is asked as a scalar, and not of a's own entries, for nodes fold at
+ * different times: an actor that ended at 100 and was folded over there into a floor of 200 must not make us
+ * look behind. */
 bool vv_reaches(const struct vv *a, const struct vv *b);
 
 #endif

@@ -157,6 +157,12 @@ static void (*const after[DEEDS])(const struct errand *e, const struct sim_reply
     [DO_FIND] = after_lookup,
 };
 
+/* What no well-formed request of an administrator may get. */
+static bool never(int status)
+{
+    return status == 400 || status == 401 || status == 403 || status == 405 || status == 500;
+}
+
 static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
 {
     AUTOFREE struct errand *e = arg;
@@ -165,7 +171,10 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
     e->slot->busy = false;
     e->load->open--;
     e->load->counts[e->deed][r->status / 100 % 6]++;
-    after[e->deed](e, r);
+    if (never(r->status))
+        odd(e, r);
+    else
+        after[e->deed](e, r);
 }
 
 /* ---- Operations ---- */
