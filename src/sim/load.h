@@ -3,14 +3,14 @@
  * Clients start, stop, look up and call counters, and register and remove external names, at random nodes.
  * For each name the load keeps what must be true of it, one operation at a time:
  *
- *   there    the last definite answer says that it exists; a counter's value is at least the last one replied
- *   absent   the last definite answer says that it does not
- *   unknown  an operation has no definite answer (timeout, lost connection, 5xx but 503); for FOG_US its
- * effect may still come, and whatever is heard in that time proves nothing
+ *  - there: the last definite answer says that it exists; a counter is at least at the last value replied.
+ *  - absent: the last definite answer says that it does not.
+ *  - unknown: an operation has no definite answer (timeout, lost connection, 5xx but 503). For FOG_US its
+ *    effect may still come, and whatever is heard in that time proves nothing.
  *
  * Wrong in any case, and a violation at once: a second 201 for a name that is there, a 404 for a stop or a
- * call of one, a call whose reply does not exceed the last one, an address "taken" by itself. A look-up is
- * local and may be behind: it proves nothing before the audit.
+ * call of one, a call whose reply does not exceed the last one, an address "taken" by itself, and any 400,
+ * 401, 403, 405 or 500. A look-up is local and may be behind: it proves nothing before the audit.
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H

@@ -233,6 +233,20 @@ static void proc_spawn(void *self, struct spawn *spawn TAKES)
     sim_at(n->sim, sim_effect_us(n), fork_fire, d, deed_free);
 }
 
+/* Every program is in /bin, and there is no other folder. */
+static int proc_find(void *self, const char *argv0, char *const *env UNUSED, const char *cwd UNUSED,
+                     char *ret_path, size_t bytes)
+{
+    const struct sim_node *n = self;
+    const char *folder = strchr(argv0, '/') ? "" : "/bin/";
+    if (!program_find(n->sim->proc, argv0))
+        return ENOENT;
+    if (strlen(folder) + strlen(argv0) >= bytes)
+        return ENAMETOOLONG;
+    snprintf(ret_path, bytes, "%s%s", folder, argv0);
+    return 0;
+}
+
 /* ---- Signals and lines from the node ---- */
 
 static struct sim_worker *worker_of_run(struct sim_node *n, uint64_t run)
@@ -317,7 +331,7 @@ static void proc_line(void *self, uint64_t run, char *line TAKES, size_t line_n)
 
 void simproc_world(struct sim_node *n, struct world_proc *ret)
 {
-    *ret = (struct world_proc){n, proc_spawn, proc_terminate, proc_kill, proc_line};
+    *ret = (struct world_proc){n, proc_spawn, proc_find, proc_terminate, proc_kill, proc_line};
 }
 
 /* ---- The node's ends and starts ---- */

@@ -392,6 +392,20 @@ static void test_ends_of_processes(void **state)
     assert_book(rig, 0, "");
 }
 
+static void test_programs_are_found(void **state)
+{
+    struct rig *rig = *state;
+    const struct world_proc *proc = &rig->probes[0].home->world->proc;
+    char path[16] = "untouched";
+    assert_int_equal(proc->find(proc->self, "missing", NULL, "/", path, sizeof path), ENOENT);
+    assert_int_equal(proc->find(proc->self, "counter", NULL, "/", path, 12), ENAMETOOLONG);
+    assert_string_equal(path, "untouched");
+    assert_int_equal(proc->find(proc->self, "counter", NULL, "/", path, 13), 0);
+    assert_string_equal(path, "/bin/counter");
+    assert_int_equal(proc->find(proc->self, "/opt/true", NULL, "/", path, sizeof path), 0);
+    assert_string_equal(path, "/opt/true");
+}
+
 static void test_children_die_with_their_node_but_not_at_once(void **state)
 {
     struct rig *rig = *state;
@@ -613,6 +627,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deadline_becomes_a_tick, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_counter_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ends_of_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_programs_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_children_die_with_their_node_but_not_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_under_one_name_are_a_violation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
