@@ -59,30 +59,40 @@ static char *own_name(void)
     return mem_dup(self);
 }
 
-static void tell_people(const struct devcluster *c, const struct devrun *r)
+/* Yours. */
+static char *quoted(const char *word)
 {
-    char *skep AUTOFREE = own_name();
-    const struct devnode *first = &c->nodes[0];
-    put_line("skep %s: %zu node%s, TLS 1.3, every program allowed", SKEP_VERSION, c->n, c->n == 1 ? "" : "s");
-    put_text("\n");
+    struct str s = STR_INIT;
+    shell_word(&s, word);
+    return str_take(&s);
+}
+
+static void tell_nodes(const struct devcluster *c, const struct devrun *r)
+{
+    put_line("skep %s: %zu node%s, TLS 1.3, every program allowed\n", SKEP_VERSION, c->n,
+             c->n == 1 ? "" : "s");
     for (size_t i = 0; i < c->n; i++) {
-        put_line("  node %s  %s  pid %lld", c->nodes[i].name, c->nodes[i].url, (long long)r->started_pid[i]);
+        put_line("  node %s  %s, pid %lld", c->nodes[i].name, c->nodes[i].url, (long long)r->started_pid[i]);
         put_line("          folder %s", c->nodes[i].dir);
         put_line("          socket %s", c->nodes[i].socket);
     }
-    put_text("\n");
-    put_line("  CA      %s", c->ca);
+    put_line("\n  CA      %s", c->ca);
     put_line("  token   %s/token (admin)", c->dir);
-    put_line("  look    sqlite3 -readonly %s '.tables'", first->db);
-    put_text("\n");
-    put_line("Try, in another terminal:");
+}
+
+static void tell_people(const struct devcluster *c, const struct devrun *r)
+{
+    char *self AUTOFREE = own_name(), *skep AUTOFREE = quoted(self);
+    char *db AUTOFREE = quoted(c->nodes[0].db), *dir AUTOFREE = quoted(c->dir);
+    tell_nodes(c, r);
+    put_line("  look    sqlite3 -readonly %s 'SELECT name, status, node FROM v_child'", db);
+    put_text("\nTry, in another terminal:\n");
     put_line("  %s start clock -- sh -c 'while date; do sleep 1; done'", skep);
     put_line("  %s ps", skep);
     put_line("  %s why clock", skep);
     put_line("  %s logs -f clock", skep);
-    put_text("\n");
-    put_line("Then kill the node it runs on (kill -9 PID) and look again. Ctrl-C ends the cluster;");
-    put_line("%s dev --dir %s resumes it.", skep, c->dir);
+    put_text("\nThen kill the node it runs on (kill -9 PID) and look again. Ctrl-C ends the cluster;\n");
+    put_line("%s dev --dir %s resumes it.", skep, dir);
 }
 
 static void block_signals(void)

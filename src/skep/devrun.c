@@ -57,6 +57,17 @@ void devrun_fini(struct devrun *r)
 
 /* Starting. */
 
+/* The environment counts more than a node's own file: what says who a node is must not come from there. */
+static void forget_identity(void)
+{
+    static const char *const names[] = {"SKEP_CONFIG",     "SKEP_NODE_NAME", "SKEP_DIR", "SKEP_LISTEN",
+                                        "SKEP_ADVERTISE",  "SKEP_PEERS",     "SKEP_CA",  "SKEP_CERT",
+                                        "SKEP_KEY",        "SKEP_CA_KEY",    "SKEP_FD",  "SKEP_RUN",
+                                        "SKEP_SOCKET_PATH"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        unsetenv(names[i]);
+}
+
 _Noreturn static void become_skepd(const struct devrun *r, const struct devnode *n, pid_t parent)
 {
     sigset_t none;
@@ -70,6 +81,7 @@ _Noreturn static void become_skepd(const struct devrun *r, const struct devnode 
         _exit(1);
     close_range(3, ~0U, 0);
     signal(SIGPIPE, SIG_DFL);
+    forget_identity();
     sigprocmask(SIG_SETMASK, &none, NULL);
     execl(r->skepd, r->skepd, "--config", n->conf, (char *)NULL);
     dprintf(2, "cannot run %s: %s\n", r->skepd, strerror(errno));

@@ -109,25 +109,23 @@ void http_target_fini(struct http_target *t)
 /* Unencrypted HTTP is spoken to a Unix socket only. */
 static int set_address(struct http *h, struct err *e)
 {
+    const char *addr = h->target.addr;
     struct uri_base base = {0};
-    struct err why = {0};
-    int rc = uri_base_parse(h->target.addr, PORT_DEFAULT, &base, &why);
-    if (rc || base.scheme == URI_HTTP) {
-        uri_base_fini(&base);
-        return err_set(e, SKEP_EUSAGE,
-                       "\"%.200s\" is no address of a node: give https://host:port or unix:///path",
-                       h->target.addr);
-    }
-    if (base.scheme == URI_UNIX) {
-        h->socket = unix_short(base.path, &h->folder);
+    struct str text = STR_INIT;
+    if (text_starts(addr, "unix:///") && addr[8]) { /* a path as people type it: nothing in it is encoded */
+        h->socket = unix_short(addr + strlen("unix://"), &h->folder);
         h->base = mem_dup("http://localhost");
-    } else {
-        struct str text = STR_INIT;
-        uri_base_text(&text, &base);
-        h->base = str_take(&text);
+        return 0;
     }
+    bool good = uri_base_parse(addr, PORT_DEFAULT, &base, NULL) == 0 && base.scheme == URI_HTTPS;
+    if (good)
+        uri_base_text(&text, &base);
     uri_base_fini(&base);
-    return 0;
+    h->base = good ? str_take(&text) : NULL;
+    if (good)
+        return 0;
+    return err_set(e, SKEP_EUSAGE,
+                   "\"%.200s\" is no address of a node: give https://host:port or unix:///path", addr);
 }
 
 int http_new(struct http_target *t, struct http **ret_h, struct err *e)
@@ -289,9 +287,9 @@ static void set_common(struct http *h, const char *method, const char *url)
 }
 
 /* The headers of one call: yours to free with curl_slist_free_all. */
-static struct curl_slist *headers_of(const struct http *h, const char *body)
+static struct curl_slist *headers_of(const struct http *h, const char *body, bool streamed)
 {
-    struct curl_slist *list = NULL;
+    struct curl_slist *list = streamed ? NULL : curl_slist_append(NULL, "Accept: application/json");
     for (const struct curl_slist *s = h->headers; s; s = s->next)
         list = curl_slist_append(list, s->data);
     if (h->target.token && !h->socket) {
@@ -357,7 +355,7 @@ static int perform(struct reception *r, const char *method, const char *path, co
 {
     struct http *h = r->h;
     char text[CURL_ERROR_SIZE] = "", *url AUTOFREE = url_of(h, path);
-    struct curl_slist *headers = headers_of(h, body);
+    struct curl_slist *headers = headers_of(h, body, r->on_bytes != NULL);
     set_common(h, method, url);
     curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, text);

@@ -89,15 +89,10 @@ char *text_at(struct span item, const char *path)
     return str_take(&s);
 }
 
-/* A word of a command as a shell would take it again. */
-static void add_word(struct str *s, struct span value)
+void shell_word(struct str *s, const char *text)
 {
-    struct str word AUTOSTR = STR_INIT;
-    add_text(&word, value);
-    const char *text = str_get(&word);
-    bool plain = word.n && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                        "%+,-./:=@_") == word.n;
-    if (plain) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+    if (*text && !text[strspn(text, plain)]) {
         str_puts(s, text);
         return;
     }
@@ -121,7 +116,9 @@ static void add_words(struct str *s, struct span array)
     for (bool first = true; json_iter_next(&it, NULL, &value); first = false) {
         if (!first)
             str_putc(s, ' ');
-        add_word(s, value);
+        struct str word AUTOSTR = STR_INIT;
+        add_text(&word, value);
+        shell_word(s, str_get(&word));
     }
 }
 

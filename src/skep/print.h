@@ -50,6 +50,9 @@ struct span span_at(struct span item, const char *path);
 /* The same as text: strings decoded, null and absent as "", anything else as its JSON. Yours. */
 char *text_at(struct span item, const char *path);
 
+/* Appends text as a shell reads it as one word. */
+void shell_word(struct str *s, const char *text);
+
 /* Writes all of it to standard output, or ends the program quietly when nobody reads it any more. */
 void put(const char *bytes, size_t n);
 void put_text(const char *text);
