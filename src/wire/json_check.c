@@ -56,7 +56,7 @@ static int hex_digits(struct check *c, unsigned *ret)
 static int check_unicode(struct check *c)
 {
     const char *start = c->p - 2;
-    unsigned v, low;
+    unsigned v = 0, low = 0;
     int rc = hex_digits(c, &v);
     if (rc < 0)
         return rc;
