@@ -27,6 +27,7 @@
 /* ---- effects (effect.c) ---- */
 
 struct effects;
+struct again;
 
 void eff_answer(struct node *n, uint64_t request, struct answer *a TAKES);
 void eff_call(struct node *n, struct peer_call *c TAKES);
@@ -72,6 +73,7 @@ struct op {
     uint64_t from_try;         /* OP_PEER: its try */
     uint64_t run;              /* OP_WORKER: the process that asked */
     char *ref;                 /* OP_WORKER: its ref; owned */
+    bool replayed;             /* its answer is one that was kept */
     struct id sent_to;         /* forwarded: where the newest try went; zero = not forwarded */
     int acks;                  /* ?acks=k: nodes that must have it, this one included; 0 = as the call says */
     int64_t deadline_ms;       /* boot */
@@ -114,6 +116,11 @@ struct op *op_new(struct node *n, enum op_source source, struct request *r TAKES
 /* First run of an op that op_new made, inside a handler. */
 int op_begin(struct node *n, struct op *op TAKES);
 void op_drop(struct op *op TAKES); /* one that never began */
+/* Under what an answer to this request is kept, and what must be equal in a repeat. Yours. */
+char *op_idem_key(const struct request *r);
+char *op_idem_request(const struct request *r);
+/* An op that waits; NULL if it has ended. */
+struct op *op_find(struct node *n, const struct id *id);
 void ops_outcome(struct node *n, const struct id *op, uint64_t attempt, struct answer *a TAKES, bool retry,
                  int64_t actor, int64_t hlc);
 void ops_seen(struct node *n); /* own vector moved */
@@ -227,10 +234,25 @@ int64_t own_actor_of(struct node *n, const struct id *node);
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
 /* A name's row was written or merged: what follows here. Inside handlers. old_epoch: 0 if there was none. */
 int own_changed(struct node *n, const char *swarm, const char *name);
-/* After the view opened or a verdict fell: take over, confirm, spawn. Sets a cursor; work goes on in slices. */
+/* The same in a transaction of its own, soon. Anywhere. */
+void own_later(struct node *n, const char *swarm, const char *name);
+/* After the view opened or a verdict fell: looks at every name again, in slices. */
 void own_scan(struct node *n);
+void own_scan_at(struct node *n, int64_t at_ms);
+bool own_has_work(const struct node *n);
 int own_work(struct node *n);
-int own_expire(struct node *n); /* leases */
+void own_fini(struct node *n);
+/* The topology signature as text. */
+void own_signature(const struct node *n, char ret[17]);
+
+/* Leases of external names, at their home: the end of one (ms, real time), a renewal that is not written. */
+int64_t lease_expires(struct node *n, const struct name_row *row);
+void lease_renew(struct node *n, const struct name_row *row, int64_t expires_ms);
+void lease_forget(struct node *n, const char *swarm, const char *name);
+void leases_fini(struct node *n);
+/* Ends an external name: tombstone and log row. */
+int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
+int own_expire(struct node *n);
 
 /* ---- processes of this node (child.c, handoff.c) ---- */
 
@@ -246,9 +268,15 @@ enum child_phase {
 struct child;
 struct child *child_find(struct node *n, const char *swarm, const char *name);
 struct child *child_of_run(struct node *n, uint64_t run);
+/* The stream its output goes to (world/proc.h). */
+#define CHILD_LOG_NAME 64
+void child_log_name(const char *swarm, const char *name, char ret[CHILD_LOG_NAME]);
 enum child_phase child_phase(const struct child *c);
 int64_t child_epoch(const struct child *c);
 uint64_t child_run(const struct child *c);
+/* Whether child_owned would spawn for it, which needs the claim's second copy first. */
+bool child_wants_copy(struct node *n, const struct name_row *row);
+bool child_running(struct node *n, const char *swarm, const char *name);
 /* The claim in `row` is this run's own: spawn, adopt or go on, as rule 6 says. covered: a second node has it. */
 int child_owned(struct node *n, const struct name_row *row, bool covered);
 /* The name is not ours (any more): stops what runs under it. */
@@ -256,19 +284,25 @@ int child_disowned(struct node *n, const char *swarm, const char *name, const st
 /* Asked by the owner's side of DELETE, restart and move. 0 = under way: wait for the row to change. */
 int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why);
 int child_event(struct node *n, const struct event *ev);
+#define LEAVE_MOVE_MS 15000 /* how long a stopping node looks for takers */
+/* ok once the rows up to hlc (and the last checkpoint) have their copies; nothing without an ack. */
+void channel_ok(struct node *n, struct child *c, const char *ack, int64_t hlc);
+void channel_refuse(struct node *n, struct child *c, const char *ack, const struct err *e);
 /* Sends a line; SKEP_EQUEUEFULL, SKEP_ENOTALIVE. */
 int child_line(struct node *n, struct child *c, struct str *line TAKES, struct err *e);
 /* A call's ref, answered by op_answer when the reply comes. */
 int child_call(struct node *n, struct child *c, struct op *op, struct span data, struct err *e);
 int children_stop_all(struct node *n, bool now); /* the node leaves */
-bool children_gone(const struct node *n);
+bool children_gone(struct node *n);
 int64_t children_count(const struct node *n);
 
 /* ---- sessions (session.c) ---- */
 
-int session_changed(struct node *n, const char *session);  /* claim written or merged */
+int session_changed(struct node *n, const char *session); /* claim written, merged or gone */
+/* At its home: the owner of the claim is gone. */
+int session_orphaned(struct node *n, struct name_row *row, enum owner_state state, int64_t down_since_ms);
 int session_dropped(struct node *n, const char *session); /* its death was merged */
-int session_line(struct node *n, struct child *c, const struct chan_line *line, bool *ret_mine);
+int session_line(struct node *n, struct child *c, const struct chan_line *line);
 int session_child_ended(struct node *n, struct child *c);
 int session_ready(struct node *n, struct child *c);
 int sessions_reap(struct node *n);
@@ -317,17 +351,20 @@ struct node {
     struct coverlist covers;
     struct child *children;  /* uthash by key */
     struct child *runs;      /* uthash by run */
-    bool scan_homes, scan_own;
-    int64_t scan_actor, scan_rowid;
+    bool scanning;
+    int64_t scan_actor, scan_rowid, scan_at_ms;
+    struct again **again;    /* names to look at again */
+    size_t again_n, again_cap;
     int64_t opened_at_ms;    /* when the view last opened: leases get one fresh period */
     struct timer work_timer, sweep_timer, lease_timer, reap_timer;
-    _Atomic(const struct frozen *) frozen;
+    const struct frozen *frozen;
+    atomic_flag frozen_lock;
+    int64_t opened_first_ms;
     bool frozen_dirty;
     int64_t frozen_at_ms;
     struct frozen_counters counters;
     struct lease *leases;    /* renewals in memory, uthash by key */
     struct bucket reap_bucket;
-    void *sessions;          /* session.c's own */
 };
 
 void node_publish(struct node *n); /* a new frozen view, if something changed */

@@ -14,13 +14,14 @@ struct frozen_node {
     char *name, *url, *version, *role;
     enum liveness liveness;
     bool self, left, draining, member, forgotten, in_view;
-    int64_t actor, started_at_ms, rtt_ms, lag_rows, load, weight;
+    int64_t actor, started_at_ms, rtt_ms, load, weight;
+    int64_t lag_ms; /* how far what it has of our writes is behind */
     double avg_rtt_ms;
 };
 
 struct frozen_token {
     char *token, *hash, *name, *role, *swarm;
-    int64_t expires_at_ms;
+    int64_t expires_at_ms, used_at_ms;
 };
 
 struct frozen_counters {

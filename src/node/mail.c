@@ -4,6 +4,7 @@
  *
  *   mail := cluster id, node id, poke u8, (message as bytes)*
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hlc.h"

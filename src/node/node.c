@@ -6,6 +6,7 @@
 
 #include "base/hlc.h"
 #include "node/effect.h"
+#include "wire/json.h"
 
 #define RETRY_MS     200
 #define TICK_MS      100
@@ -449,7 +450,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
     peers_tick(n);
     peers_view(n);
     effects_release(n);
-    if (n->scan_homes || n->scan_own || peers_have_work(n))
+    if (own_has_work(n) || peers_have_work(n))
         node_transact(n, work, NULL);
     timers_run(n);
     woken_run(n);
@@ -464,7 +465,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
 int64_t node_deadline_boot_ms(const struct node *n)
 {
     int64_t at = n->now_ms + TICK_MS;
-    if (n->scan_homes || n->scan_own || !TAILQ_EMPTY(&n->woken))
+    if (n->scanning || n->again_n || !TAILQ_EMPTY(&n->woken))
         at = n->now_ms;
     if (n->heap_n && n->heap[0]->due_ms < at)
         at = n->heap[0]->due_ms;

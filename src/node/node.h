@@ -18,6 +18,7 @@ struct op;
 struct node_options {
     const char *url;        /* https://host:port that peers use */
     const char *version;
+    const char *boot;       /* id of this run as its keeper knows it, 32 hex digits; NULL: drawn */
     char *const *peers;     /* static peers' urls, NULL-terminated; may be NULL */
     char *const *allow_exec;/* patterns over absolute program paths; NULL or empty: starts nothing */
     char *const *env;       /* "NAME=value" that every child gets before its own; NULL-terminated */

@@ -12,6 +12,7 @@
 
 #include "node/effect.h"
 #include "wire/buf.h"
+#include "wire/digest.h"
 #include "wire/json.h"
 
 #define SEEN_MS      1000
@@ -217,12 +218,24 @@ static void end_now(struct node *n, void *arg)
     free(end);
 }
 
-void op_answer(struct node *n, struct op *op, struct answer *a TAKES)
+char *op_idem_key(const struct request *r)
 {
-    struct ending *end = mem_alloc(sizeof *end);
-    *end = (struct ending){op, a};
-    op->st.done = true;
-    eff_do(n, end_now, end, ending_free);
+    return mem_printf("%s/%s", r->who.name, r->idempotency_key);
+}
+
+char *op_idem_request(const struct request *r)
+{
+    unsigned char sum[DIGEST_BYTES];
+    struct digest d;
+    struct str hex = STR_INIT;
+    digest_init(&d);
+    digest_add(&d, &r->method, sizeof r->method);
+    digest_add(&d, r->path, strlen(r->path) + 1);
+    digest_add(&d, r->body, r->body_n);
+    digest_end(&d, sum);
+    digest_fini(&d);
+    str_hex(&hex, sum, 16);
+    return str_take(&hex);
 }
 
 /* Puts the number of copies where the body says "copies":@. */
@@ -239,6 +252,30 @@ static void say_copies(struct answer *a, int copies)
     free(a->body);
     a->body_n = s.n;
     a->body = str_take(&s);
+}
+
+/* The first answer under an Idempotency-Key is a row of the same transaction as what it answers. */
+static void remember(struct node *n, const struct op *op, const struct answer *a, int copies)
+{
+    const struct request *r = op->request;
+    if (!r || !r->idempotency_key || r->method == HTTP_M_GET || a->status >= 500 || op->replayed)
+        return;
+    AUTOFREE char *key = op_idem_key(r), *request = op_idem_request(r);
+    struct answer copy = {.body = mem_copy(a->body ? a->body : "", a->body_n), .body_n = a->body_n};
+    say_copies(&copy, copies);
+    struct idem_row row = {.key = key, .request = request, .answer = copy.body, .at = n->real_ms, .status = a->status};
+    if (store_save(n->store, T_IDEM, &row, &n->fault) < 0)
+        log_warn(n->w.log, "an Idempotency-Key could not be kept: %s", n->fault.text);
+    free(copy.body);
+}
+
+void op_answer(struct node *n, struct op *op, struct answer *a TAKES)
+{
+    remember(n, op, a, 0);
+    struct ending *end = mem_alloc(sizeof *end);
+    *end = (struct ending){op, a};
+    op->st.done = true;
+    eff_do(n, end_now, end, ending_free);
 }
 
 static struct answer *problem(int code, const char *text)
@@ -269,6 +306,7 @@ void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, str
 {
     struct ending *end = mem_alloc(sizeof *end);
     *end = (struct ending){op, a};
+    remember(n, op, a, need);
     op->st.done = true;
     op->st.hlc = hlc;
     bool strict = op->acks > 0;
@@ -434,7 +472,7 @@ void op_retry(struct node *n, struct op *op)
     eff_do(n, refuse_try, op, NULL);
 }
 
-static struct op *find(struct node *n, const struct id *id)
+struct op *op_find(struct node *n, const struct id *id)
 {
     struct op *op;
     TAILQ_FOREACH(op, &n->ops, link)
@@ -474,7 +512,7 @@ static int outcome_due(struct node *n, struct timer *t)
 void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct answer *a TAKES, bool retry,
                  int64_t actor, int64_t hlc)
 {
-    struct op *op = find(n, id);
+    struct op *op = op_find(n, id);
     if (!op || op->st.done || op->outcome || attempt != (uint64_t)op->st.attempt) {
         answer_free(a);
         return;

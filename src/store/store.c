@@ -512,6 +512,13 @@ int store_version(struct store *s, enum table_id id, const void *row, struct sta
     return 1;
 }
 
+void store_key(enum table_id id, const void *row, struct str *ret)
+{
+    struct val vals[TABLE_COLS_MAX];
+    table_vals(table_get(id), row, vals);
+    table_key(table_get(id), vals, ret);
+}
+
 static int drop_one(struct store *s, enum table_id id, struct span key, struct err *e)
 {
     AUTOSTR struct str memory = STR_INIT;

@@ -72,6 +72,8 @@ int store_kill(struct store *s, enum table_id t, const void *row, int64_t rank, 
 /* The stamp of a row, alive or dead. 1 found. */
 int store_version(struct store *s, enum table_id t, const void *row, struct stamp *ret_stamp, bool *ret_dead,
                   struct err *e);
+/* Appends a row's key as "change" has it. */
+void store_key(enum table_id t, const void *row, struct str *ret);
 /* Removes dependants of a dead parent without tombstones: rows of table t whose key begins with `prefix`. */
 int store_drop(struct store *s, enum table_id t, const char *key_prefix, struct err *e);
 

@@ -25,6 +25,8 @@ struct world_proc {
     /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is
      * left. */
     void (*spawn)(void *self, struct spawn *s TAKES);
+    /* The absolute path that spawning argv0 would run, by PATH of env and by cwd. 0, or an errno. At once. */
+    int (*find)(void *self, const char *argv0, char *const *env, const char *cwd, char *ret_path, size_t bytes);
     /* SIGTERM to the process group, once. */
     void (*terminate)(void *self, uint64_t run);
     /* SIGKILL, again and again, until it has no descendant. */

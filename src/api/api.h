@@ -1,0 +1,96 @@
+/* api: the HTTP surface. One table of routes; from it come dispatch, limits, rights, OpenAPI and the test list.
+ *
+ * A request is looked up once (api_find), by the I/O thread, which learns from the route who may call it, how large
+ * its body may be and where it is served: IO (from the frozen view alone), READER (a read-only store and the frozen
+ * view) or BRAIN (an operation: node/brain.h). The same handlers serve clients, peers' forwards and workers.
+ */
+#ifndef SKEP_API_API_H
+#define SKEP_API_API_H
+
+#include "node/brain.h"
+#include "wire/json.h"
+#include "wire/uri.h"
+
+#define API_PARAMS_MAX 4
+#define API_BODY_BYTES     (1u << 20)
+#define API_BIG_BODY_BYTES (16u << 20)
+
+enum api_where { API_IO, API_READER, API_BRAIN };
+
+/* Query parameters that any route takes. */
+struct common {
+    int64_t timeout_ms; /* 30000 unless said */
+    int64_t acks;       /* 0: not said */
+    bool read_owner;    /* ?read=owner */
+};
+
+struct route;
+
+/* A request on its way through a handler: what was in the path, the query and the body. */
+struct call {
+    const struct route *route;
+    const struct request *request; /* borrowed */
+    struct uri_path path;          /* owned */
+    const char *param[API_PARAMS_MAX]; /* the path's variables in order, decoded; borrowed from path */
+    struct common common;
+    void *query; /* route->query_bytes, filled by route->query; owned */
+    void *body;  /* route->body->bytes, filled by route->body; owned; NULL without a table */
+};
+
+struct reading {
+    struct store *store;         /* NULL for API_IO */
+    const struct frozen *frozen; /* never NULL */
+    int64_t now_real_ms, brain_age_ms;
+};
+
+struct route {
+    enum req_method method;
+    const char *path; /* "/v1/swarms/{swarm}/children/{name}" */
+    enum role role;   /* least role; ROLE_NONE: no credentials needed */
+    enum api_where where;
+    size_t body_max;
+    bool swarm_scoped; /* the first variable is a swarm: a scoped token must match it */
+    const struct uri_param *query;
+    size_t query_n, query_bytes;
+    const struct json_table *body;
+    /* API_IO and API_READER: appends the JSON body, returns the status, or a code (< 0) with e filled. May set etag in
+     * *ret (an empty answer). */
+    int (*read)(const struct call *c, const struct reading *r, struct str *body, struct answer *ret, struct err *e);
+    /* API_BRAIN: inside a handler of the brain; ends or parks the op. 0, or a store's failure. A bad argument is
+     * answered with op_fail. */
+    int (*serve)(struct node *n, struct op *op, const struct call *c);
+    const char *about; /* one sentence */
+};
+
+extern const struct route *const api_routes[]; /* one array per file of handlers, NULL-terminated */
+size_t api_routes_n(void);
+const struct route *api_route_at(size_t i);
+
+/* The route of a method and raw path; NULL with e (404; or 405, and then allow names the methods). HEAD finds GET. */
+const struct route *api_find(enum req_method method, const char *path, char ret_allow[64], struct err *e);
+/* Whether this principal may call it at all; scope of swarms included. */
+int api_allowed(const struct route *route, const char *path, const struct principal *who, struct err *e);
+/* Who presents this bearer token, by the frozen view. false: nobody. */
+bool api_token(const struct frozen *f, const char *authorization, int64_t now_real_ms, struct principal *ret);
+/* Parses path, query and body by the route's tables. */
+int api_parse(const struct route *route, const struct request *r, struct call *ret, struct err *e);
+void call_fini(struct call *c);
+
+/* Serves an API_IO or API_READER request: always an answer of yours. */
+struct answer *api_read(const struct route *route, const struct request *r, const struct reading *reading);
+/* node_options.serve. */
+int api_serve(struct node *n, struct op *op);
+/* The problem document of an error as an answer. */
+struct answer *api_problem(const struct err *e, const char *allow);
+
+/* ---- resources as JSON (show.c), for reads and for the answers of operations ---- */
+
+/* Appends the child object. 1, 0 if there is no such child, < 0. */
+int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
+               char ret_rev[32], struct err *e);
+/* Appends the external name's object. expires_ms: 0 = as its row says. */
+int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j);
+int show_session(struct store *s, const struct frozen *f, const char *session, struct jw *j, struct err *e);
+void show_event(struct stmt *q, const char *node, struct jw *j); /* a row of Q_LOG_* */
+
+#endif

@@ -1,0 +1,698 @@
+/* child: the processes of this node. What is spawned, and what an exit leads to.
+ *
+ * Acts for the owner of a name only; who owns what is own.c's. A child is in memory as long as this node owns its
+ * name or something of it still runs here; its rows (child, metadata, checkpoint, handoff) are written under the
+ * claim's epoch. What a worker says is channel.c's, moving is handoff.c's.
+ *
+ * Invariants
+ *  1. At most one run per child: nothing is spawned before EV_CHILD_EXITED or EV_CHILD_FAILED of the last one.
+ *  2. A spawn needs an OPEN view with the claim's signature, our current actor, not leaving, and two copies.
+ */
+#include "node/child.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/place.h"
+#include "node/effect.h"
+
+#define KILL_AGAIN_MS 10000
+
+/* ---- the two indexes ---- */
+
+struct child *child_find(struct node *n, const char *swarm, const char *name)
+{
+    AUTOFREE char *key = mem_printf("%s\n%s", swarm, name);
+    struct child *c;
+    HASH_FIND(hh, n->children, key, strlen(key), c);
+    return c;
+}
+
+struct child *child_of_run(struct node *n, uint64_t run)
+{
+    struct child *c;
+    HASH_FIND(run_hh, n->runs, &run, sizeof run, c);
+    return c;
+}
+
+enum child_phase child_phase(const struct child *c)
+{
+    return c->s.phase;
+}
+
+int64_t child_epoch(const struct child *c)
+{
+    return c->s.epoch;
+}
+
+uint64_t child_run(const struct child *c)
+{
+    return c->s.run;
+}
+
+bool child_running(struct node *n, const char *swarm, const char *name)
+{
+    struct child *c = child_find(n, swarm, name);
+    return c && c->s.run;
+}
+
+int64_t children_count(const struct node *n)
+{
+    return (int64_t)HASH_COUNT(n->children);
+}
+
+static void run_leave(struct node *n, void *arg)
+{
+    struct child *c = arg;
+    if (c->run_key)
+        HASH_DELETE(run_hh, n->runs, c);
+    c->run_key = 0;
+}
+
+static void run_enter(struct node *n, void *arg)
+{
+    struct child *c = arg;
+    run_leave(n, c);
+    c->run_key = c->s.run;
+    HASH_ADD(run_hh, n->runs, run_key, sizeof c->run_key, c);
+}
+
+static void child_delete(struct node *n, void *arg)
+{
+    struct child *c = arg;
+    run_leave(n, c);
+    HASH_DELETE(hh, n->children, c);
+    timer_set(n, &c->timer, INT64_MAX);
+    intensity_fini(&c->intensity);
+    spec_fini(&c->spec);
+    free(c->calls);
+    free(c->key);
+    free(c->swarm);
+    free(c->name);
+    free(c->move_to);
+    free(c->session_turn);
+    free(c);
+}
+
+void children_fini(struct node *n)
+{
+    struct child *c, *next;
+    HASH_ITER(hh, n->children, c, next)
+    child_delete(n, c);
+}
+
+void child_forget(struct node *n, struct child *c)
+{
+    child_touch(n, c);
+    c->s.given_up = true; /* nothing more comes of it in this batch */
+    eff_do(n, child_delete, c, NULL);
+}
+
+static void undo_new(void *arg)
+{
+    child_delete(((struct child *)arg)->node, arg);
+}
+
+static void nothing(struct node *n UNUSED, void *arg UNUSED)
+{
+}
+
+static int child_due(struct node *n, struct timer *t);
+
+struct child *child_new(struct node *n, const char *swarm, const char *name)
+{
+    struct child *c = mem_alloc(sizeof *c);
+    c->node = n;
+    c->key = mem_printf("%s\n%s", swarm, name);
+    c->swarm = mem_dup(swarm);
+    c->name = mem_dup(name);
+    c->timer.due_ms = INT64_MAX;
+    c->timer.fire = child_due;
+    spec_defaults(&c->spec);
+    HASH_ADD_KEYPTR(hh, n->children, c->key, strlen(c->key), c);
+    eff_do(n, nothing, c, undo_new);
+    return c;
+}
+
+/* ---- rows ---- */
+
+int child_write(struct node *n, struct child *c, const char *status, const char *reason)
+{
+    if (c->s.session)
+        return 0;
+    struct child_row row = {.swarm = c->swarm, .name = c->name, .node = n->self_text,
+                            .reason = (char *)(uintptr_t)reason, .status = (char *)(uintptr_t)status,
+                            .at = n->real_ms, .epoch = c->s.epoch, .pid = c->s.pid, .restarts = c->s.restarts,
+                            .started_at = c->s.started_at};
+    node_wake(n, c->swarm, c->name);
+    return store_save(n->store, T_CHILD, &row, &n->fault);
+}
+
+int child_is_current(struct node *n, struct child *c)
+{
+    struct name_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc == 1)
+        rc = row.owner_actor == n->actor && row.epoch == c->s.epoch;
+    row_fini(T_NAME, &row);
+    return rc;
+}
+
+static int kill_row(struct node *n, enum table_id t, struct child *c)
+{
+    struct metadata_row row = {.swarm = c->swarm, .name = c->name};
+    struct checkpoint_row checkpoint = {.swarm = c->swarm, .name = c->name};
+    struct name_row name = {.swarm = c->swarm, .name = c->name};
+    const void *p = t == T_METADATA ? (const void *)&row : t == T_CHECKPOINT ? (const void *)&checkpoint : &name;
+    return store_kill(n->store, t, p, 0, &n->fault);
+}
+
+int child_free_name(struct node *n, struct child *c, const char *type, const char *reason)
+{
+    int rc = child_write(n, c, "gone", reason);
+    if (rc == 0)
+        rc = kill_row(n, T_METADATA, c);
+    if (rc == 0)
+        rc = kill_row(n, T_CHECKPOINT, c);
+    if (rc == 0)
+        rc = handoff_forget(n, c->swarm, c->name);
+    if (rc == 0)
+        rc = kill_row(n, T_NAME, c);
+    if (rc == 0)
+        rc = node_log(n, type, c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+    child_forget(n, c);
+    return rc;
+}
+
+/* ---- spawning ---- */
+
+static bool exec_allowed(const struct node *n, const char *path)
+{
+    for (char *const *p = n->o.allow_exec; p && *p; p++)
+        if (text_matches(*p, path))
+            return true;
+    return false;
+}
+
+/* A file name for its output: readable, and unique by the hash of the whole name. */
+void child_log_name(const char *swarm, const char *name, char ret[CHILD_LOG_NAME])
+{
+    char plain[41];
+    size_t i = 0;
+    for (; name[i] && i + 1 < sizeof plain; i++) {
+        char ch = name[i];
+        bool keep = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '-';
+        plain[i] = keep ? ch : '_';
+    }
+    plain[i] = 0;
+    snprintf(ret, CHILD_LOG_NAME, "%s-%016llx", plain, (unsigned long long)place_hash(swarm, name));
+}
+
+static void env_add(char **env, size_t *count, char *text TAKES)
+{
+    size_t name = (size_t)(strchr(text, '=') - text) + 1;
+    for (size_t i = 0; i < *count; i++)
+        if (strncmp(env[i], text, name) == 0) { /* what comes later wins */
+            free(env[i]);
+            env[i] = text;
+            return;
+        }
+    env[(*count)++] = text;
+}
+
+static char **env_of(struct node *n, const struct child *c)
+{
+    size_t base = 0, count = 0;
+    while (n->o.env && n->o.env[base])
+        base++;
+    char **env = mem_array(base + c->spec.env.n + 10, sizeof *env);
+    for (size_t i = 0; i < base; i++)
+        env_add(env, &count, mem_dup(n->o.env[i]));
+    for (size_t i = 0; i < c->spec.env.n; i++)
+        env_add(env, &count, mem_printf("%s=%s", c->spec.env.list[i].name, c->spec.env.list[i].value));
+    env_add(env, &count, mem_dup("SKEP_FD=3"));
+    env_add(env, &count, mem_printf("SKEP_SWARM=%s", c->swarm));
+    env_add(env, &count, mem_printf("SKEP_NAME=%s", c->name));
+    env_add(env, &count, mem_printf("SKEP_NODE=%s", n->name));
+    env_add(env, &count, mem_printf("SKEP_EPOCH=%lld", (long long)c->s.epoch));
+    env_add(env, &count, mem_printf("SKEP_RUN=%s", n->run_mark));
+    if (n->o.worker_role && strcmp(n->o.worker_role, "write") != 0 && n->o.socket)
+        env_add(env, &count, mem_printf("SKEP_SOCKET=%s", n->o.socket));
+    return env;
+}
+
+static struct spawn *spawn_of(struct node *n, struct child *c)
+{
+    struct spawn *s = mem_alloc(sizeof *s);
+    char log[CHILD_LOG_NAME];
+    child_log_name(c->swarm, c->name, log);
+    s->argv = mem_array(c->spec.argv.n + 1, sizeof *s->argv);
+    for (size_t i = 0; i < c->spec.argv.n; i++)
+        s->argv[i] = mem_dup(c->spec.argv.list[i]);
+    s->env = env_of(n, c);
+    s->cwd = mem_dup(c->spec.cwd ? c->spec.cwd : n->o.work_dir);
+    s->user = mem_dup(n->o.exec_user);
+    s->log = mem_dup(log);
+    s->channel = true;
+    return s;
+}
+
+static char *reason_json(const char *code, int exit_status, int sig, const char *detail)
+{
+    struct str s = STR_INIT;
+    struct jw j = jw_init(&s);
+    jw_object(&j);
+    jw_kv_string(&j, "code", code);
+    if (exit_status >= 0)
+        jw_kv_i64(&j, "exit_status", exit_status);
+    if (sig)
+        jw_kv_string(&j, "signal", sigabbrev_np(sig) ? sigabbrev_np(sig) : "?");
+    if (detail)
+        jw_kv_string(&j, "detail", detail);
+    jw_object_close(&j);
+    jw_end(&j);
+    return str_take(&s);
+}
+
+static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
+
+/* Finds the program and asks the configuration. 0, or the reason why not. */
+static char *program_find(struct node *n, struct spawn *s)
+{
+    char path[4096];
+    int error = n->w.proc.find(n->w.proc.self, s->argv[0], s->env, s->cwd, path, sizeof path);
+    if (error)
+        return reason_json("start_failed", -1, 0, strerror(error));
+    if (!exec_allowed(n, path))
+        return reason_json("exec_not_allowed", -1, 0, "allow_exec of this node does not name this program");
+    mem_replace(&s->argv[0], path);
+    return NULL;
+}
+
+int child_spawn(struct node *n, struct child *c)
+{
+    struct spawn *s = spawn_of(n, c);
+    AUTOFREE char *refused = program_find(n, s);
+    child_touch(n, c);
+    if (refused) {
+        spawn_free(s);
+        return run_ended(n, c, c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED, refused);
+    }
+    c->s.phase = PHASE_SPAWNING;
+    c->s.run = s->run = ++n->next_run;
+    c->s.is_asked = c->s.given_up = false;
+    c->s.backoff_until_ms = 0;
+    c->s.checkpoint_hlc = 0;
+    c->s.queued_bytes = c->s.queued_lines = 0;
+    eff_do(n, run_enter, c, NULL);
+    eff_spawn(n, s);
+    return 0;
+}
+
+static bool may_spawn(struct node *n, const struct name_row *row)
+{
+    char view[17];
+    own_signature(n, view);
+    return node_open_now(n) && !n->leaving && !n->draining && row->view && strcmp(row->view, view) == 0;
+}
+
+/* What the row says of the past of this incarnation. */
+static int remember(struct node *n, struct child *c)
+{
+    struct child_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
+    int rc = store_load(n->store, T_CHILD, &row, &n->fault);
+    if (rc == 1 && row.epoch >= c->s.incarnation) {
+        c->s.restarts = row.restarts;
+        c->s.published = row.started_at > 0;
+        c->s.given_up = row.epoch == c->s.epoch && row.status && strcmp(row.status, "failed") == 0;
+    }
+    row_fini(T_CHILD, &row);
+    return rc < 0 ? rc : 0;
+}
+
+static int begin_incarnation(struct node *n, struct child *c, const struct name_row *row)
+{
+    spec_fini(&c->spec);
+    spec_defaults(&c->spec);
+    if (row->spec && spec_parse(row->spec, &c->spec, &n->fault) < 0)
+        log_warn(n->w.log, "the specification of %s cannot be read: %s", c->name, n->fault.text);
+    child_touch(n, c);
+    c->s = (struct child_state){.epoch = row->epoch, .incarnation = row->incarnation};
+    return remember(n, c);
+}
+
+bool child_wants_copy(struct node *n, const struct name_row *row)
+{
+    struct child *c = child_find(n, row->swarm, row->name);
+    return !c || c->s.run == 0;
+}
+
+/* A better claim for what runs here already: the same process goes on under it. */
+static int adopt(struct node *n, struct child *c, const struct name_row *row)
+{
+    if (c->s.epoch == row->epoch)
+        return 0;
+    child_touch(n, c);
+    c->s.epoch = row->epoch;
+    return c->s.phase == PHASE_RUNNING ? child_write(n, c, "running", NULL) : 0;
+}
+
+int child_owned(struct node *n, const struct name_row *row, bool covered)
+{
+    struct child *c = child_find(n, row->swarm, row->name);
+    int rc = 0;
+    if (!c)
+        c = child_new(n, row->swarm, row->name);
+    if (c->s.run && c->s.incarnation == row->incarnation)
+        return adopt(n, c, row);
+    if (c->s.run) { /* the process of a former life: the new one starts when it is gone */
+        if (!c->s.is_asked)
+            child_end(n, c, EXIT_FENCED, CHAN_NAME_CONFLICT);
+        return 0;
+    }
+    if (c->s.incarnation != row->incarnation)
+        rc = begin_incarnation(n, c, row);
+    child_touch(n, c);
+    c->s.epoch = row->epoch;
+    if (rc < 0 || c->s.given_up)
+        return rc;
+    if (n->leaving || c->s.moving) {
+        bool moved;
+        return handoff_claim(n, c, &moved);
+    }
+    if (!covered || n->now_ms < c->s.backoff_until_ms || !may_spawn(n, row))
+        return 0;
+    return child_spawn(n, c);
+}
+
+int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now)
+{
+    struct child *c = child_find(n, swarm, name);
+    if (!c || c->s.session)
+        return 0;
+    if (c->s.run == 0) {
+        child_forget(n, c);
+        return 0;
+    }
+    if (c->s.is_asked)
+        return 0;
+    child_end(n, c, EXIT_FENCED, now ? CHAN_NAME_CONFLICT : CHAN_REMOVED);
+    return node_log(n, "name_conflict", swarm, name, n->name, c->s.epoch, NULL, NULL);
+}
+
+/* ---- ending ---- */
+
+static void terminate(struct node *n, struct child *c)
+{
+    eff_terminate(n, c->s.run);
+    timer_set(n, &c->timer, n->now_ms + c->spec.shutdown_ms);
+}
+
+void child_end(struct node *n, struct child *c, enum exit_kind asked, enum chan_stop reason)
+{
+    child_touch(n, c);
+    c->s.is_asked = true;
+    c->s.asked = asked;
+    bool spawning = c->s.phase == PHASE_SPAWNING;
+    c->s.phase = PHASE_STOPPING;
+    if (spawning) /* nothing to signal yet: EV_CHILD_SPAWNED comes back to this */
+        return;
+    struct str line = STR_INIT;
+    chan_stop(&line, reason, c->spec.shutdown_ms);
+    channel_send(n, c, &line);
+    terminate(n, c);
+}
+
+static int child_due(struct node *n, struct timer *t)
+{
+    struct child *c = (struct child *)(void *)((char *)t - offsetof(struct child, timer));
+    switch (c->s.phase) {
+    case PHASE_IDLE:
+        if (c->s.session)
+            return session_changed(n, c->name);
+        return own_changed(n, c->swarm, c->name);
+    case PHASE_STARTING:
+        child_end(n, c, c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED, CHAN_RESTART);
+        return 0;
+    case PHASE_LEAVING: /* it never answered: it ends without a hand-off */
+        child_end(n, c, c->s.asked, CHAN_MOVED);
+        return 0;
+    case PHASE_STOPPING:
+        eff_kill(n, c->s.run);
+        timer_set(n, t, n->now_ms + KILL_AGAIN_MS);
+        return 0;
+    case PHASE_SPAWNING:
+    case PHASE_RUNNING:
+        return 0;
+    }
+    return 0;
+}
+
+/* Its run failed: again after a pause, or never. */
+static int again(struct node *n, struct child *c, const char *reason)
+{
+    int64_t window = c->spec.restart_window_ms, ran_ms = c->s.started_ms ? n->now_ms - c->s.started_ms : 0;
+    if (!restart_allowed(&c->intensity, (size_t)c->spec.max_restarts, window, n->now_ms)) {
+        c->s.given_up = true;
+        int rc = child_write(n, c, "failed", reason);
+        return rc < 0 ? rc : node_log(n, "child_failed", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+    }
+    c->s.attempt = restart_attempt(c->s.attempt, ran_ms, window);
+    int64_t pause = restart_delay_ms(c->s.attempt++, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
+    c->s.restarts++;
+    c->s.backoff_until_ms = n->now_ms + pause;
+    timer_set(n, &c->timer, c->s.backoff_until_ms);
+    return child_write(n, c, "backoff", reason);
+}
+
+static void look_again(struct node *n, void *arg)
+{
+    AUTOFREE char *key = arg;
+    char *name = strchr(key, '\n');
+    *name++ = 0;
+    own_later(n, key, name);
+}
+
+static int follow(struct node *n, struct child *c, enum restart_next next, enum exit_kind kind, const char *reason)
+{
+    bool moved;
+    switch (next) {
+    case NEXT_AGAIN:
+        return again(n, c, reason);
+    case NEXT_AGAIN_NOW:
+        c->s.restarts += kind == EXIT_ASKED_AGAIN || kind == EXIT_LOST;
+        c->s.attempt = 0;
+        return own_changed(n, c->swarm, c->name);
+    case NEXT_GONE:
+        return child_free_name(n, c, kind == EXIT_ASKED_STOP ? "child_stopped" : "child_exited", reason);
+    case NEXT_REFUSED:
+        return child_free_name(n, c, "child_start_failed", reason);
+    case NEXT_MOVED:
+        return handoff_claim(n, c, &moved);
+    case NEXT_KEPT:
+        c->s.given_up = true;
+        return child_write(n, c, "stopped", reason);
+    case NEXT_YIELDED:
+        child_forget(n, c);
+        eff_do(n, look_again, mem_dup(c->key), free);
+        return 0;
+    }
+    return 0;
+}
+
+/* A run is over and nothing of it is left. */
+static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason)
+{
+    child_touch(n, c);
+    c->s.phase = PHASE_IDLE;
+    c->s.run = 0;
+    c->s.pid = 0;
+    c->s.is_asked = false;
+    timer_set(n, &c->timer, INT64_MAX);
+    eff_do(n, run_leave, c, NULL);
+    channel_calls_fail(n, c);
+    if (c->s.session)
+        return session_child_ended(n, c);
+    int current = child_is_current(n, c);
+    if (current < 0)
+        return current;
+    enum restart_next next = current ? restart_after((enum restart)c->spec.restart, kind) : NEXT_YIELDED;
+    if (n->leaving && (next == NEXT_AGAIN || next == NEXT_AGAIN_NOW))
+        next = NEXT_MOVED;
+    int rc = 0;
+    if (next == NEXT_AGAIN || next == NEXT_AGAIN_NOW)
+        rc = node_log(n, "child_exited", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+    return rc < 0 ? rc : follow(n, c, next, kind, reason);
+}
+
+static enum exit_kind kind_of(const struct child *c, const struct event *ev)
+{
+    if (c->s.is_asked)
+        return c->s.asked;
+    if (c->s.phase == PHASE_STARTING || c->s.phase == PHASE_SPAWNING)
+        return c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED;
+    return ev->signal == 0 && ev->exit_status == 0 ? EXIT_CLEAN : EXIT_FAILED;
+}
+
+static int exited(struct node *n, struct child *c, const struct event *ev)
+{
+    enum exit_kind kind = kind_of(c, ev);
+    bool start = kind == EXIT_UNSTARTED || kind == EXIT_UNREADY;
+    AUTOFREE char *reason =
+        reason_json(start ? "start_failed" : kind == EXIT_FAILED ? "exited" : exit_kind_word(kind),
+                    ev->signal ? -1 : ev->exit_status, ev->signal,
+                    start ? c->s.is_asked ? "no ready line within start_ms" : "it ended before it was ready" : NULL);
+    return run_ended(n, c, kind, reason);
+}
+
+/* ---- events ---- */
+
+int child_up(struct node *n, struct child *c)
+{
+    child_touch(n, c);
+    c->s.phase = PHASE_RUNNING;
+    c->s.published = true;
+    timer_set(n, &c->timer, INT64_MAX);
+    if (c->s.session)
+        return session_ready(n, c);
+    int rc = child_write(n, c, "running", NULL);
+    return rc < 0 ? rc : node_log(n, "child_started", c->swarm, c->name, n->name, c->s.epoch, NULL, NULL);
+}
+
+static int spawned(struct node *n, struct child *c, const struct event *ev)
+{
+    child_touch(n, c);
+    c->s.pid = ev->pid;
+    c->s.started_ms = n->now_ms;
+    c->s.started_at = n->real_ms;
+    if (c->s.is_asked) { /* ended while it was being spawned */
+        terminate(n, c);
+        return 0;
+    }
+    c->s.phase = PHASE_STARTING;
+    int rc = channel_start(n, c);
+    if (rc < 0)
+        return rc;
+    if (c->spec.ready == READY_SPAWN)
+        return child_up(n, c);
+    timer_set(n, &c->timer, n->now_ms + c->spec.start_ms);
+    return child_write(n, c, "starting", NULL);
+}
+
+static int spawn_failed(struct node *n, struct child *c, const struct event *ev)
+{
+    AUTOFREE char *reason = reason_json("start_failed", -1, 0, strerror(ev->error));
+    return run_ended(n, c, c->s.is_asked ? c->s.asked : c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED, reason);
+}
+
+static int keeper_died(struct node *n)
+{
+    struct child *c, *next;
+    AUTOFREE char *reason = reason_json("lost", -1, 0, "the keeper died and took its processes along");
+    int rc = node_log(n, "keeper_died", NULL, NULL, n->name, 0, NULL, NULL);
+    HASH_ITER(hh, n->children, c, next)
+    if (rc == 0 && c->s.run)
+        rc = run_ended(n, c, c->s.is_asked ? c->s.asked : EXIT_LOST, reason);
+    return rc;
+}
+
+int child_event(struct node *n, const struct event *ev)
+{
+    if (ev->kind == EV_KEEPER_DIED)
+        return keeper_died(n);
+    struct child *c = child_of_run(n, ev->run);
+    if (!c || c->s.run != ev->run)
+        return 0;
+    if (ev->kind == EV_CHILD_SPAWNED)
+        return spawned(n, c, ev);
+    if (ev->kind == EV_CHILD_FAILED)
+        return spawn_failed(n, c, ev);
+    if (ev->kind == EV_CHILD_EXITED)
+        return exited(n, c, ev);
+    if (ev->kind == EV_CHILD_LINE)
+        return channel_line(n, c, ev->bytes, ev->bytes_n);
+    child_touch(n, c);
+    c->s.queued_bytes = (size_t)(ev->status > 0 ? ev->status : 0);
+    if (c->s.queued_bytes == 0)
+        c->s.queued_lines = 0;
+    return 0;
+}
+
+/* ---- asked of the owner ---- */
+
+static int stop_idle(struct node *n, struct child *c, enum exit_kind why)
+{
+    child_touch(n, c);
+    c->s.backoff_until_ms = 0;
+    c->s.given_up = false;
+    if (why == EXIT_ASKED_STOP)
+        return child_free_name(n, c, "child_stopped", NULL);
+    if (why == EXIT_ASKED_MOVE)
+        c->s.moving = true;
+    c->s.attempt = 0;
+    if (why == EXIT_ASKED_AGAIN) {
+        int rc = child_write(n, c, "starting", NULL);
+        if (rc < 0)
+            return rc;
+    }
+    return own_changed(n, c->swarm, c->name);
+}
+
+int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why)
+{
+    struct child *c = child_find(n, swarm, name);
+    if (!c)
+        return own_changed(n, swarm, name);
+    if (c->s.run == 0)
+        return stop_idle(n, c, why);
+    if (c->s.is_asked && (c->s.asked == EXIT_ASKED_STOP || why != EXIT_ASKED_STOP))
+        return 0; /* the stronger wish stands */
+    if (why == EXIT_ASKED_MOVE) {
+        handoff_begin(n, c, why);
+        return child_write(n, c, "moving", NULL);
+    }
+    child_end(n, c, why, why == EXIT_ASKED_AGAIN ? CHAN_RESTART : CHAN_REMOVED);
+    return child_write(n, c, "stopping", NULL);
+}
+
+int children_stop_all(struct node *n, bool now)
+{
+    struct child *c, *next;
+    HASH_ITER(hh, n->children, c, next)
+    {
+        if (c->s.run && now)
+            eff_kill(n, c->s.run);
+        else if (c->s.run && !c->s.is_asked && c->s.session)
+            child_end(n, c, EXIT_SHUTDOWN, CHAN_SHUTDOWN);
+        else if (c->s.run && !c->s.is_asked)
+            handoff_begin(n, c, EXIT_ASKED_MOVE);
+    }
+    n->leave_by_ms = n->now_ms + (now ? 0 : LEAVE_MOVE_MS);
+    own_scan(n);
+    return 0;
+}
+
+/* Whether somebody could still take what is left here. */
+static bool takers(struct node *n)
+{
+    struct peer *p;
+    TAILQ_FOREACH(p, &n->peers, link)
+    if (peer_placeable(n, p))
+        return true;
+    return false;
+}
+
+bool children_gone(struct node *n)
+{
+    struct child *c, *next;
+    bool some = takers(n) && n->now_ms < n->leave_by_ms;
+    HASH_ITER(hh, n->children, c, next)
+    {
+        if (c->s.run)
+            return false;
+        if (some && !c->s.session && !c->s.given_up)
+            return false;
+    }
+    return true;
+}

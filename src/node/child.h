@@ -1,0 +1,90 @@
+/* child: a process of this node, for child.c, channel.c, handoff.c and session.c. */
+#ifndef SKEP_NODE_CHILD_H
+#define SKEP_NODE_CHILD_H
+
+#include "node/brain.h"
+#include "node/spec.h"
+
+#define CHILD_LINES_MAX 1000
+#define CHILD_BYTES_MAX (4u << 20)
+
+/* What a handler changes in place: announce it with node_touch(n, &c->s, sizeof c->s). */
+struct child_state {
+    enum child_phase phase;
+    int64_t epoch, incarnation;
+    uint64_t run; /* 0: no process */
+    int pid;
+    unsigned attempt;        /* of the back-off */
+    int64_t restarts;        /* as its row says */
+    int64_t started_ms;      /* boot: of this run */
+    int64_t started_at;      /* real: of this run */
+    int64_t backoff_until_ms;
+    bool is_asked;           /* skep ends this run: `asked` says why */
+    enum exit_kind asked;
+    bool published;          /* ran under this incarnation: a failed start no longer frees the name */
+    bool given_up;           /* failed or kept: nothing is spawned until somebody asks */
+    bool moving;             /* its claim is to go to another node */
+    bool session;            /* a session's worker: no rows of its own */
+    int64_t checkpoint_hlc;  /* of its last checkpoint: what it says next leaves after the copies of that */
+    size_t queued_bytes, queued_lines;
+};
+
+/* A call that the worker has not answered yet. */
+struct child_call {
+    uint64_t ref;
+    struct id op;
+};
+
+struct child {
+    struct node *node;
+    char *key, *swarm, *name; /* key: "swarm\nname" */
+    struct child_state s;
+    uint64_t run_key;       /* s.run while it is in the index */
+    struct spec spec;
+    struct intensity intensity;
+    struct timer timer;
+    struct child_call *calls;
+    size_t calls_n, calls_cap;
+    uint64_t next_ref;
+    char *move_to;          /* node id a move named; NULL: where the strategy says */
+    char *session_turn;     /* session.c: the turn it works on */
+    UT_hash_handle hh, run_hh;
+};
+
+#define child_touch(n, c) node_touch((n), &(c)->s, sizeof(c)->s)
+
+struct child *child_new(struct node *n, const char *swarm, const char *name);
+void children_fini(struct node *n);
+/* Spawns now; the caller has checked that it may. */
+int child_spawn(struct node *n, struct child *c);
+/* Writes its row with this status and reason (JSON or NULL). */
+int child_write(struct node *n, struct child *c, const char *status, const char *reason);
+/* Stop line, SIGTERM, and SIGKILL after shutdown_ms. */
+void child_end(struct node *n, struct child *c, enum exit_kind asked, enum chan_stop reason);
+/* It is up: row, log, who waits. */
+int child_up(struct node *n, struct child *c);
+/* The name is free again, with all that depends on it. type: of the log row. */
+int child_free_name(struct node *n, struct child *c, const char *type, const char *reason);
+/* Takes it out of memory after the commit. */
+void child_forget(struct node *n, struct child *c);
+/* Its claim is still the one it runs under. 1 yes, 0 no. */
+int child_is_current(struct node *n, struct child *c);
+
+/* channel.c */
+int channel_line(struct node *n, struct child *c, const char *p, size_t bytes);
+int channel_start(struct node *n, struct child *c);
+void channel_calls_fail(struct node *n, struct child *c);
+void channel_send(struct node *n, struct child *c, struct str *line TAKES);
+
+/* handoff.c */
+void handoff_begin(struct node *n, struct child *c, enum exit_kind why);
+/* The worker's answer: {NULL, 0} if it ignores the question. */
+int handoff_state(struct node *n, struct child *c, struct span data);
+int handoff_restored(struct node *n, struct child *c);
+/* Appends the state that waits for the name; 1 if there is some. */
+int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char ret_ref[32]);
+/* The process is gone: the claim goes to another node; 0 if nobody can take it. */
+int handoff_claim(struct node *n, struct child *c, bool *ret_moved);
+int handoff_forget(struct node *n, const char *swarm, const char *name);
+
+#endif

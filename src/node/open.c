@@ -1,0 +1,179 @@
+/* open: the beginning and the end of a run, and what it publishes for other threads.
+ *
+ * A run is a new actor: its row is on disk before anything is answered, so a copied or restored file never uses a
+ * (actor, hlc) pair twice.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/child.h"
+#include "node/effect.h"
+
+#define SWEEP_MS 5000
+#define LEASE_MS 250
+#define REAP_MS  1000
+
+static int identity_read(struct node *n, struct err *e)
+{
+    AUTOFREE char *cluster = store_meta(n->store, "cluster"), *node = store_meta(n->store, "node");
+    AUTOFREE char *member = store_meta(n->store, "member");
+    n->name = store_meta(n->store, "name");
+    if (!cluster || !node || !n->name || !id_parse(cluster, &n->cluster) || !id_parse(node, &n->self))
+        return err_set(e, SKEP_EDAMAGED, "%s does not say who this node is; make it with skep init or skep join",
+                       n->w.disk.path);
+    n->member = member && strcmp(member, "1") == 0;
+    id_text(&n->self, n->self_text);
+    return 0;
+}
+
+/* The admin token of skep init, as a row of this first run. */
+static int first_token(struct node *n)
+{
+    AUTOFREE char *hash = store_meta(n->store, "admin_token_hash");
+    if (!hash || !*hash)
+        return 0;
+    struct token_row row = {.token = (char[]){"admin"}, .hash = hash, .name = (char[]){"admin"},
+                            .role = (char[]){"admin"}, .created_at = n->real_ms};
+    int rc = store_save(n->store, T_TOKEN, &row, &n->fault);
+    return rc < 0 ? rc : store_meta_set(n->store, "admin_token_hash", "", &n->fault);
+}
+
+static int begin_run(struct node *n, void *arg UNUSED)
+{
+    n->born = store_stamp(n->store);
+    struct actor_row row = {.actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
+    int rc = store_save(n->store, T_ACTOR, &row, &n->fault);
+    if (rc == 0)
+        rc = node_row_write(n, &n->fault);
+    if (rc == 0)
+        rc = first_token(n);
+    return rc < 0 ? rc : node_log(n, "node_started", NULL, NULL, n->name, 0, NULL, NULL);
+}
+
+static int sweep_due(struct node *n, struct timer *t)
+{
+    timer_set(n, t, n->now_ms + SWEEP_MS);
+    return node_sweep(n);
+}
+
+static int leases_due(struct node *n, struct timer *t)
+{
+    timer_set(n, t, n->now_ms + LEASE_MS);
+    return own_expire(n);
+}
+
+static int reap_due(struct node *n, struct timer *t)
+{
+    timer_set(n, t, n->now_ms + REAP_MS);
+    return sessions_reap(n);
+}
+
+static void timer_begin(struct node *n, struct timer *t, int (*fire)(struct node *, struct timer *), int64_t in_ms)
+{
+    t->fire = fire;
+    timer_set(n, t, n->now_ms + in_ms);
+}
+
+static void memory_init(struct node *n)
+{
+    uint64_t seed;
+    TAILQ_INIT(&n->peers);
+    TAILQ_INIT(&n->ops);
+    TAILQ_INIT(&n->woken);
+    TAILQ_INIT(&n->covers);
+    atomic_flag_clear(&n->frozen_lock);
+    n->exit_status = -1;
+    n->scan_at_ms = INT64_MAX;
+    n->fx = effects_new();
+    n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
+    n->real_ms = n->started_at_ms = n->w.clock.real_ms(n->w.clock.self);
+    n->late_due_ms = INT64_MAX;
+    n->w.random.fill(n->w.random.self, &seed, sizeof seed);
+    prng_init(&n->prng, seed);
+    n->w.random.fill(n->w.random.self, &n->actor, sizeof n->actor);
+    n->actor = (n->actor & INT64_MAX) | 1;
+    node_random_id(n, &n->boot);
+    id_text(&n->boot, n->boot_text);
+    bucket_init(&n->reap_bucket, REAP_RATE, REAP_BURST, n->now_ms);
+}
+
+/* The run's marks must be known before its first spawn: SKEP_RUN=<node>/<boot>. */
+static void run_mark(struct node *n)
+{
+    if (n->o.boot)
+        id_parse(n->o.boot, &n->boot);
+    id_text(&n->boot, n->boot_text);
+    n->run_mark = mem_printf("%s/%s", n->self_text, n->boot_text);
+}
+
+int node_open(struct node **ret, const struct node_options *o, const struct world *w, struct err *e)
+{
+    struct node *n = mem_alloc(sizeof *n);
+    n->o = *o;
+    n->w = *w;
+    n->url = mem_dup(o->url);
+    memory_init(n);
+    struct store_options so = {.path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive,
+                               .clock = &n->w.clock};
+    int rc = store_open(&n->store, &so, e);
+    if (rc == 0)
+        rc = identity_read(n, e);
+    if (rc == 0) {
+        run_mark(n);
+        store_run(n->store, n->actor);
+        rc = store_vv(n->store, &n->vv, e);
+    }
+    if (rc == 0) {
+        view_init(&n->view, &n->self, o->suspect_ms * 4 / 5, o->alone_ms);
+        if ((rc = node_transact(n, begin_run, NULL)) < 0 || (rc = peers_load(n)) < 0)
+            *e = n->fault;
+    }
+    if (rc < 0) {
+        node_close(n);
+        return rc;
+    }
+    peers_init(n);
+    peers_view(n);
+    timer_begin(n, &n->sweep_timer, sweep_due, SWEEP_MS);
+    timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
+    timer_begin(n, &n->reap_timer, reap_due, 0);
+    n->frozen_dirty = true;
+    node_publish(n);
+    *ret = n;
+    return 0;
+}
+
+void node_reload(struct node *n, const struct node_options *o)
+{
+    int (*serve)(struct node *, struct op *) = n->o.serve;
+    n->o = *o;
+    n->o.serve = serve;
+    n->view.fresh_within_ms = o->suspect_ms * 4 / 5;
+    peers_init(n);
+}
+
+void node_close(struct node *n)
+{
+    if (!n)
+        return;
+    ops_fini(n);
+    children_fini(n);
+    covers_fini(n);
+    own_fini(n);
+    leases_fini(n);
+    effects_free(n->fx);
+    peers_fini(n);
+    view_fini(&n->view);
+    vv_fini(&n->vv);
+    for (size_t i = 0; i < n->held_n; i++)
+        event_fini(&n->held[i]);
+    free(n->held);
+    free(n->heap);
+    free(n->forgotten);
+    store_close(n->store);
+    frozen_unref(n->frozen);
+    free(n->name);
+    free(n->url);
+    free(n->run_mark);
+    free(n);
+}

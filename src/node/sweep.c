@@ -1,0 +1,59 @@
+/* sweep: retention. Takes away what has had its time; a few hundred rows at a turn, each by the home of its key. */
+#include "node/child.h"
+#include "node/effect.h"
+
+#define IDEM_KEEP_MS  (24 * 3600 * 1000LL)
+#define GONE_KEEP_MS  (10 * 60 * 1000LL)
+#define SWEEP_ROWS    500
+
+struct swept {
+    enum table_id t;
+    enum query query;
+    int64_t before;
+};
+
+static int end_row(struct node *n, enum table_id t, const void *row)
+{
+    if (t != T_HANDOFF)
+        return store_kill(n->store, t, row, 0, &n->fault);
+    const struct handoff_row *h = row;
+    return handoff_forget(n, h->swarm, h->name);
+}
+
+/* The home of a row: of its name, or of its key. */
+static bool is_ours(struct node *n, enum table_id t, const void *row)
+{
+    AUTOSTR struct str key = STR_INIT;
+    store_key(t, row, &key);
+    return own_is_home(n, "", str_get(&key));
+}
+
+static int sweep_table(struct node *n, const struct swept *s)
+{
+    size_t bytes = table_get(s->t)->row_bytes, count = 0;
+    AUTOFREE char *rows = mem_array(SWEEP_ROWS, bytes);
+    struct stmt *q = store_ask(n->store, s->query, "i", s->before);
+    int rc = 0;
+    while (count < SWEEP_ROWS && (rc = store_next(q, s->t, rows + count * bytes, &n->fault)) == 1)
+        count++;
+    stmt_reset(q);
+    for (size_t i = 0; i < count; i++) {
+        if (rc >= 0 && is_ours(n, s->t, rows + i * bytes))
+            rc = end_row(n, s->t, rows + i * bytes);
+        row_fini(s->t, rows + i * bytes);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int node_sweep(struct node *n)
+{
+    const struct swept all[] = {{T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS},
+                                {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS},
+                                {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && node_open_now(n) && i < COUNT(all); i++)
+        rc = sweep_table(n, &all[i]);
+    if (rc == 0)
+        rc = store_do(n->store, Q_LOG_TRIM, &n->fault, "ii", n->real_ms - n->o.events_keep_ms, n->o.events_keep_rows);
+    return rc;
+}
