@@ -233,11 +233,20 @@ static int check_counts(const struct args *a, struct err *e)
     return 0;
 }
 
+/* What is sent is JSON, and JSON is UTF-8: other bytes would silently become something else. */
+static int check_utf8(int argc, char **argv, struct err *e)
+{
+    for (int i = 1; i < argc; i++)
+        if (!text_is_utf8(argv[i], strlen(argv[i])))
+            return err_set(e, SKEP_EUSAGE, "word %d of the line is not UTF-8", i);
+    return 0;
+}
+
 int args_parse(int argc, char **argv, struct args *ret_args, struct err *e)
 {
     struct args *a = ret_args;
     *a = (struct args){0};
-    int rc = 0;
+    int rc = check_utf8(argc, argv, e);
     for (int i = 1; i < argc && rc == 0; i++) {
         const char *word = argv[i];
         if (strcmp(word, "--") == 0 && a->verb && a->verb->tail) {

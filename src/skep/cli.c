@@ -333,6 +333,8 @@ int cli_data(const struct cli *c, const char *word, char **ret_json, struct err 
         *ret_json = str_take(&input);
         return 0;
     }
+    if (!text_is_utf8(str_get(&input), input.n))
+        return err_set(e, SKEP_EUSAGE, "the data is not UTF-8; encode bytes, as base64 for example");
     struct jw j = jw_init(&json);
     jw_string_n(&j, str_get(&input), input.n);
     jw_end(&j);
