@@ -31,6 +31,7 @@
 
 #define LANES        3
 #define BUFFER_BYTES 65536
+#define READ_BUDGET  262144 /* bytes read from one peer before others have their turn */
 #define HOST_MAX     256
 #define KEEP_MAX     4096 /* an idle lane keeps no larger buffers */
 #define LANE_MAGIC   0x6c616e65U
@@ -376,21 +377,21 @@ static void lane_send(struct lane *l)
 static void lane_read(struct lane *l)
 {
     struct http_client *k = l->peer->client;
+    size_t budget = READ_BUDGET;
     do {
         size_t n = 0;
         enum stream_result r = stream_read(&l->stream, k->buffer, sizeof k->buffer, &n);
-        if (r == STREAM_WANT_READ)
+        if (r == STREAM_WANT_READ || r == STREAM_WANT_WRITE)
             return;
-        if (r == STREAM_WANT_WRITE) {
-            lane_watch(l, EV_READ | EV_WRITE);
-            return;
-        }
         if (r != STREAM_DONE) {
             lane_lost(l, r);
             return;
         }
         lane_take(l, k->buffer, n);
-    } while (l->state == LANE_READY && stream_pending(&l->stream));
+        budget = n < budget ? budget - n : 0;
+    } while (l->state == LANE_READY && stream_pending(&l->stream) && budget > 0);
+    if (l->state == LANE_READY && budget == 0)
+        event_active(&l->io, EV_READ, 0);
 }
 
 /* ---- the way to READY ---- */

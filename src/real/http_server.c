@@ -43,6 +43,8 @@
 #define READ_BUDGET      262144           /* bytes read from one connection before others have their turn */
 #define KEEP_OUT_MAX     4096             /* an idle connection keeps no larger output buffer */
 #define DISCARD_MAX      65536 /* a refused body up to this is read over; with a larger one we hang up */
+#define FULL_WAIT_MS     50    /* between looks whether there is room for a connection again */
+#define OVER_MAX         16 /* what has left the backlog is served: so many may be over connections_max for that */
 #define NEVER            INT64_MAX
 #define BODY_RESERVE_MAX 65536 /* room made for a body at once, on the client's word alone */
 
@@ -74,6 +76,7 @@ struct conn {
     bool read_eof; /* the client sends no more */
     bool closing;  /* no request is begun or continued any more */
     bool want_write;
+    bool more;      /* the TLS layer holds bytes that we did not ask for yet; the socket will not say so */
     bool head_due;  /* a head is parsed but must wait for its turn */
     bool exclusive; /* a request that may change something is in flight */
     bool receiving; /* a head was handled, the body's end is still to come */
@@ -275,6 +278,11 @@ static void conn_linger(struct conn *c, int64_t now)
 static void conn_refuse(struct conn *c, struct answer *a TAKES)
 {
     struct slot *slot = c->receiving ? slot_of(c, c->body_id) : NULL;
+    c->closing = true;
+    if (c->receiving && !slot) { /* its answer has left: there is no second one */
+        answer_free(a);
+        return;
+    }
     if (!slot)
         slot = slot_new(c);
     if (slot->delivered && c->server->callbacks.gone && !slot->answer) {
@@ -285,7 +293,6 @@ static void conn_refuse(struct conn *c, struct answer *a TAKES)
     answer_free(slot->answer);
     slot->answer = a;
     slot->close = true;
-    c->closing = true;
     c->receiving = false;
     drop_body(c);
     c->server->stats.rejects++;
@@ -304,6 +311,13 @@ static struct answer *overloaded(void)
 }
 
 /* ---- requests ---- */
+
+/* Before anything is added to the output: from now on the client has time to take it. */
+static void append_out(struct conn *c, int64_t now)
+{
+    if (c->out_at == c->out.n)
+        c->wrote_ms = now;
+}
 
 static struct answer *check_length(struct conn *c, size_t body_max)
 {
@@ -368,6 +382,7 @@ static void begin_body(struct conn *c, struct slot *slot, int64_t now)
 {
     c->body_start_ms = c->body_ms = now;
     c->body_got = 0;
+    append_out(c, now);
     if (c->in.expects_continue)
         str_puts(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
     if (c->streaming)
@@ -560,12 +575,6 @@ static void decide_close(struct conn *c, struct slot *slot)
         slot->close = true;
 }
 
-static void append_out(struct conn *c, int64_t now)
-{
-    if (c->out_at == c->out.n)
-        c->wrote_ms = now;
-}
-
 /* True: the slot is through. */
 static bool pump_slot(struct conn *c, struct slot *slot, int64_t now)
 {
@@ -627,9 +636,7 @@ static void conn_flush(struct conn *c, int64_t now)
         c->wrote_ms = now;
         c->server->stats.bytes_out += n;
     }
-    if (c->out.n - c->out_at > c->server->options.out_bytes_max) {
-        conn_kill(c);
-    } else if (c->out_at == c->out.n) {
+    if (c->out_at == c->out.n) {
         c->out_at = 0;
         if (c->out.cap > KEEP_OUT_MAX)
             str_fini(&c->out);
@@ -773,16 +780,25 @@ static bool finish(struct conn *c, int64_t now)
     return c->dead;
 }
 
+/* The owner of a stream is asked for more once in a turn, so that a fast reader leaves time for others. */
+static bool wants_another_turn(const struct conn *c)
+{
+    const struct slot *slot = TAILQ_FIRST(&c->slots);
+    if (slot && slot->above_low && c->out.n - c->out_at <= c->server->options.stream_low_bytes)
+        return true;
+    return reading(c) && c->more;
+}
+
 static void conn_settle(struct conn *c, int64_t now)
 {
-    bool again = c->state == CONN_OPEN;
+    bool again = c->state == CONN_OPEN, asked = false;
     while (again) {
         conn_pump(c, now);
         again = parse_waiting(c, now);
         if (!c->dead)
             conn_flush(c, now);
-        if (!c->dead && tell_drained(c))
-            again = true;
+        if (!c->dead && !asked && tell_drained(c))
+            again = asked = true;
         if (c->dead)
             return;
         struct slot *first = TAILQ_FIRST(&c->slots);
@@ -792,7 +808,7 @@ static void conn_settle(struct conn *c, int64_t now)
         return;
     rest(c, now);
     watch(c);
-    if (c->state == CONN_OPEN && reading(c) && stream_pending(&c->stream))
+    if (c->state == CONN_OPEN && wants_another_turn(c))
         event_active(&c->io, EV_READ, 0);
     arm(c, now);
 }
@@ -802,19 +818,20 @@ static void conn_settle(struct conn *c, int64_t now)
 static void conn_read(struct conn *c, int64_t now)
 {
     struct http_server *s = c->server;
-    for (size_t budget = READ_BUDGET; reading(c) && !c->dead;) {
+    size_t budget = READ_BUDGET;
+    while (reading(c) && !c->dead) {
         size_t n = 0;
+        c->more = false;
         switch (stream_read(&c->stream, s->buffer, sizeof s->buffer, &n)) {
         case STREAM_DONE:
             take_input(c, s->buffer, n, now);
-            if (!stream_pending(&c->stream) || n >= budget)
+            c->more = stream_pending(&c->stream);
+            if (!c->more || n >= budget)
                 return;
             budget -= n;
             break;
         case STREAM_WANT_READ:
-            return;
         case STREAM_WANT_WRITE:
-            c->want_write = true;
             return;
         case STREAM_EOF:
             c->read_eof = true;
@@ -996,24 +1013,22 @@ static void conn_new(struct http_server *s, int fd, const struct sockaddr *from)
     conn_leave(c, c->state_ms);
 }
 
-static void accept_pause(struct http_server *s, int64_t ms)
+/* Every connection is busy and there may be no more. */
+static bool full(const struct http_server *s)
+{
+    return s->stats.open > s->options.connections_max ||
+           (s->stats.open == s->options.connections_max && TAILQ_EMPTY(&s->idle));
+}
+
+static void accept_pause(struct http_server *s, int64_t ms, bool local_too)
 {
     struct timeval wait = in_ms(ms);
     s->stats.accept_waits++;
     if (s->tcp)
         evconnlistener_disable(s->tcp);
-    if (s->local)
+    if (s->local && local_too)
         evconnlistener_disable(s->local);
     event_add(s->accept_again, &wait);
-}
-
-static void on_accept_again(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-    struct http_server *s = arg;
-    if (s->tcp)
-        evconnlistener_enable(s->tcp);
-    if (s->local)
-        evconnlistener_enable(s->local);
 }
 
 static bool evict_idle(struct http_server *s)
@@ -1025,6 +1040,22 @@ static bool evict_idle(struct http_server *s)
     conn_kill(c);
     s->stats.evicted++;
     return true;
+}
+
+static void on_accept_again(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+    struct http_server *s = arg;
+    struct timeval wait = in_ms(FULL_WAIT_MS);
+    while (s->stats.open > s->options.connections_max && evict_idle(s))
+        ;
+    if (full(s)) {
+        event_add(s->accept_again, &wait);
+        return;
+    }
+    if (s->tcp)
+        evconnlistener_enable(s->tcp);
+    if (s->local)
+        evconnlistener_enable(s->local);
 }
 
 /* How long to wait before the next connection is accepted; 0 = no wait. */
@@ -1046,15 +1077,18 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
     struct http_server *s = arg;
     ensure(s->magic == SERVER_MAGIC, "a listener of a server that is none");
     bool tls = l == s->tcp;
-    if (s->stats.open >= s->options.connections_max && !evict_idle(s)) {
+    bool over = s->stats.open >= s->options.connections_max && !evict_idle(s);
+    if (over && s->stats.open >= s->options.connections_max + OVER_MAX) {
         close(fd);
-        accept_pause(s, 50);
+        accept_pause(s, FULL_WAIT_MS, true);
         return;
     }
     conn_new(s, fd, tls ? from : NULL);
     int64_t wait_ms = tls ? rate_wait_ms(s) : 0;
-    if (wait_ms > 0)
-        accept_pause(s, wait_ms);
+    if (full(s))
+        accept_pause(s, FULL_WAIT_MS, true);
+    else if (wait_ms > 0)
+        accept_pause(s, wait_ms, false);
 }
 
 /* Out of descriptors, most likely. */
@@ -1062,7 +1096,7 @@ static void on_accept_error(struct evconnlistener *l UNUSED, void *arg)
 {
     struct http_server *s = arg;
     evict_idle(s);
-    accept_pause(s, 100);
+    accept_pause(s, FULL_WAIT_MS, true);
 }
 
 static int listener(struct http_server *s, int fd, struct evconnlistener **ret)
@@ -1108,8 +1142,8 @@ static void defaults(struct http_server_options *o)
     DEFAULT(o->idle_ms, 120000);
     DEFAULT(o->stall_ms, 30000);
     DEFAULT(o->linger_ms, 2000);
-    if (o->connections_max > 1U << INDEX_BITS)
-        o->connections_max = 1U << INDEX_BITS;
+    if (o->connections_max > (1U << INDEX_BITS) - OVER_MAX)
+        o->connections_max = (1U << INDEX_BITS) - OVER_MAX;
 }
 
 struct http_server *http_server_new(struct event_base *base, const struct http_server_options *options,
@@ -1249,7 +1283,7 @@ size_t http_server_stream_data(struct http_server *s, uint64_t id, const char *b
     if (!c->dead) {
         waits += slot->queued.n;
         slot->above_low = slot->above_low || waits > s->options.stream_low_bytes;
-        if (slot->queued.n > s->options.out_bytes_max)
+        if (waits > s->options.out_bytes_max)
             conn_kill(c);
     }
     conn_leave(c, now);

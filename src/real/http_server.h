@@ -61,14 +61,15 @@ struct http_server_callbacks {
 
 /* 0 in any field = its default (in brackets). */
 struct http_server_options {
-    int backlog;               /* of listen() [1024] */
-    size_t connections_max;    /* [8192]; beyond it the longest idle one is closed, or accepting waits */
-    unsigned accepts_per_s;    /* on the TLS port, bursts of a second's worth [2000] */
-    unsigned pipeline_max;     /* requests of one connection in flight [16] */
-    size_t uri_bytes_max;      /* request target [8 KiB] */
-    size_t head_bytes_max;     /* header fields [16 KiB] */
-    size_t bodies_bytes_max;   /* all bodies being received, together [256 MiB]; beyond: overloaded */
-    size_t out_bytes_max;      /* output waiting for a client that does not read [32 MiB]; beyond: closed */
+    int backlog;             /* of listen() [1024] */
+    size_t connections_max;  /* [8192]; beyond it the longest idle one is closed, or, if all are busy,
+                                accepting waits */
+    unsigned accepts_per_s;  /* on the TLS port, bursts of a second's worth [2000] */
+    unsigned pipeline_max;   /* requests of one connection in flight [16] */
+    size_t uri_bytes_max;    /* request target [8 KiB] */
+    size_t head_bytes_max;   /* header fields [16 KiB] */
+    size_t bodies_bytes_max; /* all bodies being received, together [256 MiB]; beyond: overloaded */
+    size_t out_bytes_max; /* of a stream, waiting for a client that does not read [32 MiB]; beyond: closed */
     size_t stream_low_bytes;   /* see drained [64 KiB] */
     unsigned body_bytes_per_s; /* slowest body, on average, after the first body_ms [1024] */
     int64_t handshake_ms;      /* [10 000] */

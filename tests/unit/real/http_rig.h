@@ -353,6 +353,13 @@ static UNUSED unsigned rig_get(struct rig *rig, unsigned *field)
     return value;
 }
 
+static UNUSED void rig_set(struct rig *rig, bool *field, bool value)
+{
+    pthread_mutex_lock(&rig->mutex);
+    *field = value;
+    pthread_mutex_unlock(&rig->mutex);
+}
+
 static UNUSED void *rig_main(void *arg)
 {
     struct rig *rig = arg;

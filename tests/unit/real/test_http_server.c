@@ -762,35 +762,40 @@ static void do_resume(struct rig *rig, void *arg)
     http_server_body_resume(rig->server, rig->held[*(unsigned *)arg]);
 }
 
+#define UPLOAD_BYTES (3 << 20) /* beyond what a whole body may have */
+
+static void *upload(void *arg)
+{
+    AUTOFREE char *bytes = mem_alloc(UPLOAD_BYTES);
+    return client_write(arg, bytes, UPLOAD_BYTES) ? arg : NULL;
+}
+
 static void a_streamed_body_with_pauses(void **state UNUSED)
 {
     struct rig *rig = rig_new(&certs, &usual);
     struct client c = client_tls(rig->port, ctx);
-    size_t size = 3 << 20; /* beyond what a whole body may have */
-    AUTOFREE char *bytes = mem_alloc(size);
+    pthread_t thread;
+    void *sent;
     client_send(&c, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 3145728\r\n\r\n");
     await(rig_get(rig, &rig->held_n) == 1);
-    rig->pause_upload = true; /* nothing arrives before we send */
-    pid_t child = fork();
-    if (child == 0)
-        _exit(client_write(&c, bytes, size) ? 0 : 1);
+    rig_set(rig, &rig->pause_upload, true); /* nothing arrives before we send */
+    assert_int_equal(pthread_create(&thread, NULL, upload, &c), 0);
     unsigned held = 0;
     for (unsigned seen = 0; seen < 8; seen++) {
         await(rig_get(rig, &rig->pauses) == seen + 1);
         rig_do(rig, do_resume, &held);
     }
-    pthread_mutex_lock(&rig->mutex);
-    rig->pause_upload = false;
-    pthread_mutex_unlock(&rig->mutex);
-    await(rig_get(rig, &rig->pauses) >= 8);
-    for (int64_t end = clock_ms() + 10000; rig_get(rig, &rig->lasts) == 0 && clock_ms() < end; usleep(500))
-        rig_do(rig, do_resume, &held);
-    assert_int_equal(rig_get(rig, &rig->lasts), 1);
-    assert_int_equal(rig->uploaded, size);
+    await(rig_get(rig, &rig->pauses) == 9);
+    rig_set(rig, &rig->pause_upload, false);
+    rig_do(rig, do_resume, &held);
+    await(rig_get(rig, &rig->lasts) == 1);
+    pthread_join(thread, &sent);
+    assert_ptr_equal(sent, &c);
+    assert_int_equal(rig->uploaded, UPLOAD_BYTES);
     rig_answer_held(rig, 0);
-    /* The child's TLS state is ahead of ours: only that the answer is one record is known here. */
-    char first[1];
-    assert_true(recv(c.fd, first, 1, MSG_PEEK) == 1);
+    expect_status(&c, 200);
+    client_get(&c, "/hello");
+    expect_status(&c, 200);
     client_close(&c);
     rig_free(rig);
 }
@@ -943,6 +948,52 @@ static void certificate_files_are_judged(void **state UNUSED)
     tls_free(good);
 }
 
+static int64_t cpu_ms(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec t;
+    assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void half_a_record_costs_nothing(void **state UNUSED)
+{
+    struct rig *rig = rig_new(&certs, &usual);
+    struct client c = client_tls(rig->port, ctx);
+    BIO *record = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(c.ssl, record);
+    client_get(&c, "/hello");
+    char *bytes;
+    long n = BIO_get_mem_data(record, &bytes);
+    int64_t before = cpu_ms(rig->thread);
+    assert_true(send(c.fd, bytes, (size_t)n / 2, MSG_NOSIGNAL) == n / 2);
+    usleep(300000); /* long enough to tell waiting from spinning */
+    assert_true(cpu_ms(rig->thread) - before < 100);
+    assert_true(send(c.fd, bytes + n / 2, (size_t)(n - n / 2), MSG_NOSIGNAL) == n - n / 2);
+    expect_status(&c, 200);
+    client_close(&c);
+    rig_free(rig);
+}
+
+static void a_refused_body_that_never_comes_gets_no_second_answer(void **state UNUSED)
+{
+    struct http_server_options o = {.body_ms = 100};
+    struct rig *rig = rig_new(&certs, &o);
+    const char *rests[] = {"", "2\r\nab\r\n"};
+    for (size_t i = 0; i < COUNT(rests); i++) {
+        struct client c = client_tls(rig->port, ctx);
+        client_send(&c, "PUT /private HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n");
+        client_send(&c, rests[i]);
+        expect_status(&c, 401);
+        AUTOREPLY struct reply r = client_reply(&c);
+        assert_int_equal(r.status, 0);
+        client_close(&c);
+    }
+    await(rig_stats(rig).open == 0);
+    rig_free(rig);
+}
+
 /* ---- many ---- */
 
 static void two_hundred_connections(void **state UNUSED)
@@ -991,6 +1042,35 @@ static void the_longest_idle_makes_room(void **state UNUSED)
     client_close(&idle);
     client_close(&fresh);
     client_close(&more);
+    rig_free(rig);
+}
+
+static void when_all_are_busy_the_next_one_waits(void **state UNUSED)
+{
+    struct http_server_options o = {.connections_max = 2};
+    struct rig *rig = rig_new(&certs, &o);
+    struct client a = client_unix(rig->path), b = client_unix(rig->path);
+    client_get(&a, "/later");
+    client_get(&b, "/later");
+    await(rig_get(rig, &rig->held_n) == 2);
+    struct client third = client_unix(rig->path); /* it is taken before we can know; no more are */
+    client_get(&third, "/later");
+    await(rig_get(rig, &rig->held_n) == 3);
+    struct client next = client_unix(rig->path);
+    client_get(&next, "/hello");
+    await(rig_stats(rig).accept_waits > 0);
+    assert_int_equal(rig_stats(rig).open, 3);
+    rig_answer_held(rig, 2);
+    rig_answer_held(rig, 1);
+    rig_answer_held(rig, 0);
+    expect_status(&next, 200);
+    expect_status(&a, 200);
+    expect_status(&b, 200);
+    expect_status(&third, 200);
+    client_close(&a);
+    client_close(&b);
+    client_close(&third);
+    client_close(&next);
     rig_free(rig);
 }
 
@@ -1098,7 +1178,10 @@ int main(void)
         cmocka_unit_test(tls_1_2_and_a_foreign_server_are_refused),
         cmocka_unit_test(new_certificates_without_dropping_anybody),
         cmocka_unit_test(certificate_files_are_judged),
+        cmocka_unit_test(half_a_record_costs_nothing),
+        cmocka_unit_test(a_refused_body_that_never_comes_gets_no_second_answer),
         cmocka_unit_test(two_hundred_connections),
+        cmocka_unit_test(when_all_are_busy_the_next_one_waits),
         cmocka_unit_test(the_longest_idle_makes_room),
         cmocka_unit_test(connections_come_at_a_bounded_rate),
         cmocka_unit_test(draining_ends_everything_in_order),
