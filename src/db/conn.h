@@ -29,7 +29,8 @@ struct db {
     char *path, *vfs;  /* vfs: the name asked for, or NULL */
     bool readonly, memory;
     int32_t application_id;
-    int64_t page_bytes, wal_frames;
+    int64_t page_bytes, wal_frames,
+        wal_moved; /* of the WAL's frames, moved by checkpoints that could not end */
 
     int read_limit_ms;
     int64_t deadline_ms; /* of the statement that is running now; 0 = none */

@@ -109,19 +109,19 @@ int db_checkpoint(struct db *db, bool truncate, struct err *e)
     ensure(!db->readonly, "a reader never checkpoints");
     ensure(!db_in_transaction(db), "a checkpoint inside a transaction");
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART;
-    int rc = sqlite3_wal_checkpoint_v2(db->conn, "main", mode, NULL, NULL);
+    int frames = -1, moved = -1;
+    int rc = sqlite3_wal_checkpoint_v2(db->conn, "main", mode, &frames, &moved);
     if (rc == SQLITE_OK)
-        db->wal_frames = 0;
+        db->wal_frames = db->wal_moved = 0;
+    else if (frames >= 0 && moved >= 0) { /* a reader kept it from the last step, not from copying */
+        db->wal_frames = frames;
+        db->wal_moved = moved;
+    }
     return rc == SQLITE_OK ? 0 : conn_fail(db, rc, "checkpoint", e);
 }
 
 int64_t db_wal_bytes(const struct db *db)
 {
-    return db->wal_frames ? CONN_WAL_HEADER_BYTES + db->wal_frames * (db->page_bytes + CONN_WAL_FRAME_BYTES)
-                          : 0;
-}
-
-const char *db_library_version(void)
-{
-    return sqlite3_libversion();
+    int64_t waiting = db->wal_frames - db->wal_moved;
+    return waiting > 0 ? CONN_WAL_HEADER_BYTES + waiting * (db->page_bytes + CONN_WAL_FRAME_BYTES) : 0;
 }

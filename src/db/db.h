@@ -104,9 +104,11 @@ int db_stmt_count(const struct db *db);
 struct stmt *db_stmt_at(const struct db *db, int i);
 
 /* The writer only, outside a transaction. Moves the WAL into the database (RESTART), with truncate also
- * shrinks the file to nothing. SKEP_EBUSY: a reader pins a part of it, or somebody writes. */
+ * shrinks the file to nothing. SKEP_EBUSY: somebody writes, or a reader is inside the WAL. With readers
+ * that never pause that is the usual answer, though all may have been moved: db_wal_bytes tells. */
 int db_checkpoint(struct db *db, bool truncate, struct err *e);
-/* The writer only: bytes of WAL that no checkpoint has moved yet. Touches no file. */
+/* The writer only: bytes of WAL that no checkpoint has moved yet, as far as our own commits and checkpoints
+ * know; too low by at most what the last busy checkpoint moved. Touches no file. */
 int64_t db_wal_bytes(const struct db *db);
 
 /* Copies the database as it is now to a new file at path, in slices of 1 MiB under one read transaction.

@@ -49,7 +49,10 @@ static int on_progress(void *self)
 
 static int on_wal(void *self, sqlite3 *conn UNUSED, const char *name UNUSED, int frames)
 {
-    ((struct db *)self)->wal_frames = frames;
+    struct db *db = self;
+    if (frames < db->wal_frames) /* the WAL began anew */
+        db->wal_moved = 0;
+    db->wal_frames = frames;
     return SQLITE_OK;
 }
 

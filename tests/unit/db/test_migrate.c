@@ -123,6 +123,23 @@ static void anothers_database_is_foreign_and_not_touched(void **state)
     shell_end(&s);
 }
 
+/* What a killed program left in its WAL stays where it is. */
+static void anothers_wal_is_not_moved(void **state)
+{
+    const struct folder *f = *state;
+    struct err why = {0};
+    struct shell s;
+    shell_start(&s, f);
+    shell_ask(&s, "PRAGMA journal_mode = WAL; CREATE TABLE mine(x); INSERT INTO mine VALUES (1);");
+    kill(s.pid, SIGKILL);
+    shell_end(&s);
+    int64_t main_bytes = file_bytes(f, ""), wal = file_bytes(f, "-wal");
+    assert_true(wal > 0);
+    assert_int_equal(try_open(f, &why), SKEP_EFOREIGN);
+    assert_int_equal(file_bytes(f, ""), main_bytes);
+    assert_int_equal(file_bytes(f, "-wal"), wal);
+}
+
 static void make_ours(const struct folder *f)
 {
     struct db *db = writer(f);
@@ -226,6 +243,7 @@ int main(void)
         with_folder(a_missing_file_is_said_to_be_missing),
         with_folder(a_file_that_is_no_database_is_foreign),
         with_folder(anothers_database_is_foreign_and_not_touched),
+        with_folder(anothers_wal_is_not_moved),
         with_folder(a_damaged_header_is_damage),
         with_folder(every_single_byte_of_the_header_may_be_wrong),
         with_folder(spelling_is_no_difference),

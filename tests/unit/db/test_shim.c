@@ -140,11 +140,35 @@ static void a_long_reader_pins_the_wal_and_is_named(void **state)
     db_close(db);
 }
 
+/* A reader of the newest state keeps the WAL from its restart, not from being moved. */
+static void a_busy_checkpoint_may_have_moved_all(void **state)
+{
+    struct folder *f = *state;
+    struct db *db = writer_with_table(f);
+    struct shell s;
+    struct err why = {0};
+    fill(db, 500);
+    int64_t before = file_bytes(f, ""), wal = db_wal_bytes(db);
+    shell_start(&s, f);
+    assert_string_equal(shell_ask(&s, "BEGIN; SELECT count(*) FROM t;"), "500");
+    assert_int_equal(db_checkpoint(db, false, &why), SKEP_EBUSY);
+    assert_true(file_bytes(f, "") > before);
+    assert_int_equal(db_wal_bytes(db), 0);
+    fill(db, 5);
+    assert_true(db_wal_bytes(db) > 0 && db_wal_bytes(db) < wal / 10);
+    assert_int_equal(db_checkpoint(db, false, &why), SKEP_EBUSY);
+    assert_true(db_wal_bytes(db) > 0); /* these it may not move */
+    shell_end(&s);
+    ok(db_checkpoint(db, true, e));
+    assert_int_equal(db_wal_bytes(db), 0);
+    db_close(db);
+}
+
 static void who_holds_the_write_lock_is_named(void **state)
 {
     struct folder *f = *state;
     struct db *db = writer_with_table(f);
-    struct shell s, idle;
+    struct shell s, idle, late;
     struct err why = {0};
     int pid = 0;
     char what[128];
@@ -154,6 +178,8 @@ static void who_holds_the_write_lock_is_named(void **state)
     assert_int_equal(pid, idle.pid);
     shell_start(&s, f);
     shell_ask(&s, "BEGIN IMMEDIATE;");
+    shell_start(&late, f); /* readers before and after: the order of the kernel's list does not matter */
+    shell_ask(&late, "BEGIN; SELECT count(*) FROM t;");
     assert_int_equal(db_begin(db, &why), SKEP_EBUSY);
     assert_false(db_in_transaction(db));
     assert_true(db_culprit(f->path, &pid, what, sizeof what));
@@ -165,6 +191,7 @@ static void who_holds_the_write_lock_is_named(void **state)
     ok(db_commit(db, e));
     shell_end(&s);
     shell_end(&idle);
+    shell_end(&late);
     db_close(db);
 }
 
@@ -207,6 +234,7 @@ static void a_new_writer_takes_over_after_a_kill(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        alarm(DEADLINE_MS / 1000); /* should the test fail and forget it */
         struct db *db = writer(f);
         fill(db, 50);
         if (write(ready[1], "x", 1) != 1)
@@ -320,14 +348,12 @@ static void readers_of_other_threads_go_on_beside_checkpoints(void **state)
     struct beside b[2] = {{.f = f}, {.f = f}};
     pthread_t threads[2];
     struct err why = {0};
-    int moved = 0;
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, read_beside, &b[i]), 0);
     for (int i = 0; i < 300; i++) {
         fill(db, 7);
         int rc = i % 3 ? 0 : db_checkpoint(db, i % 2, &why);
         assert_true(rc == 0 || rc == SKEP_EBUSY);
-        moved += i % 3 == 0 && rc == 0;
     }
     for (int i = 0; i < 2; i++) {
         atomic_store(&b[i].stop, true);
@@ -337,7 +363,6 @@ static void readers_of_other_threads_go_on_beside_checkpoints(void **state)
     ok(db_checkpoint(db, true, e));
     ok(db_quick_check(db, e));
     assert_int_equal(db_i64(db, "SELECT count(*) FROM t", -1), 2100);
-    assert_true(moved > 0);
     db_close(db);
 }
 
@@ -396,6 +421,7 @@ int main(void)
         with_folder(a_passive_checkpoint_of_ours_does_nothing),
         with_folder(our_checkpoint_is_busy_while_a_shell_writes),
         with_folder(a_long_reader_pins_the_wal_and_is_named),
+        with_folder(a_busy_checkpoint_may_have_moved_all),
         with_folder(who_holds_the_write_lock_is_named),
         with_folder(a_shell_cannot_leave_wal_mode_under_us),
         with_folder(triggers_bind_the_shell_and_not_us),
