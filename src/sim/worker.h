@@ -3,10 +3,10 @@
  * A program is a row of functions; argv[0] (its last part) names it. A worker is one running process of it.
  * Lines arrive and leave in order; an exit comes after the lines before it. Built in:
  *
- *   counter   speaks the channel: a number that `start`, `end_handoff` and `resolve_conflict` set, a call of
- *             {"data":N} adds N to (1 if it is no number), checkpointed before it is replied; runs turns,
- * saves after each. Arguments: --ready sends ready after start; --mute never answers begin_handoff;
- *             --stubborn ignores SIGTERM.
+ *   counter   speaks the channel: a number that `start`, `end_handoff` and `resolve_conflict` set; a call
+ *             adds its data to it (1 if that is no integer), checkpointed before it is replied; turns
+ *             append, save and are done at once. --ready: sends ready after start. --mute: never answers
+ *             begin_handoff. --stubborn: ignores SIGTERM.
  *   sleep     never touches the channel, ends on SIGTERM
  *   true      exits 0 at once
  *   false     exits 1 at once

@@ -28,6 +28,10 @@ enum flaw {
     DOUBLE_YES, /* 201 for whoever asks */
     DISAGREES,  /* one node does not know the addresses */
     DIFFERS,    /* stores differ at the end */
+    REPEATS,    /* replies to two calls with the same number */
+    LOSES,      /* sets its counters back when nobody looks any more */
+    VANISHES,   /* ends its counters then */
+    MISTAKEN,   /* one node thinks that the counters are elsewhere */
     ENDS,       /* a node that does not come back */
 };
 
@@ -55,6 +59,7 @@ struct cluster {
     struct entry entries[ENTRIES];
     int entries_n;
     struct str log;
+    bool late; /* the late flaws have happened */
 };
 
 static struct entry *entry_of(struct cluster *c, const char *name, bool child)
@@ -135,7 +140,9 @@ static void serve_child(struct toy *t, struct entry *e, const struct request *r,
         answer(t, r->id, 503, mem_dup("{}"));
     } else if (e->there) {
         answer(t, r->id, 200,
-               mem_printf("{\"node\":\"n%d\",\"epoch\":\"%lld\"}", e->owner + 1, (long long)e->epoch));
+               mem_printf("{\"node\":\"n%d\",\"epoch\":\"%lld\"}",
+                          t->cluster->flaw == MISTAKEN && t->home->index == 2 ? 9 : e->owner + 1,
+                          (long long)e->epoch));
     } else {
         answer(t, r->id, 404, mem_dup("{}"));
     }
@@ -189,7 +196,9 @@ static void heard(struct toy *t, struct entry *e, const char *p, size_t n)
         e->value = value;
     else if (json_unquote(json_raw_member(p, n, "ref"), &ref) &&
              sscanf(str_get(&ref), "%d.%llu", &node, &request) == 2 && t->cluster->toys[node].up)
-        answer(&t->cluster->toys[node], request, 200, mem_printf("{\"data\":%lld}", (long long)value));
+        answer(&t->cluster->toys[node], request, 200,
+               mem_printf("{\"data\":%lld}",
+                          (long long)(t->cluster->flaw == REPEATS ? (value + 1) / 2 : value)));
 }
 
 static void ended(struct toy *t, struct entry *e)
@@ -219,6 +228,22 @@ static void take_over(struct toy *t)
     }
 }
 
+/* Flaws of the time after the load. */
+static void late_flaws(struct cluster *c)
+{
+    if (c->late || sim_now_us(c->sim) < 115 * SIM_SECOND)
+        return;
+    c->late = true;
+    for (int i = 0; i < c->entries_n; i++) {
+        struct entry *e = &c->entries[i];
+        const struct world_proc *proc = &c->toys[e->owner].home->world->proc;
+        if (e->child && e->there && c->flaw == LOSES)
+            line(&c->toys[e->owner], e->run, mem_dup("{\"type\":\"start\",\"state\":0}"));
+        else if (e->child && e->there && c->flaw == VANISHES)
+            proc->kill(proc->self, e->run);
+    }
+}
+
 static void *toy_open(void *ctx, const struct sim_home *home, struct err *e UNUSED)
 {
     struct cluster *c = ctx;
@@ -243,6 +268,7 @@ static void toy_turn(void *brain, struct event *events, size_t n)
             ended(t, e);
     }
     take_over(t);
+    late_flaws(t->cluster);
 }
 
 static int64_t toy_deadline(void *brain)
@@ -405,6 +431,10 @@ static void test_flaws_are_found(void **state)
         {DOUBLE_YES, "VIOLATION: start counter-"},
         {DISAGREES, "should be there, the nodes say +-+"},
         {DIFFERS, "check all nodes hold the same: BROKEN"},
+        {REPEATS, "VIOLATION: call counter-"},
+        {LOSES, "was replied"},
+        {VANISHES, "runs 0 times instead of 1"},
+        {MISTAKEN, "is n9/"},
         {ENDS, "check a check of its own: BROKEN: as asked"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

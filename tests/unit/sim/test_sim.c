@@ -18,7 +18,7 @@ struct probe {
     const struct sim_home *home;
     struct str book; /* one word for each event */
     struct event last;
-    int opened, crashed, closed;
+    int opened, crashed, closed, turns;
     int64_t deadline_ms, next_ms; /* the latter for one turn; 0 = none */
     bool mute;                    /* leaves requests unanswered */
     bool at_once;                 /* answers in `request`, not in the turn */
@@ -107,6 +107,7 @@ static void write_down(struct probe *p, const struct event *e)
 static void probe_turn(void *brain, struct event *events, size_t n)
 {
     struct probe *p = brain;
+    p->turns++;
     p->deadline_ms = p->next_ms ? p->next_ms : INT64_MAX;
     p->next_ms = 0;
     for (size_t i = 0; i < n; i++) {
@@ -272,9 +273,9 @@ static void test_a_crash_before_the_commit_loses_the_effects(void **state)
         if (commit_first)
             run_ms(rig, 50);
         sim_crash(rig->sim, 0);
+        assert_true(sim_start(rig->sim, 0)); /* the next life does not have them either */
         run_ms(rig, 100);
         assert_book(rig, 1, commit_first ? "request /effect; " : "");
-        assert_true(sim_start(rig->sim, 0));
         str_clear(&rig->probes[0].book);
     }
 }
@@ -292,6 +293,20 @@ static void test_an_answer_never_reaches_the_next_life(void **state)
     assert_int_equal(rig->probes[0].opened, 2);
     assert_false(rig->probes[0].home->first);
     assert_true(rig->probes[1].home->first);
+}
+
+static void test_what_was_queued_dies_with_its_life(void **state)
+{
+    struct rig *rig = *state;
+    struct event tick = {.kind = EV_TICK}, stop = {.kind = EV_STOP};
+    sim_event(sim_node(rig->sim, 0), &tick);
+    sim_crash(rig->sim, 0);
+    sim_start(rig->sim, 0);
+    run_ms(rig, 100);
+    assert_int_equal(rig->probes[0].turns, 0);
+    sim_event(sim_node(rig->sim, 0), &stop);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "stop; ");
 }
 
 static void test_deadline_becomes_a_tick(void **state)
@@ -392,6 +407,62 @@ static void test_ends_of_processes(void **state)
     assert_book(rig, 0, "");
 }
 
+static void *talker_start(struct sim_worker *w)
+{
+    worker_say(w, "one");
+    worker_say(w, "two");
+    worker_exit(w, 3);
+    return NULL;
+}
+
+static const struct sim_program talker = {.name = "talker", .start = talker_start};
+
+static void test_lines_come_before_the_exit(void **state)
+{
+    struct rig *rig = *state;
+    sim_program_add(rig->sim, &talker);
+    for (uint64_t run = 1; run <= 30; run++) {
+        char want[80];
+        spawn(&rig->probes[0], run, "talker", NULL, "t");
+        run_ms(rig, 20);
+        snprintf(want, sizeof want, "spawned %d; line %d one; line %d two; exited %d 3 0; ", (int)run,
+                 (int)run, (int)run, (int)run);
+        assert_book(rig, 0, want);
+    }
+}
+
+static void test_a_line_never_reaches_the_next_life(void **state)
+{
+    struct rig *rig = *state;
+    sim_program_add(rig->sim, &talker);
+    spawn(&rig->probes[0], 1, "talker", NULL, "t");
+    while (!sim_running(rig->sim, "default", "t", NULL))
+        assert_true(sim_run(rig->sim, sim_now_us(rig->sim) + 1));
+    assert_book(rig, 0, "spawned 1; "); /* its lines are under way */
+    sim_crash(rig->sim, 0);
+    sim_start(rig->sim, 0);
+    assert_int_equal(sim_running(rig->sim, "default", "t", NULL), 0); /* leftovers are gone before a start */
+    run_ms(rig, 100);
+    assert_book(rig, 0, "");
+}
+
+static void test_between_fork_and_exec(void **state)
+{
+    struct rig *rig = *state;
+    const struct world_proc *proc = &rig->probes[0].home->world->proc;
+    spawn(&rig->probes[0], 1, "counter", NULL, "a");
+    proc->terminate(proc->self, 1);
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 1; exited 1 0 15; ");
+    spawn(&rig->probes[0], 2, "counter", NULL, "b");
+    assert_true(sim_run(rig->sim, sim_now_us(rig->sim) + 500));
+    sim_crash(rig->sim, 0);
+    for (int i = 0; i < 50; i++) {
+        run_ms(rig, 1);
+        assert_int_equal(sim_running(rig->sim, "default", "b", NULL), 0);
+    }
+}
+
 static void test_programs_are_found(void **state)
 {
     struct rig *rig = *state;
@@ -444,6 +515,20 @@ static void test_pause(void **state)
     assert_book(rig, 1, "request /1; "); /* stamped when its I/O thread ran again */
     assert_in_range(p->last.at_boot_ms, end_ms, end_ms + 1);
     assert_true(sim_node_up(sim_node(rig->sim, 1)));
+}
+
+static void test_a_paused_node_stamps_when_it_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[1];
+    const struct world_clock *clock = &p->home->world->clock;
+    rig->probes[0].mute = true;
+    call(p, "https://n1.sim:7537", "/1", LANE_CONTROL, 7, 1000);
+    sim_pause(rig->sim, 1, 5 * SIM_SECOND);
+    int64_t end_ms = clock->boot_ms(clock->self) + 5000;
+    run_ms(rig, 5100);
+    assert_book(rig, 1, "failed 7 2; ");
+    assert_in_range(p->last.at_boot_ms, end_ms, end_ms + 1);
 }
 
 static void test_a_pause_beyond_the_keepers_patience_ends_the_node(void **state)
@@ -624,13 +709,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_machine_without_power_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_before_the_commit_loses_the_effects, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_answer_never_reaches_the_next_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_queued_dies_with_its_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deadline_becomes_a_tick, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_counter_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ends_of_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_come_before_the_exit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_line_never_reaches_the_next_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_between_fork_and_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_programs_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_children_die_with_their_node_but_not_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_under_one_name_are_a_violation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_paused_node_stamps_when_it_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_pause_beyond_the_keepers_patience_ends_the_node, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
