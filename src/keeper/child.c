@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define ERROR_FD     4 /* in the child, until exec */
@@ -46,12 +47,13 @@ static void descriptors(const struct child_world *w, int channel, int output, in
     must(close_range(ERROR_FD + 1, ~0U, 0));
 }
 
-/* Ignored signals survive exec: the keeper was started by anybody. */
+/* Ignored signals survive exec: the keeper was started by anybody. The kernel's call, for libc's refuses the
+ * two that it keeps for itself. */
 static void signals(void)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    static const uint64_t dfl[4]; /* handler, flags, restorer, mask: SIG_DFL and nothing else */
     for (int s = 1; s < NSIG; s++)
-        sigaction(s, &dfl, NULL); /* refused for SIGKILL, SIGSTOP and libc's own */
+        syscall(SYS_rt_sigaction, s, dfl, NULL, sizeof(uint64_t)); /* refused for SIGKILL and SIGSTOP */
     sigset_t none;
     sigemptyset(&none);
     must(sigprocmask(SIG_SETMASK, &none, NULL));

@@ -176,6 +176,7 @@ void logs_died(struct logs *l);
 int logs_tick(struct logs *l);
 /* Ends the log process after it has written what is in the pipes, waiting at most wait_ms. */
 void logs_finish(struct logs *l, int wait_ms);
+void logs_fini(struct logs *l);
 
 /* log_main.c: the log process */
 int log_main(const char *dir, const char *bytes_max, const char *files_max);

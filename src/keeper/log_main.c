@@ -233,6 +233,15 @@ static void keeper_ready(struct logger *l)
     epoll_ctl(l->epoll, EPOLL_CTL_DEL, KEEP_SOCKET_FD, NULL);
 }
 
+static void source_end(struct logger *l, struct source *s)
+{
+    file_put(l, s->file);
+    epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    close(s->fd);
+    LIST_REMOVE(s, next);
+    free(s);
+}
+
 static void source_ready(struct logger *l, struct source *s)
 {
     size_t room = l->bytes_max < READ_BYTES ? (size_t)l->bytes_max : READ_BYTES;
@@ -243,13 +252,22 @@ static void source_ready(struct logger *l, struct source *s)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    file_put(l, s->file);
-    epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL);
-    close(s->fd);
+    struct keep_msg done = {.kind = KEEP_DONE, .run = s->run};
+    source_end(l, s);
     if (!l->alone)
-        tell((struct keep_msg){.kind = KEEP_DONE, .run = s->run});
-    LIST_REMOVE(s, next);
-    free(s);
+        tell(done);
+}
+
+static void logger_fini(struct logger *l)
+{
+    struct file *f, *next;
+    while (!LIST_EMPTY(&l->sources))
+        source_end(l, LIST_FIRST(&l->sources));
+    HASH_ITER(hh, l->files, f, next)
+    {
+        HASH_DEL(l->files, f);
+        free(f);
+    }
 }
 
 static void loop(struct logger *l)
@@ -271,7 +289,7 @@ static void loop(struct logger *l)
 
 int log_main(const char *dir, const char *bytes_max, const char *files_max)
 {
-    struct logger *l = mem_alloc(sizeof *l);
+    AUTOFREE struct logger *l = mem_alloc(sizeof *l);
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -287,5 +305,6 @@ int log_main(const char *dir, const char *bytes_max, const char *files_max)
     if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, KEEP_SOCKET_FD, &e) != 0)
         return 64;
     loop(l);
+    logger_fini(l);
     return 0;
 }

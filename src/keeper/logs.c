@@ -179,6 +179,19 @@ int logs_tick(struct logs *l)
     return PING_MS;
 }
 
+void logs_fini(struct logs *l)
+{
+    struct stream *s, *next;
+    watch_close(l->epoll, &l->watch);
+    HASH_ITER(hh, l->streams, s, next)
+    {
+        HASH_DEL(l->streams, s);
+        close(s->fd);
+        free(s);
+    }
+    close(l->exe);
+}
+
 void logs_finish(struct logs *l, int wait_ms)
 {
     int64_t at = boot_ms() + wait_ms;

@@ -20,7 +20,7 @@
 #define SWEEP_MS 10000
 
 struct options {
-    const char *node, *logs, *log_only, *log_bytes, *log_files, *cgroup;
+    const char *node, *logs, *log_only, *sweep_only, *log_bytes, *log_files, *cgroup;
 };
 
 static int usage(int status)
@@ -28,6 +28,7 @@ static int usage(int status)
     fprintf(status ? stderr : stdout,
             "usage: skep-keeper --node ID [--logs DIR] [--log-bytes N] [--log-files N] [--cgroup DIR]\n"
             "       skep-keeper --log DIR [--log-bytes N] [--log-files N]\n"
+            "       skep-keeper --sweep ID\n"
             "The parent of every process of a node. skepd starts it; by hand it is of no use.\n");
     return status;
 }
@@ -36,21 +37,18 @@ static int usage(int status)
 static int options_parse(int argc, char **argv, struct options *ret)
 {
     static const struct option known[] = {
-        {"node", required_argument, NULL, 'n'},
-        {"logs", required_argument, NULL, 'd'},
-        {"log", required_argument, NULL, 'l'},
-        {"log-bytes", required_argument, NULL, 'b'},
-        {"log-files", required_argument, NULL, 'f'},
-        {"cgroup", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"node", required_argument, NULL, 'n'},      {"logs", required_argument, NULL, 'd'},
+        {"log", required_argument, NULL, 'l'},       {"log-bytes", required_argument, NULL, 'b'},
+        {"log-files", required_argument, NULL, 'f'}, {"cgroup", required_argument, NULL, 'c'},
+        {"sweep", required_argument, NULL, 's'},     {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
     };
     *ret = (struct options){.log_bytes = "1048576", .log_files = "4"};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         const char **to = c == 'n'   ? &ret->node
                           : c == 'd' ? &ret->logs
                           : c == 'l' ? &ret->log_only
+                          : c == 's' ? &ret->sweep_only
                           : c == 'b' ? &ret->log_bytes
                           : c == 'f' ? &ret->log_files
                           : c == 'c' ? &ret->cgroup
@@ -64,7 +62,7 @@ static int options_parse(int argc, char **argv, struct options *ret)
         else
             return usage(64);
     }
-    return optind == argc && (ret->node || ret->log_only) ? -1 : usage(64);
+    return optind == argc && (ret->node || ret->log_only || ret->sweep_only) ? -1 : usage(64);
 }
 
 static bool may_lock_all(void)
@@ -174,6 +172,7 @@ static int keeper_main(const struct options *o)
         k.cgroup = cgroup_open(o->cgroup);
     keeper_tell(&k, (struct keep_msg){.kind = KEEP_READY});
     keeper_run(&k);
+    logs_fini(&k.logs);
     return 0;
 }
 
@@ -183,5 +182,7 @@ int main(int argc, char **argv)
     int status = options_parse(argc, argv, &o);
     if (status >= 0)
         return status;
+    if (o.sweep_only)
+        return sweep(o.sweep_only);
     return o.log_only ? log_main(o.log_only, o.log_bytes, o.log_files) : keeper_main(&o);
 }

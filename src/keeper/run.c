@@ -10,11 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,12 @@ static struct run *run_new(struct keeper *k, uint64_t id, pid_t pid, int exit_fd
     return r;
 }
 
+/* fork that gives a pidfd along: no second call that may fail once the child is there. */
+static pid_t fork_watched(int *ret_pidfd)
+{
+    return (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, NULL);
+}
+
 /* 0 or -errno: then nothing runs. */
 static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, int channel)
 {
@@ -85,18 +92,12 @@ static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, int 
     if (output < 0)
         return -EMFILE;
     AUTOCLOSE int procs = k->cgroup >= 0 ? cgroup_make(k->cgroup, id) : -1;
-    pid_t pid = fork();
+    int exit_fd = -1;
+    pid_t pid = fork_watched(&exit_fd);
     if (pid == 0)
         child_exec(&k->child, o, channel, output, error_end, procs);
     if (pid < 0)
         return -errno;
-    int exit_fd = pidfd_open(pid, 0);
-    if (exit_fd < 0) {
-        int rc = -errno;
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        return rc;
-    }
     struct run *r = run_new(k, id, pid, exit_fd, told);
     told = -1;
     r->mark = tree_mark(o->env);

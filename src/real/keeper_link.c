@@ -73,6 +73,8 @@ struct keeper_link {
     struct link_run *runs;
     TAILQ_HEAD(, link_run) waiting;
     STAILQ_HEAD(, note) notes;
+    char *keeper_path, *node;
+    pid_t sweeper; /* after the keeper's end, 0 = none or done */
     char why[160];
 };
 
@@ -166,16 +168,36 @@ static void stop_listening(struct keeper_link *k)
     channel_close(r);
 }
 
+/* What left its group does not know that its keeper died. A sweeper finds it by its mark. */
+static void sweeper_start(struct keeper_link *k)
+{
+    char *argv[] = {"skep-keeper", "--sweep", k->node, NULL};
+    posix_spawn_file_actions_t files_do;
+    posix_spawn_file_actions_init(&files_do);
+    posix_spawn_file_actions_addclosefrom_np(&files_do, 3);
+    if (posix_spawn(&k->sweeper, k->keeper_path, &files_do, NULL, argv, environ) != 0)
+        k->sweeper = 0;
+    posix_spawn_file_actions_destroy(&files_do);
+}
+
+static bool sweeper_done(struct keeper_link *k)
+{
+    if (k->sweeper && waitpid(k->sweeper, NULL, WNOHANG) != 0)
+        k->sweeper = 0;
+    return k->sweeper == 0;
+}
+
 static void funeral_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
     struct keeper_link *k = arg;
+    bool groups = groups_killed(k), strays = sweeper_done(k);
     k->funeral_ms += FUNERAL_MS;
-    if (!groups_killed(k) && k->funeral_ms < FUNERAL_MS_MAX) {
-        struct timeval t = after_ms(FUNERAL_MS);
-        evtimer_add(k->funeral, &t);
+    if ((groups && strays) || k->funeral_ms >= FUNERAL_MS_MAX) {
+        k->on.died(k->ctx);
         return;
     }
-    k->on.died(k->ctx);
+    struct timeval t = after_ms(FUNERAL_MS);
+    evtimer_add(k->funeral, &t);
 }
 
 /* The groups first: a keeper that only hung would otherwise not see whom it loses. */
@@ -189,6 +211,7 @@ static void die(struct keeper_link *k, const char *why)
     groups_killed(k);
     kill(k->pid, SIGKILL);
     reap(k);
+    sweeper_start(k);
     struct timeval now = {0};
     evtimer_add(k->funeral, &now);
 }
@@ -243,7 +266,6 @@ static void channel_watch(struct link_run *r, int fd)
     r->fd = fd;
     r->readable = event_new(r->link->base, fd, EV_READ | EV_PERSIST, readable_cb, r);
     r->writable = event_new(r->link->base, fd, EV_WRITE, writable_cb, r);
-    event_add(r->readable, NULL);
     if (r->out.n)
         event_add(r->writable, NULL);
 }
@@ -349,7 +371,9 @@ static void channel_overlong(struct link_run *r)
 {
     struct keeper_link *k = r->link;
     r->overlong = true;
-    channel_close(r);
+    event_drop(&r->readable);
+    event_drop(&r->writable);
+    str_fini(&r->in); /* its end stays open: what ends it is the kill, not SIGPIPE */
     tell(k, (struct keep_msg){.kind = KEEP_KILL, .run = r->id});
     k->on.overlong(k->ctx, r->id);
 }
@@ -432,6 +456,8 @@ static void spawned(struct keeper_link *k, const struct keep_msg *m)
     r->state = RUN_RUNNING;
     r->pid = (pid_t)m->value;
     k->open--;
+    if (r->readable)
+        event_add(r->readable, NULL); /* no line before spawned */
     k->on.spawned(k->ctx, m->run, r->pid);
 }
 
@@ -440,7 +466,7 @@ static void exited(struct keeper_link *k, const struct keep_msg *m)
     struct link_run *r = find(k, m->run);
     if (!r || r->state != RUN_RUNNING)
         return;
-    for (int i = 0; i < LAST_READS && r->fd >= 0 && channel_read(r); i++)
+    for (int i = 0; i < LAST_READS && r->readable && channel_read(r); i++)
         continue;
     run_free(r);
     k->on.exited(k->ctx, m->run, m->status, m->signal);
@@ -663,6 +689,8 @@ int keeper_link_new(struct event_base *base, const struct keeper_link_options *o
     struct keeper_link *k = mem_alloc(sizeof *k);
     *k = (struct keeper_link){.base = base, .on = *callbacks, .ctx = ctx, .pid = pid, .socket = ours};
     ours = -1;
+    k->keeper_path = mem_dup(o->keeper_path);
+    k->node = mem_dup(o->node);
     k->pidfd = pidfd_open(pid, 0);
     ensure(k->pidfd >= 0, "no pidfd for the keeper: %d", errno);
     TAILQ_INIT(&k->waiting);
@@ -719,7 +747,13 @@ void keeper_link_free(struct keeper_link *k)
         STAILQ_REMOVE_HEAD(&k->notes, next);
         free(n);
     }
+    if (!sweeper_done(k)) {
+        kill(k->sweeper, SIGKILL);
+        waitpid(k->sweeper, NULL, 0);
+    }
     close_fd(&k->socket);
     close_fd(&k->pidfd);
+    free(k->keeper_path);
+    free(k->node);
     free(k);
 }

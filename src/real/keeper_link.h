@@ -5,9 +5,9 @@
  * makes a process, and it makes only keepers: everything else is the keeper's child.
  *
  * The keeper is pinged. When it is silent for KEEPER_SILENCE_MS, or dead, the link kills every process group
- * it knows and the keeper itself, and then calls died, once; no other callback comes after it. What a dead
- * keeper's children left in sessions of their own is killed by the next keeper before it starts anything,
- * for it sweeps away whatever carries SKEP_RUN=<node>/….
+ * it knows and the keeper itself, sweeps away by `skep-keeper --sweep` what carries SKEP_RUN=<node>/… in a
+ * session of its own, and then calls died, once; no other callback comes after it. Runs that were not
+ * answered get no answer: none of them lives.
  *
  * Callbacks run from the event base, never from inside a call of this header.
  */
@@ -50,7 +50,8 @@ struct keeper_link_callbacks {
     void (*overlong)(void *ctx, uint64_t run);
     /* Some bytes went to its channel; so many still wait. */
     void (*drained)(void *ctx, uint64_t run, size_t queued_bytes);
-    /* The keeper is gone, and so is every process group it had. Only free the link now. */
+    /* The keeper is gone, and so is everything it had (or, after 3 s of killing, it hangs in the kernel).
+     * Only free the link now; a new one may follow. */
     void (*died)(void *ctx);
 };
 
