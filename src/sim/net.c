@@ -352,7 +352,7 @@ static void net_answer(void *self, uint64_t request, struct answer *a TAKES)
 
 void simnet_world(struct sim_node *n, struct world_net *ret)
 {
-    *ret = (struct world_net){n, net_answer, net_call};
+    *ret = (struct world_net){.self = n, .answer = net_answer, .call = net_call};
 }
 
 /* ---- Clients ---- */

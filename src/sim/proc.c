@@ -247,6 +247,14 @@ static int proc_find(void *self, const char *argv0, char *const *env UNUSED, con
     return 0;
 }
 
+/* No program here writes to its standard output: every stream is there, and empty. */
+static int proc_tail(void *self UNUSED, const char *log UNUSED, int64_t lines UNUSED, int64_t after,
+                     struct str *ret_text UNUSED, int64_t *ret_next)
+{
+    *ret_next = after;
+    return 0;
+}
+
 /* ---- Signals and lines from the node ---- */
 
 static struct sim_worker *worker_of_run(struct sim_node *n, uint64_t run)
@@ -331,7 +339,13 @@ static void proc_line(void *self, uint64_t run, char *line TAKES, size_t line_n)
 
 void simproc_world(struct sim_node *n, struct world_proc *ret)
 {
-    *ret = (struct world_proc){n, proc_spawn, proc_find, proc_terminate, proc_kill, proc_line};
+    *ret = (struct world_proc){.self = n,
+                               .spawn = proc_spawn,
+                               .find = proc_find,
+                               .tail = proc_tail,
+                               .terminate = proc_terminate,
+                               .kill = proc_kill,
+                               .line = proc_line};
 }
 
 /* ---- The node's ends and starts ---- */

@@ -475,6 +475,11 @@ static void test_programs_are_found(void **state)
     assert_string_equal(path, "/bin/counter");
     assert_int_equal(proc->find(proc->self, "/opt/true", NULL, "/", path, sizeof path), 0);
     assert_string_equal(path, "/opt/true");
+    AUTOSTR struct str text = STR_INIT;
+    int64_t next = 0;
+    assert_int_equal(proc->tail(proc->self, "c", 10, 7, &text, &next), 0);
+    assert_int_equal(next, 7);
+    assert_int_equal(text.n, 0);
 }
 
 static void test_children_die_with_their_node_but_not_at_once(void **state)
