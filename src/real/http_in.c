@@ -13,12 +13,21 @@ enum field {
     FIELD_HOST
 };
 
+#define FIELD(name, field)                                                                                   \
+    {                                                                                                        \
+        name, sizeof(name) - 1, field                                                                        \
+    }
 static const struct {
     const char *name;
+    size_t n;
     enum field field;
 } fields[] = {
-    {"authorization", FIELD_AUTHORIZATION}, {"if-match", FIELD_IF_MATCH}, {"idempotency-key", FIELD_KEY},
-    {"last-event-id", FIELD_LAST_EVENT},    {"expect", FIELD_EXPECT},     {"host", FIELD_HOST},
+    FIELD("authorization", FIELD_AUTHORIZATION),
+    FIELD("if-match", FIELD_IF_MATCH),
+    FIELD("idempotency-key", FIELD_KEY),
+    FIELD("last-event-id", FIELD_LAST_EVENT),
+    FIELD("expect", FIELD_EXPECT),
+    FIELD("host", FIELD_HOST),
 };
 
 static struct http_in *of(const http_parser *p)
@@ -135,7 +144,7 @@ static int on_field(http_parser *p, const char *at, size_t n)
 static enum field field_of(const char *name, size_t n)
 {
     for (size_t i = 0; i < COUNT(fields); i++)
-        if (strlen(fields[i].name) == n && strncasecmp(fields[i].name, name, n) == 0)
+        if (fields[i].n == n && strncasecmp(fields[i].name, name, n) == 0)
             return fields[i].field;
     return FIELD_OTHER;
 }

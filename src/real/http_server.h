@@ -59,7 +59,8 @@ struct http_server_callbacks {
     void (*empty)(void *ctx);
 };
 
-/* 0 in any field = its default (in brackets). */
+/* 0 in any field = its default (in brackets). A client that is too slow for head_ms or body_ms gets a problem
+ * document and loses its connection; one that breaks another limit in time just loses it. */
 struct http_server_options {
     int backlog;             /* of listen() [1024] */
     size_t connections_max;  /* [8192]; beyond it the longest idle one is closed, or, if all are busy,
@@ -89,6 +90,7 @@ struct http_server_stats {
     size_t open, in_flight, body_bytes; /* now */
 };
 
+/* The process ignores SIGPIPE from here on. */
 struct http_server *http_server_new(struct event_base *base, const struct http_server_options *options,
                                     const struct http_server_callbacks *callbacks);
 /* Closes everything at once; requests in flight are not reported any more. NULL is allowed. */

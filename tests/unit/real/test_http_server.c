@@ -819,11 +819,22 @@ static void a_streamed_body_answered_early_or_cut(void **state UNUSED)
     expect_problem(&d, 400, "invalid_argument");
     await(rig_get(rig, &rig->gone_n) == 1);
     client_close(&d);
+    struct client both = client_tls(rig->port, ctx); /* its answer has begun: there cannot be another head */
+    client_send(&both, "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    await(rig_get(rig, &rig->held_n) == 3);
+    struct stream_job begun = {.held = 2, .bytes = "begun", .n = 5};
+    rig_do(rig, do_stream, &begun);
+    client_send(&both, "zz\r\n");
+    client_expect_end(&both);
+    assert_true(text_starts(both.in.p, "HTTP/1.1 200 OK\r\n"));
+    assert_null(strstr(both.in.p + 1, "HTTP/1.1"));
+    client_close(&both);
+    await(rig_get(rig, &rig->gone_n) == 2);
     struct client f = client_tls(rig->port, ctx);
     client_send(&f, "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-    await(rig_get(rig, &rig->held_n) == 3);
+    await(rig_get(rig, &rig->held_n) == 4);
     client_close(&f);
-    await(rig_get(rig, &rig->gone_n) == 2);
+    await(rig_get(rig, &rig->gone_n) == 3);
     await(rig_stats(rig).open == 0);
     rig_free(rig);
 }
