@@ -1,8 +1,10 @@
-/* api: the HTTP surface. One table of routes; from it come dispatch, limits, rights, OpenAPI and the test list.
+/* api: the HTTP surface. One table of routes; from it come dispatch, limits, rights, OpenAPI and the test
+ * list.
  *
- * A request is looked up once (api_find), by the I/O thread, which learns from the route who may call it, how large
- * its body may be and where it is served: IO (from the frozen view alone), READER (a read-only store and the frozen
- * view) or BRAIN (an operation: node/brain.h). The same handlers serve clients, peers' forwards and workers.
+ * A request is looked up once (api_find), by the I/O thread, which learns from the route who may call it, how
+ * large its body may be and where it is served: IO (from the frozen view alone), READER (a read-only store
+ * and the frozen view) or BRAIN (an operation: node/brain.h). The same handlers serve clients, peers'
+ * forwards and workers.
  */
 #ifndef SKEP_API_API_H
 #define SKEP_API_API_H
@@ -11,7 +13,7 @@
 #include "wire/json.h"
 #include "wire/uri.h"
 
-#define API_PARAMS_MAX 4
+#define API_PARAMS_MAX     4
 #define API_BODY_BYTES     (1u << 20)
 #define API_BIG_BODY_BYTES (16u << 20)
 
@@ -29,8 +31,8 @@ struct route;
 /* A request on its way through a handler: what was in the path, the query and the body. */
 struct call {
     const struct route *route;
-    const struct request *request; /* borrowed */
-    struct uri_path path;          /* owned */
+    const struct request *request;     /* borrowed */
+    struct uri_path path;              /* owned */
     const char *param[API_PARAMS_MAX]; /* the path's variables in order, decoded; borrowed from path */
     struct common common;
     void *query; /* route->query_bytes, filled by route->query; owned */
@@ -53,11 +55,12 @@ struct route {
     const struct uri_param *query;
     size_t query_n, query_bytes;
     const struct json_table *body;
-    /* API_IO and API_READER: appends the JSON body, returns the status, or a code (< 0) with e filled. May set etag in
-     * *ret (an empty answer). */
-    int (*read)(const struct call *c, const struct reading *r, struct str *body, struct answer *ret, struct err *e);
-    /* API_BRAIN: inside a handler of the brain; ends or parks the op. 0, or a store's failure. A bad argument is
-     * answered with op_fail. */
+    /* API_IO and API_READER: appends the JSON body, returns the status, or a code (< 0) with e filled. May
+     * set etag in *ret (an empty answer). */
+    int (*read)(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
+                struct err *e);
+    /* API_BRAIN: inside a handler of the brain; ends or parks the op. 0, or a store's failure. A bad argument
+     * is answered with op_fail. */
     int (*serve)(struct node *n, struct op *op, const struct call *c);
     const char *about; /* one sentence */
 };
@@ -66,7 +69,8 @@ extern const struct route *const api_routes[]; /* one array per file of handlers
 size_t api_routes_n(void);
 const struct route *api_route_at(size_t i);
 
-/* The route of a method and raw path; NULL with e (404; or 405, and then allow names the methods). HEAD finds GET. */
+/* The route of a method and raw path; NULL with e (404; or 405, and then allow names the methods). HEAD finds
+ * GET. */
 const struct route *api_find(enum req_method method, const char *path, char ret_allow[64], struct err *e);
 /* Whether this principal may call it at all; scope of swarms included. */
 int api_allowed(const struct route *route, const char *path, const struct principal *who, struct err *e);
@@ -80,6 +84,17 @@ void call_fini(struct call *c);
 struct answer *api_read(const struct route *route, const struct request *r, const struct reading *reading);
 /* node_options.serve. */
 int api_serve(struct node *n, struct op *op);
+const char *api_method_word(enum req_method m);
+/* Ends the op with this error; returns 0, for handlers to return. */
+int api_fail(struct node *n, struct op *op, const struct err *e);
+/* 200 or 201 with a body, once `need` other nodes have what was written up to hlc. "copies" is put in front
+ * of the object's members. */
+void api_answer_copies(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
+                       int64_t hlc, int need);
+/* If-Match of the request against this rev. */
+int api_match(const struct request *r, int64_t rev, struct err *e);
+/* Whether a swarm of this name exists (the default one always does). */
+bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);
 /* The problem document of an error as an answer. */
 struct answer *api_problem(const struct err *e, const char *allow);
 
@@ -88,6 +103,8 @@ struct answer *api_problem(const struct err *e, const char *allow);
 /* Appends the child object. 1, 0 if there is no such child, < 0. */
 int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
                char ret_rev[32], struct err *e);
+/* What If-Match compares: the newest stamp of the claim and the metadata. */
+int show_rev(struct store *s, const char *swarm, const char *name, int64_t *ret, struct err *e);
 /* Appends the external name's object. expires_ms: 0 = as its row says. */
 int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j);
 int show_session(struct store *s, const struct frozen *f, const char *session, struct jw *j, struct err *e);

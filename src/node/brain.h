@@ -4,9 +4,10 @@
  *  1. A handler runs inside a savepoint and returns 0, or a store's failure (< 0) after which the whole
  *     handler never happened: its rows are rolled back, its effects dropped, and the memory it announced with
  *     node_touch restored.
- *  2. What leaves the node (answers, calls, spawns, lines) goes through eff_*, never through the world directly.
- *  3. Memory changes of plain structs are announced with node_touch first; everything else that changes memory
- *     (lists, hashes, frees) is an eff_do.
+ *  2. What leaves the node (answers, calls, spawns, lines) goes through eff_*, never through the world
+ * directly.
+ *  3. Memory changes of plain structs are announced with node_touch first; everything else that changes
+ * memory (lists, hashes, frees) is an eff_do.
  *  4. Later events of a batch see earlier ones through the store and through touched memory.
  */
 #ifndef SKEP_NODE_BRAIN_H
@@ -44,12 +45,13 @@ void node_touch(struct node *n, void *p, size_t bytes);
 /* ---- timers (timer.c): a heap ---- */
 
 struct timer {
-    int64_t due_ms; /* boot; INT64_MAX = not set */
-    size_t at;      /* place in the heap + 1; 0 = not in it */
+    int64_t due_ms;                               /* boot; INT64_MAX = not set */
+    size_t at;                                    /* place in the heap + 1; 0 = not in it */
     int (*fire)(struct node *n, struct timer *t); /* inside a savepoint; a failure fires it again soon */
 };
 
-/* Sets or moves it; INT64_MAX takes it out. Allowed any time: a timer that fires needlessly must do no harm. */
+/* Sets or moves it; INT64_MAX takes it out. Allowed any time: a timer that fires needlessly must do no harm.
+ */
 void timer_set(struct node *n, struct timer *t, int64_t due_ms);
 
 /* ---- operations: requests that wait (op.c) ---- */
@@ -57,34 +59,35 @@ void timer_set(struct node *n, struct timer *t, int64_t due_ms);
 enum op_source { OP_CLIENT, OP_PEER, OP_WORKER };
 
 struct op_state {
-    int step;             /* the handler's own */
-    int64_t epoch, hlc;   /* the handler's own: what it claimed, what must be covered */
-    int64_t stamp;        /* hlc at which the request entered the cluster */
-    int attempt;          /* of forwarding */
+    int step;                        /* the handler's own */
+    int64_t epoch, incarnation, hlc; /* the handler's own: what it claimed, what must be covered */
+    int64_t stamp;                   /* hlc at which the request entered the cluster */
+    int attempt;                     /* of forwarding */
     bool done;
 };
 
 struct op {
     struct id id;
     enum op_source source;
-    struct op_state st;        /* touched before each run of the handler */
-    struct request *request;   /* owned */
-    struct id from;            /* OP_PEER: whom to tell */
-    uint64_t from_try;         /* OP_PEER: its try */
-    uint64_t run;              /* OP_WORKER: the process that asked */
-    char *ref;                 /* OP_WORKER: its ref; owned */
-    bool replayed;             /* its answer is one that was kept */
-    struct id sent_to;         /* forwarded: where the newest try went; zero = not forwarded */
-    int acks;                  /* ?acks=k: nodes that must have it, this one included; 0 = as the call says */
-    int64_t deadline_ms;       /* boot */
-    void *args;                /* parsed by the handler on its first run; owned */
+    struct op_state st;      /* touched before each run of the handler */
+    struct request *request; /* owned */
+    struct id from;          /* OP_PEER: whom to tell */
+    uint64_t from_try;       /* OP_PEER: its try */
+    uint64_t run;            /* OP_WORKER: the process that asked */
+    char *ref;               /* OP_WORKER: its ref; owned */
+    bool replayed;           /* its answer is one that was kept */
+    struct id sent_to;       /* forwarded: where the newest try went; zero = not forwarded */
+    int acks;                /* ?acks=k: nodes that must have it, this one included; 0 = as the call says */
+    int64_t deadline_ms;     /* boot */
+    char *memo;              /* the handler's own text; owned */
+    void *args;              /* parsed by the handler on its first run; owned */
     void (*args_free)(void *args);
-    const void *route;         /* api's */
+    const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool again, lost;          /* forwarded: may be sent twice; its newest try has come to nothing */
-    char *key;                 /* what it waits for: "swarm\nname"; owned */
-    int64_t seen_actor, seen_hlc;    /* OP_CLIENT after an outcome: the dot our own store must cover first */
-    struct answer *outcome;    /* waiting for that */
+    bool again, lost;             /* forwarded: may be sent twice; its newest try has come to nothing */
+    char *key;                    /* what it waits for: "swarm\nname"; owned */
+    int64_t seen_actor, seen_hlc; /* OP_CLIENT after an outcome: the dot our own store must cover first */
+    struct answer *outcome;       /* waiting for that */
     struct timer timer;
     TAILQ_ENTRY(op) link, key_link, wake_link;
     struct waiters *waiters;
@@ -92,17 +95,18 @@ struct op {
 
 /* Ends the op with this answer, after the commit. */
 void op_answer(struct node *n, struct op *op, struct answer *a TAKES);
-/* The same, once `need` other nodes have on disk what we wrote up to hlc (0 = nothing to wait for). With ?acks the
- * number is the client's and is waited for until the deadline; otherwise at most as many as the view has. The body
- * may hold "copies":@ once: replaced by the number. */
+/* The same, once `need` other nodes have on disk what we wrote up to hlc (0 = nothing to wait for). With
+ * ?acks the number is the client's and is waited for until the deadline; otherwise at most as many as the
+ * view has. The body may hold "copies":@ once: replaced by the number. */
 void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, struct answer *a TAKES);
 /* Ends it with the problem document of e. extras: see json_problem. */
 void op_fail(struct node *n, struct op *op, const struct err *e, struct span extras);
-/* Runs the handler again when a row of that name (claim, child, end) changes, the view opens or closes, or the
- * deadline comes (then it is answered 504, or 503 settling while it waits for the view). */
+/* Runs the handler again when a row of that name (claim, child, end) changes, the view opens or closes, or
+ * the deadline comes (then it is answered 504, or 503 settling while it waits for the view). */
 void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *name);
 void op_wait_open(struct node *n, struct op *op);
-/* Sends the request to another node, whose outcome becomes the answer. again: may be sent twice (idempotent). */
+/* Sends the request to another node, whose outcome becomes the answer. again: may be sent twice (idempotent).
+ */
 void op_forward(struct node *n, struct op *op, const struct id *to, bool again);
 /* A refusal of a forwarded try: the entry node may stamp anew and try again. */
 void op_retry(struct node *n, struct op *op);
@@ -130,9 +134,9 @@ void ops_lost(struct node *n, const struct id *peer); /* mail to it failed, or i
 
 /* ---- cover: what waits until others have it on disk (cover.c) ---- */
 
-/* fn(n, arg, copies) once `need` peers of the view cover our hlc, outside any handler: memory and world only. strict:
- * never lowered to the size of the view. deadline: then fn gets copies = -1. Inside handlers; takes effect after the
- * commit. */
+/* fn(n, arg, copies) once `need` peers of the view cover our hlc, outside any handler: memory and world only.
+ * strict: never lowered to the size of the view. deadline: then fn gets copies = -1. Inside handlers; takes
+ * effect after the commit. */
 void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t deadline_ms,
                 void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg));
 /* Peers of the view that cover our hlc. */
@@ -144,26 +148,26 @@ TAILQ_HEAD(coverlist, cover);
 /* ---- peers (peer.c, pull.c, mail.c) ---- */
 
 struct peer {
-    struct id id;       /* zero until a static peer's first answer */
+    struct id id; /* zero until a static peer's first answer */
     char *url, *name, *version;
     int64_t actor, born; /* its run, and the stamp that run began with; 0 = never heard */
     struct detector detector;
     enum liveness liveness;
-    bool down;          /* verdict: what its actor owned may be taken */
-    bool proven;        /* the verdict rests on a refused connection */
-    bool known;         /* answered us at least once */
+    bool down;   /* verdict: what its actor owned may be taken */
+    bool proven; /* the verdict rests on a refused connection */
+    bool known;  /* answered us at least once */
     bool member, left, draining;
     int64_t down_since_ms, load, clock_off_ms, skew_said_ms;
-    struct vv vv;       /* what it has on disk, as its last pull request said */
+    struct vv vv; /* what it has on disk, as its last pull request said */
     uint64_t ping_call;
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
     struct {
         uint64_t call;
         int64_t next_ms;
-        int64_t chain;    /* what view_chain_begins said */
+        int64_t chain; /* what view_chain_begins said */
         int failures;
         bool chaining, again, cut; /* again: poked meanwhile; cut: an actor of this chain is not proven */
-        int64_t rows;     /* merged in this chain */
+        int64_t rows;              /* merged in this chain */
         struct vv cursor;
     } pull;
     struct {
@@ -192,11 +196,11 @@ struct peer_fact {
     const char *type;
     struct id id;
 };
-void peers_tick(struct node *n);        /* pings, pulls, liveness; no store */
+void peers_tick(struct node *n); /* pings, pulls, liveness; no store */
 bool peers_have_work(const struct node *n);
-int peers_work(struct node *n);         /* what needs the store: verdicts' events; inside a handler */
-void peers_view(struct node *n);        /* view_update, and what follows */
-int peer_pinged(struct node *n, const struct event *ev);  /* memory only */
+int peers_work(struct node *n);  /* what needs the store: verdicts' events; inside a handler */
+void peers_view(struct node *n); /* view_update, and what follows */
+int peer_pinged(struct node *n, const struct event *ev);                    /* memory only */
 void peer_answered(struct node *n, const struct event *ev, bool *ret_mine); /* pings; memory only */
 void peer_closed(struct node *n, const struct id *id, int64_t at_ms);
 int node_row_merged(struct node *n, const char *node_id); /* rows of node or node_mark changed */
@@ -207,14 +211,15 @@ void pulls_tick(struct node *n);
 /* The answer to our pull: merges inside a handler. 1 if the call was a pull. */
 int pull_answered(struct node *n, const struct event *ev);
 void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; memory only */
-void pull_poke_peers(struct node *n);   /* after a commit that wrote rows */
+void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
 void pull_poked(struct node *n, struct peer *p);
 
 enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
 /* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */
 void mail_send(struct node *n, struct peer *p, struct str *message TAKES);
 void mail_tick(struct node *n);
-/* ret_only_poke NULL: inside a handler, all of it. Otherwise memory only: done if it was nothing but a poke. */
+/* ret_only_poke NULL: inside a handler, all of it. Otherwise memory only: done if it was nothing but a poke.
+ */
 int mail_arrived(struct node *n, const struct request *r, bool *ret_only_poke);
 bool mail_answered(struct node *n, const struct event *ev);
 
@@ -227,8 +232,8 @@ bool node_open_now(struct node *n);
 struct id own_home(struct node *n, const char *swarm, const char *name);
 bool own_is_home(struct node *n, const char *swarm, const char *name);
 /* Where the strategy puts it: of `nodes` (names or ids; NULL = all) that may take something. false: none. */
-bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes, const struct id *not_this,
-                struct id *ret);
+bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
+                const struct id *not_this, struct id *ret);
 int64_t own_actor_of(struct node *n, const struct id *node);
 /* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
@@ -277,7 +282,8 @@ uint64_t child_run(const struct child *c);
 /* Whether child_owned would spawn for it, which needs the claim's second copy first. */
 bool child_wants_copy(struct node *n, const struct name_row *row);
 bool child_running(struct node *n, const char *swarm, const char *name);
-/* The claim in `row` is this run's own: spawn, adopt or go on, as rule 6 says. covered: a second node has it. */
+/* The claim in `row` is this run's own: spawn, adopt or go on, as rule 6 says. covered: a second node has it.
+ */
 int child_owned(struct node *n, const struct name_row *row, bool covered);
 /* The name is not ours (any more): stops what runs under it. */
 int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now_or_null);
@@ -318,7 +324,7 @@ struct node {
     struct store *store;
     struct id cluster, self, boot;
     char self_text[ID_TEXT], boot_text[ID_TEXT];
-    char *name, *url, *run_mark; /* run_mark: node/boot, as in SKEP_RUN */
+    char *name, *url, *run_mark;        /* run_mark: node/boot, as in SKEP_RUN */
     int64_t actor, born, started_at_ms; /* born: the stamp this run began with */
     bool member, draining, leaving, left, stop_now, ready;
     int exit_status;
@@ -327,12 +333,12 @@ struct node {
     int64_t leave_by_ms, checkpoint_ms, wal_warned_ms;
     struct doubt doubt;
     struct prng prng;
-    struct vv vv;            /* own vector, as committed */
+    struct vv vv; /* own vector, as committed */
     struct effects *fx;
-    struct err fault;        /* the failure a handler returned */
+    struct err fault; /* the failure a handler returned */
     struct timer **heap;
     size_t heap_n, heap_cap;
-    struct event *held;      /* not requests, to be tried again */
+    struct event *held; /* not requests, to be tried again */
     size_t held_n, held_cap;
     int64_t held_until_ms;
     struct view view;
@@ -349,13 +355,13 @@ struct node {
     struct waiters *waiters; /* uthash */
     int unseen;              /* ops with an outcome that our store does not cover yet */
     struct coverlist covers;
-    struct child *children;  /* uthash by key */
-    struct child *runs;      /* uthash by run */
+    struct child *children; /* uthash by key */
+    struct child *runs;     /* uthash by run */
     bool scanning;
     int64_t scan_actor, scan_rowid, scan_at_ms;
-    struct again **again;    /* names to look at again */
+    struct again **again; /* names to look at again */
     size_t again_n, again_cap;
-    int64_t opened_at_ms;    /* when the view last opened: leases get one fresh period */
+    int64_t opened_at_ms; /* when the view last opened: leases get one fresh period */
     struct timer work_timer, sweep_timer, lease_timer, reap_timer;
     const struct frozen *frozen;
     atomic_flag frozen_lock;
@@ -363,7 +369,7 @@ struct node {
     bool frozen_dirty;
     int64_t frozen_at_ms;
     struct frozen_counters counters;
-    struct lease *leases;    /* renewals in memory, uthash by key */
+    struct lease *leases; /* renewals in memory, uthash by key */
     struct bucket reap_bucket;
 };
 
@@ -372,8 +378,8 @@ void node_publish(struct node *n); /* a new frozen view, if something changed */
 int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg);
 uint64_t node_random(struct node *n);
 void node_random_id(struct node *n, struct id *ret);
-int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node, int64_t epoch,
-             const char *who, const char *data_json);
+int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
+             int64_t epoch, const char *who, const char *data_json);
 /* The store failed: remembered in n->fault; returns rc. Use as the error of store calls: &n->fault. */
 const char *node_name_of(struct node *n, const char *id_text);
 bool node_id_of(struct node *n, const char *name_or_id, struct id *ret);

@@ -1,7 +1,8 @@
 /* channel: what a worker says on its channel, and what it is told.
  *
- * A worker's lines take effect in order. What it causes to leave the node (a reply, an ok) waits for the copies of the
- * checkpoints before it. A line that is refused changes nothing and, if it carried an `ack`, is told so.
+ * A worker's lines take effect in order. What it causes to leave the node (a reply, an ok) waits for the
+ * copies of the checkpoints before it. A line that is refused changes nothing and, if it carried an `ack`, is
+ * told so.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,9 @@ int channel_start(struct node *n, struct child *c)
         struct str line = STR_INIT;
         struct span none = {NULL, 0};
         chan_start(&line, checkpoint.data.p ? (struct span){checkpoint.data.p, checkpoint.data.n} : none,
-                   metadata.data ? (struct span){metadata.data, strlen(metadata.data)} : (struct span){"{}", 2}, true);
+                   metadata.data ? (struct span){metadata.data, strlen(metadata.data)}
+                                 : (struct span){"{}", 2},
+                   true);
         channel_send(n, c, &line);
         if (waiting == 1) {
             line = STR_INIT;
@@ -180,7 +183,10 @@ static int checkpoint(struct node *n, struct child *c, const struct chan_line *l
             fenced(n, c, l->ack);
         return rc;
     }
-    struct checkpoint_row row = {.swarm = c->swarm, .name = c->name, .at = n->real_ms, .epoch = c->s.epoch,
+    struct checkpoint_row row = {.swarm = c->swarm,
+                                 .name = c->name,
+                                 .at = n->real_ms,
+                                 .epoch = c->s.epoch,
                                  .data = {(char *)(uintptr_t)l->data.p, l->data.n}};
     rc = store_save(n->store, T_CHECKPOINT, &row, &n->fault);
     if (rc == 0)
@@ -197,8 +203,11 @@ static int request(struct node *n, struct child *c, const struct chan_line *l)
     static const struct {
         const char *word;
         enum req_method method;
-    } methods[] = {{"GET", HTTP_M_GET},   {"PUT", HTTP_M_PUT},       {"POST", HTTP_M_POST},
-                   {"PATCH", HTTP_M_PATCH}, {"DELETE", HTTP_M_DELETE}};
+    } methods[] = {{"GET", HTTP_M_GET},
+                   {"PUT", HTTP_M_PUT},
+                   {"POST", HTTP_M_POST},
+                   {"PATCH", HTTP_M_PATCH},
+                   {"DELETE", HTTP_M_DELETE}};
     struct request *r = mem_alloc(sizeof *r);
     r->method = HTTP_M_OTHER;
     for (size_t i = 0; i < COUNT(methods); i++)

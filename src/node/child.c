@@ -1,11 +1,12 @@
 /* child: the processes of this node. What is spawned, and what an exit leads to.
  *
- * Acts for the owner of a name only; who owns what is own.c's. A child is in memory as long as this node owns its
- * name or something of it still runs here; its rows (child, metadata, checkpoint, handoff) are written under the
- * claim's epoch. What a worker says is channel.c's, moving is handoff.c's.
+ * Acts for the owner of a name only; who owns what is own.c's. A child is in memory as long as this node owns
+ * its name or something of it still runs here; its rows (child, metadata, checkpoint, handoff) are written
+ * under the claim's epoch. What a worker says is channel.c's, moving is handoff.c's.
  *
  * Invariants
- *  1. At most one run per child: nothing is spawned before EV_CHILD_EXITED or EV_CHILD_FAILED of the last one.
+ *  1. At most one run per child: nothing is spawned before EV_CHILD_EXITED or EV_CHILD_FAILED of the last
+ * one.
  *  2. A spawn needs an OPEN view with the claim's signature, our current actor, not leaving, and two copies.
  */
 #include "node/child.h"
@@ -141,9 +142,15 @@ int child_write(struct node *n, struct child *c, const char *status, const char 
 {
     if (c->s.session)
         return 0;
-    struct child_row row = {.swarm = c->swarm, .name = c->name, .node = n->self_text,
-                            .reason = (char *)(uintptr_t)reason, .status = (char *)(uintptr_t)status,
-                            .at = n->real_ms, .epoch = c->s.epoch, .pid = c->s.pid, .restarts = c->s.restarts,
+    struct child_row row = {.swarm = c->swarm,
+                            .name = c->name,
+                            .node = n->self_text,
+                            .reason = (char *)(uintptr_t)reason,
+                            .status = (char *)(uintptr_t)status,
+                            .at = n->real_ms,
+                            .epoch = c->s.epoch,
+                            .pid = c->s.pid,
+                            .restarts = c->s.restarts,
                             .started_at = c->s.started_at};
     node_wake(n, c->swarm, c->name);
     return store_save(n->store, T_CHILD, &row, &n->fault);
@@ -164,7 +171,9 @@ static int kill_row(struct node *n, enum table_id t, struct child *c)
     struct metadata_row row = {.swarm = c->swarm, .name = c->name};
     struct checkpoint_row checkpoint = {.swarm = c->swarm, .name = c->name};
     struct name_row name = {.swarm = c->swarm, .name = c->name};
-    const void *p = t == T_METADATA ? (const void *)&row : t == T_CHECKPOINT ? (const void *)&checkpoint : &name;
+    const void *p = t == T_METADATA     ? (const void *)&row
+                    : t == T_CHECKPOINT ? (const void *)&checkpoint
+                                        : &name;
     return store_kill(n->store, t, p, 0, &n->fault);
 }
 
@@ -202,7 +211,8 @@ void child_log_name(const char *swarm, const char *name, char ret[CHILD_LOG_NAME
     size_t i = 0;
     for (; name[i] && i + 1 < sizeof plain; i++) {
         char ch = name[i];
-        bool keep = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '-';
+        bool keep =
+            (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '-';
         plain[i] = keep ? ch : '_';
     }
     plain[i] = 0;
@@ -456,10 +466,12 @@ static int again(struct node *n, struct child *c, const char *reason)
     if (!restart_allowed(&c->intensity, (size_t)c->spec.max_restarts, window, n->now_ms)) {
         c->s.given_up = true;
         int rc = child_write(n, c, "failed", reason);
-        return rc < 0 ? rc : node_log(n, "child_failed", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+        return rc < 0 ? rc
+                      : node_log(n, "child_failed", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
     }
     c->s.attempt = restart_attempt(c->s.attempt, ran_ms, window);
-    int64_t pause = restart_delay_ms(c->s.attempt++, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
+    int64_t pause =
+        restart_delay_ms(c->s.attempt++, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
     c->s.restarts++;
     c->s.backoff_until_ms = n->now_ms + pause;
     timer_set(n, &c->timer, c->s.backoff_until_ms);
@@ -474,7 +486,8 @@ static void look_again(struct node *n, void *arg)
     own_later(n, key, name);
 }
 
-static int follow(struct node *n, struct child *c, enum restart_next next, enum exit_kind kind, const char *reason)
+static int follow(struct node *n, struct child *c, enum restart_next next, enum exit_kind kind,
+                  const char *reason)
 {
     bool moved;
     switch (next) {
@@ -539,10 +552,12 @@ static int exited(struct node *n, struct child *c, const struct event *ev)
 {
     enum exit_kind kind = kind_of(c, ev);
     bool start = kind == EXIT_UNSTARTED || kind == EXIT_UNREADY;
-    AUTOFREE char *reason =
-        reason_json(start ? "start_failed" : kind == EXIT_FAILED ? "exited" : exit_kind_word(kind),
-                    ev->signal ? -1 : ev->exit_status, ev->signal,
-                    start ? c->s.is_asked ? "no ready line within start_ms" : "it ended before it was ready" : NULL);
+    AUTOFREE char *reason = reason_json(
+        start                 ? "start_failed"
+        : kind == EXIT_FAILED ? "exited"
+                              : exit_kind_word(kind),
+        ev->signal ? -1 : ev->exit_status, ev->signal,
+        start ? c->s.is_asked ? "no ready line within start_ms" : "it ended before it was ready" : NULL);
     return run_ended(n, c, kind, reason);
 }
 
@@ -583,7 +598,11 @@ static int spawned(struct node *n, struct child *c, const struct event *ev)
 static int spawn_failed(struct node *n, struct child *c, const struct event *ev)
 {
     AUTOFREE char *reason = reason_json("start_failed", -1, 0, strerror(ev->error));
-    return run_ended(n, c, c->s.is_asked ? c->s.asked : c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED, reason);
+    return run_ended(n, c,
+                     c->s.is_asked    ? c->s.asked
+                     : c->s.published ? EXIT_UNREADY
+                                      : EXIT_UNSTARTED,
+                     reason);
 }
 
 static int keeper_died(struct node *n)
@@ -677,9 +696,9 @@ int children_stop_all(struct node *n, bool now)
 static bool takers(struct node *n)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (peer_placeable(n, p))
-        return true;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (peer_placeable(n, p))
+            return true;
     return false;
 }
 

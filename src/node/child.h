@@ -14,18 +14,18 @@ struct child_state {
     int64_t epoch, incarnation;
     uint64_t run; /* 0: no process */
     int pid;
-    unsigned attempt;        /* of the back-off */
-    int64_t restarts;        /* as its row says */
-    int64_t started_ms;      /* boot: of this run */
-    int64_t started_at;      /* real: of this run */
+    unsigned attempt;   /* of the back-off */
+    int64_t restarts;   /* as its row says */
+    int64_t started_ms; /* boot: of this run */
+    int64_t started_at; /* real: of this run */
     int64_t backoff_until_ms;
-    bool is_asked;           /* skep ends this run: `asked` says why */
+    bool is_asked; /* skep ends this run: `asked` says why */
     enum exit_kind asked;
-    bool published;          /* ran under this incarnation: a failed start no longer frees the name */
-    bool given_up;           /* failed or kept: nothing is spawned until somebody asks */
-    bool moving;             /* its claim is to go to another node */
-    bool session;            /* a session's worker: no rows of its own */
-    int64_t checkpoint_hlc;  /* of its last checkpoint: what it says next leaves after the copies of that */
+    bool published;         /* ran under this incarnation: a failed start no longer frees the name */
+    bool given_up;          /* failed or kept: nothing is spawned until somebody asks */
+    bool moving;            /* its claim is to go to another node */
+    bool session;           /* a session's worker: no rows of its own */
+    int64_t checkpoint_hlc; /* of its last checkpoint: what it says next leaves after the copies of that */
     size_t queued_bytes, queued_lines;
 };
 
@@ -39,15 +39,15 @@ struct child {
     struct node *node;
     char *key, *swarm, *name; /* key: "swarm\nname" */
     struct child_state s;
-    uint64_t run_key;       /* s.run while it is in the index */
+    uint64_t run_key; /* s.run while it is in the index */
     struct spec spec;
     struct intensity intensity;
     struct timer timer;
     struct child_call *calls;
     size_t calls_n, calls_cap;
     uint64_t next_ref;
-    char *move_to;          /* node id a move named; NULL: where the strategy says */
-    char *session_turn;     /* session.c: the turn it works on */
+    char *move_to;      /* node id a move named; NULL: where the strategy says */
+    char *session_turn; /* session.c: the turn it works on */
     UT_hash_handle hh, run_hh;
 };
 

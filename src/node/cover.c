@@ -1,7 +1,7 @@
 /* cover: what waits until other nodes have our writes on disk.
  *
- * A peer covers a stamp of ours when the vector of its last pull request does: it sent that after its commit. The
- * list is kept in the order of the stamps, so that a check stops at the first one nobody has.
+ * A peer covers a stamp of ours when the vector of its last pull request does: it sent that after its commit.
+ * The list is kept in the order of the stamps, so that a check stops at the first one nobody has.
  */
 #include "node/brain.h"
 
@@ -22,8 +22,8 @@ int cover_count(struct node *n, int64_t hlc)
 {
     int copies = 0;
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    copies += p->member && !p->down && vv_covers(&p->vv, n->actor, hlc);
+    TAILQ_FOREACH (p, &n->peers, link)
+        copies += p->member && !p->down && vv_covers(&p->vv, n->actor, hlc);
     return copies;
 }
 
@@ -47,9 +47,9 @@ void cover_check(struct node *n)
     struct cover *c, *next;
     int64_t best = 0;
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->member && !p->down && vv_get(&p->vv, n->actor) > best)
-        best = vv_get(&p->vv, n->actor);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->member && !p->down && vv_get(&p->vv, n->actor) > best)
+            best = vv_get(&p->vv, n->actor);
     bool alone = view_others(&n->view) == 0;
     TAILQ_FOREACH_SAFE(c, &n->covers, link, next)
     {
@@ -100,7 +100,13 @@ void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t dead
                 void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg))
 {
     struct cover *c = mem_alloc(sizeof *c);
-    *c = (struct cover){.node = n, .hlc = hlc, .need = need, .strict = strict, .fn = fn, .arg = arg, .drop = drop,
+    *c = (struct cover){.node = n,
+                        .hlc = hlc,
+                        .need = need,
+                        .strict = strict,
+                        .fn = fn,
+                        .arg = arg,
+                        .drop = drop,
                         .deadline_ms = deadline_ms};
     eff_do(n, begin, c, forget);
 }

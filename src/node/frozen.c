@@ -70,10 +70,19 @@ static int by_name(const void *a, const void *b)
 
 static struct frozen_node of_self(struct node *n)
 {
-    return (struct frozen_node){.id = n->self, .name = mem_dup(n->name), .url = mem_dup(n->url),
-                                .version = mem_dup(n->o.version), .liveness = LIVENESS_HEALTHY, .self = true,
-                                .left = n->left, .draining = n->draining, .member = n->member, .in_view = true,
-                                .actor = n->actor, .started_at_ms = n->started_at_ms, .load = children_count(n),
+    return (struct frozen_node){.id = n->self,
+                                .name = mem_dup(n->name),
+                                .url = mem_dup(n->url),
+                                .version = mem_dup(n->o.version),
+                                .liveness = LIVENESS_HEALTHY,
+                                .self = true,
+                                .left = n->left,
+                                .draining = n->draining,
+                                .member = n->member,
+                                .in_view = true,
+                                .actor = n->actor,
+                                .started_at_ms = n->started_at_ms,
+                                .load = children_count(n),
                                 .weight = 100};
 }
 
@@ -82,25 +91,35 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
     const struct view_node *v = view_find(&n->view, &p->id);
     enum liveness l = p->down ? LIVENESS_DOWN : p->known ? p->liveness : LIVENESS_SUSPECT;
     int64_t behind = vv_get(&n->vv, n->actor) - vv_get(&p->vv, n->actor);
-    return (struct frozen_node){.id = p->id, .name = mem_dup(p->name ? p->name : p->url), .url = mem_dup(p->url),
-                                .version = mem_dup(p->version ? p->version : ""), .liveness = l, .left = p->left,
-                                .draining = p->draining, .member = p->member, .in_view = v && v->in_view,
-                                .actor = p->actor, .started_at_ms = p->born >> 16,
-                                .rtt_ms = rtt_last_ms(&p->detector.rtt), .avg_rtt_ms = rtt_avg_ms(&p->detector.rtt),
-                                .load = p->load, .lag_ms = behind > 0 ? behind >> 16 : 0, .weight = 100};
+    return (struct frozen_node){.id = p->id,
+                                .name = mem_dup(p->name ? p->name : p->url),
+                                .url = mem_dup(p->url),
+                                .version = mem_dup(p->version ? p->version : ""),
+                                .liveness = l,
+                                .left = p->left,
+                                .draining = p->draining,
+                                .member = p->member,
+                                .in_view = v && v->in_view,
+                                .actor = p->actor,
+                                .started_at_ms = p->born >> 16,
+                                .rtt_ms = rtt_last_ms(&p->detector.rtt),
+                                .avg_rtt_ms = rtt_avg_ms(&p->detector.rtt),
+                                .load = p->load,
+                                .lag_ms = behind > 0 ? behind >> 16 : 0,
+                                .weight = 100};
 }
 
 static void nodes_of(struct node *n, struct frozen *f)
 {
     struct peer *p;
     int count = 1;
-    TAILQ_FOREACH(p, &n->peers, link)
-    count++;
+    TAILQ_FOREACH (p, &n->peers, link)
+        count++;
     f->nodes = mem_array((size_t)count, sizeof *f->nodes);
     f->nodes[f->nodes_n++] = of_self(n);
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (!id_is_zero(&p->id))
-        f->nodes[f->nodes_n++] = of_peer(n, p);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (!id_is_zero(&p->id))
+            f->nodes[f->nodes_n++] = of_peer(n, p);
     qsort(f->nodes, (size_t)f->nodes_n, sizeof *f->nodes, by_name);
 }
 

@@ -1,9 +1,9 @@
 /* handoff: a process moves with its state.
  *
- * begin_handoff goes to the worker; its state is stored in chunks under the claim's epoch, then the process ends,
- * then the claim is written for the target by this node, the owner. Chunks, hand-off and claim are one actor's rows
- * in this order, so whoever merges the claim has the state. The new process gets end_handoff at its start, again and
- * again until it answers restored (or until expires_at, or a later checkpoint).
+ * begin_handoff goes to the worker; its state is stored in chunks under the claim's epoch, then the process
+ * ends, then the claim is written for the target by this node, the owner. Chunks, hand-off and claim are one
+ * actor's rows in this order, so whoever merges the claim has the state. The new process gets end_handoff at
+ * its start, again and again until it answers restored (or until expires_at, or a later checkpoint).
  *
  * A crash at any step leaves the old claim, whose home takes over with the last checkpoint, or the new one.
  */
@@ -57,14 +57,21 @@ int handoff_forget(struct node *n, const char *swarm, const char *name)
 
 static int store_state(struct node *n, struct child *c, struct span data)
 {
-    struct handoff_row row = {.swarm = c->swarm, .name = c->name, .node = n->self_text, .at = n->real_ms,
-                              .bytes = (int64_t)data.n, .epoch = c->s.epoch,
+    struct handoff_row row = {.swarm = c->swarm,
+                              .name = c->name,
+                              .node = n->self_text,
+                              .at = n->real_ms,
+                              .bytes = (int64_t)data.n,
+                              .epoch = c->s.epoch,
                               .expires_at = n->real_ms + n->o.handoff_ttl_ms};
     int rc = handoff_forget(n, c->swarm, c->name);
     for (size_t at = 0; rc == 0 && at < data.n; at += CHUNK_BYTES) {
-        struct chunk_row chunk = {.swarm = c->swarm, .name = c->name, .epoch = c->s.epoch, .idx = row.chunks++,
-                                  .data = {(char *)(uintptr_t)data.p + at,
-                                           data.n - at < CHUNK_BYTES ? data.n - at : CHUNK_BYTES}};
+        struct chunk_row chunk = {
+            .swarm = c->swarm,
+            .name = c->name,
+            .epoch = c->s.epoch,
+            .idx = row.chunks++,
+            .data = {(char *)(uintptr_t)data.p + at, data.n - at < CHUNK_BYTES ? data.n - at : CHUNK_BYTES}};
         rc = store_save(n->store, T_CHUNK, &chunk, &n->fault);
     }
     return rc < 0 ? rc : store_save(n->store, T_HANDOFF, &row, &n->fault);
@@ -130,7 +137,8 @@ static int claim_for(struct node *n, struct child *c, const struct id *to)
         own_claim(n, &row, to, row.epoch);
         rc = store_save(n->store, T_NAME, &row, &n->fault);
         if (rc == 0)
-            rc = node_log(n, "child_moved", c->swarm, c->name, node_name_of(n, row.owner), row.epoch, NULL, NULL);
+            rc = node_log(n, "child_moved", c->swarm, c->name, node_name_of(n, row.owner), row.epoch, NULL,
+                          NULL);
         node_wake(n, c->swarm, c->name);
     }
     row_fini(T_NAME, &row);

@@ -1,6 +1,6 @@
-/* mail: small messages between brains, many in one request: forwarded requests, their outcomes, lines for workers on
- * other nodes, and the poke that says "I wrote something, pull". At most once each: a mail that was not answered may
- * or may not have arrived, and whoever waits for its outcome decides what that means.
+/* mail: small messages between brains, many in one request: forwarded requests, their outcomes, lines for
+ * workers on other nodes, and the poke that says "I wrote something, pull". At most once each: a mail that
+ * was not answered may or may not have arrived, and whoever waits for its outcome decides what that means.
  *
  *   mail := cluster id, node id, poke u8, (message as bytes)*
  */
@@ -11,9 +11,10 @@
 #include "node/effect.h"
 #include "wire/buf.h"
 
-#define MAIL_TIMEOUT_MS  5000
-#define MAIL_BYTES_MAX   (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line */
-#define MAIL_FAIL_MS     100
+#define MAIL_TIMEOUT_MS 5000
+#define MAIL_BYTES_MAX  (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line  \
+                                     */
+#define MAIL_FAIL_MS 100
 
 void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
 {
@@ -33,8 +34,13 @@ static void post(struct node *n, struct peer *p)
     p->mail.carries = p->mail.out.n > 0;
     str_clear(&p->mail.out);
     p->mail.poke = false;
-    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_FORWARD,
-                            .path = mem_dup("/v1/peer/mail"), .body_n = body.n, .timeout_ms = MAIL_TIMEOUT_MS};
+    *c = (struct peer_call){.id = ++n->next_call,
+                            .node = p->id,
+                            .url = mem_dup(p->url),
+                            .lane = LANE_FORWARD,
+                            .path = mem_dup("/v1/peer/mail"),
+                            .body_n = body.n,
+                            .timeout_ms = MAIL_TIMEOUT_MS};
     c->body = str_take(&body);
     p->mail.call = c->id;
     n->counters.pokes++;
@@ -44,18 +50,18 @@ static void post(struct node *n, struct peer *p)
 void mail_tick(struct node *n)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->mail.call == 0 && (p->mail.out.n || p->mail.poke) && !id_is_zero(&p->id) && !p->down &&
-        n->now_ms >= p->mail.next_ms)
-        post(n, p);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->mail.call == 0 && (p->mail.out.n || p->mail.poke) && !id_is_zero(&p->id) && !p->down &&
+            n->now_ms >= p->mail.next_ms)
+            post(n, p);
 }
 
 bool mail_answered(struct node *n, const struct event *ev)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->mail.call == ev->call)
-        break;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->mail.call == ev->call)
+            break;
     if (!p || ev->call == 0)
         return false;
     p->mail.call = 0;

@@ -8,11 +8,11 @@
 #include "node/effect.h"
 #include "wire/json.h"
 
-#define RETRY_MS     200
-#define TICK_MS      100
-#define BATCH_EVENTS 512
-#define LEAVE_MS     3000
-#define MAIL_PATH    "/v1/peer/mail"
+#define RETRY_MS       200
+#define TICK_MS        100
+#define BATCH_EVENTS   512
+#define LEAVE_MS       3000
+#define MAIL_PATH      "/v1/peer/mail"
 #define WAL_IDLE_BYTES (256 << 10)
 #define WAL_SOFT_BYTES (4 << 20)
 #define WAL_HARD_BYTES (64 << 20)
@@ -27,10 +27,15 @@ void node_random_id(struct node *n, struct id *ret)
     n->w.random.fill(n->w.random.self, ret->b, sizeof ret->b);
 }
 
-int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node, int64_t epoch,
-             const char *who, const char *data_json)
+int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
+             int64_t epoch, const char *who, const char *data_json)
 {
-    struct log_entry l = {.type = type, .swarm = swarm, .name = name, .node = node, .who = who, .epoch = epoch,
+    struct log_entry l = {.type = type,
+                          .swarm = swarm,
+                          .name = name,
+                          .node = node,
+                          .who = who,
+                          .epoch = epoch,
                           .data = data_json};
     return store_log(n->store, &l, &n->fault);
 }
@@ -53,11 +58,11 @@ bool node_id_of(struct node *n, const char *name_or_id, struct id *ret)
         *ret = n->self;
         return true;
     }
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->name && strcmp(p->name, name_or_id) == 0) {
-        *ret = p->id;
-        return true;
-    }
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->name && strcmp(p->name, name_or_id) == 0) {
+            *ret = p->id;
+            return true;
+        }
     struct id id;
     if (!id_parse(name_or_id, &id) || !peer_find(n, &id))
         return false;
@@ -402,7 +407,8 @@ static int say_left(struct node *n, void *arg UNUSED)
     return rc < 0 ? rc : node_log(n, "node_left", NULL, NULL, n->name, 0, NULL, NULL);
 }
 
-/* A stop ends once nothing runs here, that was written, and somebody has it (or nobody is left to have it). */
+/* A stop ends once nothing runs here, that was written, and somebody has it (or nobody is left to have it).
+ */
 static void leave_when_done(struct node *n)
 {
     if (!n->leaving || n->exit_status >= 0 || !children_gone(n))
@@ -412,7 +418,8 @@ static void leave_when_done(struct node *n)
         node_transact(n, say_left, NULL);
         return;
     }
-    if (cover_count(n, vv_get(&n->vv, n->actor)) > 0 || view_others(&n->view) == 0 || n->now_ms > n->leave_by_ms)
+    if (cover_count(n, vv_get(&n->vv, n->actor)) > 0 || view_others(&n->view) == 0 ||
+        n->now_ms > n->leave_by_ms)
         n->exit_status = 0;
 }
 
@@ -420,7 +427,8 @@ static void leave_when_done(struct node *n)
 static void checkpoint(struct node *n, bool idle)
 {
     int64_t wal = db_wal_bytes(store_db(n->store));
-    bool due = wal >= WAL_SOFT_BYTES || (idle && wal >= WAL_IDLE_BYTES && n->now_ms - n->checkpoint_ms > 1000);
+    bool due =
+        wal >= WAL_SOFT_BYTES || (idle && wal >= WAL_IDLE_BYTES && n->now_ms - n->checkpoint_ms > 1000);
     if (!due || n->now_ms - n->checkpoint_ms < 100)
         return;
     n->checkpoint_ms = n->now_ms;

@@ -16,23 +16,24 @@ struct node;
 struct op;
 
 struct node_options {
-    const char *url;        /* https://host:port that peers use */
+    const char *url; /* https://host:port that peers use */
     const char *version;
-    const char *boot;       /* id of this run as its keeper knows it, 32 hex digits; NULL: drawn */
-    char *const *peers;     /* static peers' urls, NULL-terminated; may be NULL */
-    char *const *allow_exec;/* patterns over absolute program paths; NULL or empty: starts nothing */
-    char *const *env;       /* "NAME=value" that every child gets before its own; NULL-terminated */
-    const char *work_dir;   /* cwd of children without one */
-    const char *exec_user;  /* NULL: our own */
-    const char *socket;     /* path of the local socket, for SKEP_SOCKET; may be NULL */
-    const char *worker_role;/* "write" unless configured */
+    const char *ca_pem;      /* the cluster's CA certificate, for those who enrol; may be NULL */
+    const char *boot;        /* id of this run as its keeper knows it, 32 hex digits; NULL: drawn */
+    char *const *peers;      /* static peers' urls, NULL-terminated; may be NULL */
+    char *const *allow_exec; /* patterns over absolute program paths; NULL or empty: starts nothing */
+    char *const *env;        /* "NAME=value" that every child gets before its own; NULL-terminated */
+    const char *work_dir;    /* cwd of children without one */
+    const char *exec_user;   /* NULL: our own */
+    const char *socket;      /* path of the local socket, for SKEP_SOCKET; may be NULL */
+    const char *worker_role; /* "write" unless configured */
     int64_t suspect_ms, down_ms, ping_ms, sync_ms, batch_window_ms, brake_ms;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
-    int64_t alone_ms;       /* how long a node whose peers all refuse waits before it serves alone */
+    int64_t alone_ms; /* how long a node whose peers all refuse waits before it serves alone */
     int checkpoint_acks;
     int64_t children_max;
-    /* Serves a request: api/ routes it, runs its handler, which answers through the op or lets it wait; called
-     * again whenever what the op waits for may have come. */
+    /* Serves a request: api/ routes it, runs its handler, which answers through the op or lets it wait;
+     * called again whenever what the op waits for may have come. */
     int (*serve)(struct node *n, struct op *op);
 };
 

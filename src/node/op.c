@@ -1,5 +1,5 @@
-/* op: requests in progress. Holds who waits for what, runs handlers again when that may have come, and carries
- * requests to the node that may decide and their outcome back.
+/* op: requests in progress. Holds who waits for what, runs handlers again when that may have come, and
+ * carries requests to the node that may decide and their outcome back.
  *
  * Decides about waiting, trying again and giving up; knows nothing of what is asked.
  *
@@ -72,6 +72,7 @@ void op_drop(struct op *op TAKES)
     answer_free(op->outcome);
     if (op->args_free)
         op->args_free(op->args);
+    free(op->memo);
     free(op->ref);
     free(op->key);
     free(op);
@@ -130,8 +131,8 @@ static void wake_key(struct node *n, void *arg)
     struct op *op;
     HASH_FIND_STR(n->waiters, key, w);
     if (w)
-        TAILQ_FOREACH(op, &w->ops, key_link)
-    wake_one(n, op);
+        TAILQ_FOREACH (op, &w->ops, key_link)
+            wake_one(n, op);
 }
 
 void node_wake(struct node *n, const char *swarm, const char *name)
@@ -143,9 +144,9 @@ void node_wake(struct node *n, const char *swarm, const char *name)
 void ops_view_changed(struct node *n)
 {
     struct op *op;
-    TAILQ_FOREACH(op, &n->ops, link)
-    if (op->waits_open || op->key)
-        wake_one(n, op);
+    TAILQ_FOREACH (op, &n->ops, link)
+        if (op->waits_open || op->key)
+            wake_one(n, op);
 }
 
 /* ---- ending ---- */
@@ -263,7 +264,8 @@ static void remember(struct node *n, const struct op *op, const struct answer *a
     AUTOFREE char *key = op_idem_key(r), *request = op_idem_request(r);
     struct answer copy = {.body = mem_copy(a->body ? a->body : "", a->body_n), .body_n = a->body_n};
     say_copies(&copy, copies);
-    struct idem_row row = {.key = key, .request = request, .answer = copy.body, .at = n->real_ms, .status = a->status};
+    struct idem_row row = {
+        .key = key, .request = request, .answer = copy.body, .at = n->real_ms, .status = a->status};
     if (store_save(n->store, T_IDEM, &row, &n->fault) < 0)
         log_warn(n->w.log, "an Idempotency-Key could not be kept: %s", n->fault.text);
     free(copy.body);
@@ -294,8 +296,9 @@ static void covered(struct node *n, void *arg, int copies)
     struct ending *end = arg;
     if (copies < 0) {
         answer_free(end->answer);
-        end->answer = problem(SKEP_ETIMEOUT, "It is on this node's disk, but not on as many others as asked for in "
-                                             "time; it may still get there. Look it up before trying again");
+        end->answer =
+            problem(SKEP_ETIMEOUT, "It is on this node's disk, but not on as many others as asked for in "
+                                   "time; it may still get there. Look it up before trying again");
     } else {
         say_copies(end->answer, copies);
     }
@@ -340,7 +343,8 @@ static int op_due(struct node *n, struct timer *t)
     op_answer(n, op,
               op->waits_open
                   ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")
-                  : problem(SKEP_ETIMEOUT, "No outcome in time; it may still happen. Look it up before trying again"));
+                  : problem(SKEP_ETIMEOUT,
+                            "No outcome in time; it may still happen. Look it up before trying again"));
     return 0;
 }
 
@@ -371,7 +375,8 @@ static void nothing(struct node *n UNUSED, void *arg UNUSED)
 {
 }
 
-/* The try is lost (its node is gone, or the mail was not taken): decide anew from the start, if that is safe. */
+/* The try is lost (its node is gone, or the mail was not taken): decide anew from the start, if that is safe.
+ */
 static int forward_step(struct node *n, struct op *op)
 {
     struct peer *p = peer_find(n, &op->sent_to);
@@ -440,12 +445,12 @@ void op_forward(struct node *n, struct op *op, const struct id *to, bool again)
 void ops_lost(struct node *n, const struct id *peer)
 {
     struct op *op;
-    TAILQ_FOREACH(op, &n->ops, link)
-    if (id_equal(&op->sent_to, peer) && !op->outcome) {
-        op->lost = true;
-        if (op->deadline_ms > n->now_ms + TRY_AGAIN_MS)
-            timer_set(n, &op->timer, n->now_ms + TRY_AGAIN_MS);
-    }
+    TAILQ_FOREACH (op, &n->ops, link)
+        if (id_equal(&op->sent_to, peer) && !op->outcome) {
+            op->lost = true;
+            if (op->deadline_ms > n->now_ms + TRY_AGAIN_MS)
+                timer_set(n, &op->timer, n->now_ms + TRY_AGAIN_MS);
+        }
 }
 
 static void refuse_try(struct node *n, void *arg)
@@ -475,9 +480,9 @@ void op_retry(struct node *n, struct op *op)
 struct op *op_find(struct node *n, const struct id *id)
 {
     struct op *op;
-    TAILQ_FOREACH(op, &n->ops, link)
-    if (op->source != OP_PEER && id_equal(&op->id, id))
-        return op;
+    TAILQ_FOREACH (op, &n->ops, link)
+        if (op->source != OP_PEER && id_equal(&op->id, id))
+            return op;
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* open: the beginning and the end of a run, and what it publishes for other threads.
  *
- * A run is a new actor: its row is on disk before anything is answered, so a copied or restored file never uses a
- * (actor, hlc) pair twice.
+ * A run is a new actor: its row is on disk before anything is answered, so a copied or restored file never
+ * uses a (actor, hlc) pair twice.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@ static int identity_read(struct node *n, struct err *e)
     AUTOFREE char *member = store_meta(n->store, "member");
     n->name = store_meta(n->store, "name");
     if (!cluster || !node || !n->name || !id_parse(cluster, &n->cluster) || !id_parse(node, &n->self))
-        return err_set(e, SKEP_EDAMAGED, "%s does not say who this node is; make it with skep init or skep join",
+        return err_set(e, SKEP_EDAMAGED,
+                       "%s does not say who this node is; make it with skep init or skep join",
                        n->w.disk.path);
     n->member = member && strcmp(member, "1") == 0;
     id_text(&n->self, n->self_text);
@@ -32,8 +33,11 @@ static int first_token(struct node *n)
     AUTOFREE char *hash = store_meta(n->store, "admin_token_hash");
     if (!hash || !*hash)
         return 0;
-    struct token_row row = {.token = (char[]){"admin"}, .hash = hash, .name = (char[]){"admin"},
-                            .role = (char[]){"admin"}, .created_at = n->real_ms};
+    struct token_row row = {.token = (char[]){"admin"},
+                            .hash = hash,
+                            .name = (char[]){"admin"},
+                            .role = (char[]){"admin"},
+                            .created_at = n->real_ms};
     int rc = store_save(n->store, T_TOKEN, &row, &n->fault);
     return rc < 0 ? rc : store_meta_set(n->store, "admin_token_hash", "", &n->fault);
 }
@@ -41,7 +45,8 @@ static int first_token(struct node *n)
 static int begin_run(struct node *n, void *arg UNUSED)
 {
     n->born = store_stamp(n->store);
-    struct actor_row row = {.actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
+    struct actor_row row = {
+        .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
     int rc = store_save(n->store, T_ACTOR, &row, &n->fault);
     if (rc == 0)
         rc = node_row_write(n, &n->fault);
@@ -68,7 +73,8 @@ static int reap_due(struct node *n, struct timer *t)
     return sessions_reap(n);
 }
 
-static void timer_begin(struct node *n, struct timer *t, int (*fire)(struct node *, struct timer *), int64_t in_ms)
+static void timer_begin(struct node *n, struct timer *t, int (*fire)(struct node *, struct timer *),
+                        int64_t in_ms)
 {
     t->fire = fire;
     timer_set(n, t, n->now_ms + in_ms);
@@ -113,8 +119,8 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     n->w = *w;
     n->url = mem_dup(o->url);
     memory_init(n);
-    struct store_options so = {.path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive,
-                               .clock = &n->w.clock};
+    struct store_options so = {
+        .path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive, .clock = &n->w.clock};
     int rc = store_open(&n->store, &so, e);
     if (rc == 0)
         rc = identity_read(n, e);

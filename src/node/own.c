@@ -1,8 +1,8 @@
 /* own: who owns a name, and what follows from a claim (the nine rules; docs/names.md tells them).
  *
  * Decides as home (claim, take over, confirm) and hands what this node owns to child.c and session.c. It is
- * level-triggered: every decision is taken from the rows as they are and the view as it is, so a missed or doubled
- * occasion does no harm; own_scan looks at every name again.
+ * level-triggered: every decision is taken from the rows as they are and the view as it is, so a missed or
+ * doubled occasion does no harm; own_scan looks at every name again.
  *
  * Invariants
  *  1. Only an OPEN home claims, and only names that do not run.
@@ -59,8 +59,8 @@ static bool listed(struct node *n, char *const *nodes, const struct id *id)
     return false;
 }
 
-bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes, const struct id *not_this,
-                struct id *ret)
+bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
+                const struct id *not_this, struct id *ret)
 {
     AUTOFREE struct place_node *list = NULL;
     size_t count = candidates(n, &list);
@@ -195,13 +195,15 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     AUTOFREE char *data = mem_printf("{\"from\":\"%s\",\"why\":\"%s\"}", from, why);
     int rc = store_save(n->store, T_NAME, row, &n->fault);
     if (rc == 0)
-        rc = node_log(n, "child_claimed", row->swarm, row->name, node_name_of(n, row->owner), row->epoch, NULL, data);
+        rc = node_log(n, "child_claimed", row->swarm, row->name, node_name_of(n, row->owner), row->epoch,
+                      NULL, data);
     if (rc == 0)
         node_wake(n, row->swarm, row->name);
     return rc < 0 ? rc : owner_side(n, row);
 }
 
-/* The owner is alive, but the claim was made under another view and nothing runs: rule 6's "asks the home". */
+/* The owner is alive, but the claim was made under another view and nothing runs: rule 6's "asks the home".
+ */
 static int confirm(struct node *n, struct name_row *row, const struct child_row *seen)
 {
     char view[17];
@@ -228,11 +230,14 @@ static int home_side(struct node *n, struct name_row *row)
     bool given_up = seen.status && strcmp(seen.status, "failed") == 0;
     if (rc == 0 && state == OWNER_ALIVE)
         rc = confirm(n, row, &seen);
-    else if (rc == 0 && state == OWNER_DOWN_SILENT && (brake_held(&n->brake, n->now_ms) ||
-                                                       n->now_ms < down_since_ms + ORPHAN_DELAY_MS))
+    else if (rc == 0 && state == OWNER_DOWN_SILENT &&
+             (brake_held(&n->brake, n->now_ms) || n->now_ms < down_since_ms + ORPHAN_DELAY_MS))
         own_scan_at(n, n->now_ms + 1000);
     else if (rc == 0 && !given_up)
-        rc = take_over(n, row, state == OWNER_NEWER_ACTOR ? "restarted" : state == OWNER_LEFT ? "left" : "down");
+        rc = take_over(n, row,
+                       state == OWNER_NEWER_ACTOR ? "restarted"
+                       : state == OWNER_LEFT      ? "left"
+                                                  : "down");
     row_fini(T_CHILD, &seen);
     return rc;
 }
@@ -289,7 +294,8 @@ static int slice_read(struct node *n, struct slice *s)
 {
     *s = (struct slice){.actor = n->scan_actor, .rowid = n->scan_rowid};
     while (s->n < SCAN_NAMES) {
-        struct stmt *q = store_ask(n->store, Q_NAME_OWNED, "iii", s->actor, s->rowid, (int64_t)(SCAN_NAMES - s->n));
+        struct stmt *q =
+            store_ask(n->store, Q_NAME_OWNED, "iii", s->actor, s->rowid, (int64_t)(SCAN_NAMES - s->n));
         int rc;
         while ((rc = stmt_step(q, &n->fault)) == 1) {
             struct again *a = mem_alloc(sizeof *a);
@@ -364,8 +370,9 @@ void own_fini(struct node *n)
 
 /* ---- leases of external names ----
  *
- * Only the home expires one. A renewal stays in the home's memory and is written when half of its time is gone; so
- * after a change of the view, when the home may be new, every lease gets one whole period before it may end. */
+ * Only the home expires one. A renewal stays in the home's memory and is written when half of its time is
+ * gone; so after a change of the view, when the home may be new, every lease gets one whole period before it
+ * may end. */
 
 struct lease {
     char *key;

@@ -1,12 +1,12 @@
 /* peer: the other nodes. Pings, liveness, verdicts, and the view that follows from them.
  *
- * Decides who is alive as seen from here, when a node is down, and when this node becomes a member. Opinions are
- * memory; only their events reach the log. Pings travel on connections of their own and are answered by the peer's
- * I/O thread from its frozen view, with the age of its brain's last turn.
+ * Decides who is alive as seen from here, when a node is down, and when this node becomes a member. Opinions
+ * are memory; only their events reach the log. Pings travel on connections of their own and are answered by
+ * the peer's I/O thread from its frozen view, with the age of its brain's last turn.
  *
  *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8
- *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time i64,
- *             member u8, draining u8, left u8, load varint, version
+ *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
+ * i64, member u8, draining u8, left u8, load varint, version
  */
 #include <string.h>
 
@@ -14,10 +14,10 @@
 #include "node/effect.h"
 #include "wire/buf.h"
 
-#define PING_TIMEOUT_MS  1000
-#define PING_CLOSED_MS   50  /* while the view is closed, agreement is asked for often */
-#define PING_REFUSED_MS  200
-#define PLACE_AGE_MS     5000
+#define PING_TIMEOUT_MS 1000
+#define PING_CLOSED_MS  50 /* while the view is closed, agreement is asked for often */
+#define PING_REFUSED_MS 200
+#define PLACE_AGE_MS    5000
 
 struct ping {
     struct id cluster, id;
@@ -89,9 +89,9 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
 struct peer *peer_find(struct node *n, const struct id *id)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (id_equal(&p->id, id) && !id_is_zero(id))
-        return p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (id_equal(&p->id, id) && !id_is_zero(id))
+            return p;
     return NULL;
 }
 
@@ -142,9 +142,9 @@ void peers_fini(struct node *n)
 static struct peer *peer_by_url(struct node *n, const char *url)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (strcmp(p->url, url) == 0)
-        return p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (strcmp(p->url, url) == 0)
+            return p;
     return NULL;
 }
 
@@ -233,7 +233,8 @@ int peer_pinged(struct node *n, const struct event *ev)
 static void peer_pong(struct node *n, struct peer *p, const struct event *ev)
 {
     CLEANUP(ping_fini) struct ping m;
-    if (ev->status != 200 || !ping_decode(ev->bytes, ev->bytes_n, true, &m) || !id_equal(&m.cluster, &n->cluster))
+    if (ev->status != 200 || !ping_decode(ev->bytes, ev->bytes_n, true, &m) ||
+        !id_equal(&m.cluster, &n->cluster))
         return;
     if (id_is_zero(&p->id)) { /* a static peer says who it is */
         struct peer *known = peer_find(n, &m.id);
@@ -264,9 +265,9 @@ static void peer_pong(struct node *n, struct peer *p, const struct event *ev)
 void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->ping_call == ev->call)
-        break;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->ping_call == ev->call)
+            break;
     *ret_mine = p != NULL;
     if (!p)
         return;
@@ -304,8 +305,13 @@ static void ping_send(struct node *n, struct peer *p)
     buf_i64(&body, n->actor);
     buf_i64(&body, n->born);
     buf_u8(&body, n->member);
-    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_CONTROL,
-                            .path = mem_dup("/v1/peer/ping"), .body_n = body.n, .timeout_ms = PING_TIMEOUT_MS};
+    *c = (struct peer_call){.id = ++n->next_call,
+                            .node = p->id,
+                            .url = mem_dup(p->url),
+                            .lane = LANE_CONTROL,
+                            .path = mem_dup("/v1/peer/ping"),
+                            .body_n = body.n,
+                            .timeout_ms = PING_TIMEOUT_MS};
     c->body = str_take(&body);
     p->ping_call = c->id;
     p->ping_sent_ms = n->now_ms;
@@ -343,8 +349,8 @@ static void judge(struct node *n, struct peer *p, const struct detect_opts *o, i
     ops_lost(n, &p->id);
     size_t members = 1;
     struct peer *other;
-    TAILQ_FOREACH(other, &n->peers, link)
-    members += other->member;
+    TAILQ_FOREACH (other, &n->peers, link)
+        members += other->member;
     struct brake_opts b = BRAKE_OPTS_DEFAULT;
     b.brake_ms = n->o.brake_ms;
     if (brake_silent(&n->brake, &b, &p->id, members, n->now_ms))
@@ -387,8 +393,7 @@ void peers_tick(struct node *n)
     int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
     struct peer *p;
     refused_due(n);
-    TAILQ_FOREACH(p, &n->peers, link)
-    {
+    TAILQ_FOREACH (p, &n->peers, link) {
         judge(n, p, &o, late_ms);
         if (p->ping_call == 0 && n->now_ms >= ping_due_ms(n, p))
             ping_send(n, p);
@@ -418,8 +423,8 @@ void peers_view(struct node *n)
     struct peer *p;
     n->view.self.member = n->member && !n->left;
     n->view.self.draining = n->draining;
-    TAILQ_FOREACH(p, &n->peers, link)
-    view_of(n, p, &o, late_ms);
+    TAILQ_FOREACH (p, &n->peers, link)
+        view_of(n, p, &o, late_ms);
     if (view_update(&n->view, n->now_ms)) {
         n->frozen_dirty = true;
         cover_check(n);
@@ -445,7 +450,8 @@ bool node_open_now(struct node *n)
 bool peer_placeable(struct node *n, const struct peer *p)
 {
     const struct view_node *v = view_find(&n->view, &p->id);
-    return v && v->member && v->in_view && !p->draining && !p->left && p->detector.brain_age_ms < PLACE_AGE_MS;
+    return v && v->member && v->in_view && !p->draining && !p->left &&
+           p->detector.brain_age_ms < PLACE_AGE_MS;
 }
 
 /* The stamp with which a run began: what orders the runs of a node. 0 = we do not know that run. */
@@ -482,10 +488,16 @@ enum owner_state owner_state(struct node *n, const char *node_id, int64_t actor,
 
 int node_row_write(struct node *n, struct err *e)
 {
-    struct node_row row = {.node = n->self_text, .boot = n->boot_text, .name = n->name,
-                           .state = n->left ? (char[]){"left"} : (char[]){"up"}, .url = n->url,
-                           .version = (char *)(uintptr_t)n->o.version, .actor = n->actor, .draining = n->draining,
-                           .member = n->member, .started_at = n->started_at_ms};
+    struct node_row row = {.node = n->self_text,
+                           .boot = n->boot_text,
+                           .name = n->name,
+                           .state = n->left ? (char[]){"left"} : (char[]){"up"},
+                           .url = n->url,
+                           .version = (char *)(uintptr_t)n->o.version,
+                           .actor = n->actor,
+                           .draining = n->draining,
+                           .member = n->member,
+                           .started_at = n->started_at_ms};
     n->frozen_dirty = true;
     return store_save(n->store, T_NODE, &row, e);
 }

@@ -1,22 +1,23 @@
 /* pull: replication as seen from the puller, and what it proves to others.
  *
- * Decides when to pull from whom, merges what comes by the one rule (store_merge), and moves the vector. Knows
- * nothing of what rows mean; whose row changed is told to the files that do.
+ * Decides when to pull from whom, merges what comes by the one rule (store_merge), and moves the vector.
+ * Knows nothing of what rows mean; whose row changed is told to the files that do.
  *
  *   request := cluster id, node id, actor i64, count, (actor i64, hlc i64)*      what is on disk here
- *              count, (actor i64, hlc i64)*                                      cursor: merged in this chain so far
- *   page    := count, (actor i64, hlc i64)*                                      the responder's vector
- *              more u8, rows u32, row*                                           rows as store_page writes them
+ *              count, (actor i64, hlc i64)*                                      cursor: merged in this chain
+ * so far page    := count, (actor i64, hlc i64)*                                      the responder's vector
+ *              more u8, rows u32, row*                                           rows as store_page writes
+ * them
  *
  * Invariants
- *  1. The vector moves only at the end of a chain (more = 0), to the responder's vector as of that page. Inside a
- *     chain only the cursor moves, in memory, and a broken chain forgets it.
- *  2. The vector of a request says what is committed here: it is sent after the commit. That is what peers count as
- *     acknowledgement (cover.c); after a chain that brought something the next request follows at once.
+ *  1. The vector moves only at the end of a chain (more = 0), to the responder's vector as of that page.
+ * Inside a chain only the cursor moves, in memory, and a broken chain forgets it.
+ *  2. The vector of a request says what is committed here: it is sent after the commit. That is what peers
+ * count as acknowledgement (cover.c); after a chain that brought something the next request follows at once.
  *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX cuts its actor: nothing of that actor is proven.
  *
- * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed. Tombstones are kept
- * for ever so far; dropping them is checked here, on both sides, against gcvv.
+ * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed. Tombstones
+ * are kept for ever so far; dropping them is checked here, on both sides, against gcvv.
  */
 #include <string.h>
 
@@ -113,8 +114,13 @@ static void pull_send(struct node *n, struct peer *p)
     buf_i64(&body, n->actor);
     vv_write(&body, &n->vv);
     vv_write(&body, &p->pull.cursor);
-    *c = (struct peer_call){.id = ++n->next_call, .node = p->id, .url = mem_dup(p->url), .lane = LANE_BULK,
-                            .path = mem_dup("/v1/peer/pull"), .body_n = body.n, .timeout_ms = PULL_TIMEOUT_MS};
+    *c = (struct peer_call){.id = ++n->next_call,
+                            .node = p->id,
+                            .url = mem_dup(p->url),
+                            .lane = LANE_BULK,
+                            .path = mem_dup("/v1/peer/pull"),
+                            .body_n = body.n,
+                            .timeout_ms = PULL_TIMEOUT_MS};
     c->body = str_take(&body);
     p->pull.call = c->id;
     n->counters.pulls++;
@@ -125,21 +131,23 @@ static void pull_send(struct node *n, struct peer *p)
 static bool barrier_wants(const struct node *n, const struct peer *p)
 {
     const struct view_node *v = view_find((struct view *)(uintptr_t)&n->view, &p->id);
-    return v && !n->view.open && v->answered_ask == n->view.ask && v->pulled_ask != n->view.ask && !p->pull.chaining;
+    return v && !n->view.open && v->answered_ask == n->view.ask && v->pulled_ask != n->view.ask &&
+           !p->pull.chaining;
 }
 
 static bool pull_due(const struct node *n, const struct peer *p)
 {
     return p->pull.call == 0 && !id_is_zero(&p->id) && p->known && !p->down &&
-           (n->now_ms >= p->pull.next_ms || (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
+           (n->now_ms >= p->pull.next_ms ||
+            (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
 }
 
 void pulls_tick(struct node *n)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (pull_due(n, p))
-        pull_send(n, p);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (pull_due(n, p))
+            pull_send(n, p);
 }
 
 void pull_poked(struct node *n, struct peer *p)
@@ -151,9 +159,9 @@ void pull_poked(struct node *n, struct peer *p)
 void pull_poke_peers(struct node *n)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->known && !p->down)
-        p->mail.poke = true;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->known && !p->down)
+            p->mail.poke = true;
 }
 
 static void chain_broken(struct node *n, struct peer *p)
@@ -194,7 +202,8 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         view_chain_ended(&n->view, &p->id, p->pull.chain);
     /* what came must be acknowledged: the next request goes out at once */
     int64_t wait = p->pull.rows ? 0 : n->o.sync_ms - n->o.sync_ms / 10;
-    p->pull.next_ms = n->now_ms + wait + (wait ? (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1) : 0);
+    p->pull.next_ms =
+        n->now_ms + wait + (wait ? (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1) : 0);
     ops_seen(n);
     peers_view(n);
 }
@@ -233,7 +242,8 @@ static int row_merged(struct node *n, const struct remote_row *row)
     if (row->t == T_N || !table_unkey(table_get(row->t), row->key, &memory, key))
         return 0;
     AUTOFREE char *a = key[0].type == VAL_TEXT ? mem_copy(key[0].p, key[0].n) : NULL;
-    AUTOFREE char *b = key[1].type == VAL_TEXT && table_get(row->t)->keys_n > 1 ? mem_copy(key[1].p, key[1].n) : NULL;
+    AUTOFREE char *b =
+        key[1].type == VAL_TEXT && table_get(row->t)->keys_n > 1 ? mem_copy(key[1].p, key[1].n) : NULL;
     switch (row->t) {
     case T_NODE:
     case T_NODE_MARK:
@@ -315,9 +325,9 @@ static int vector_write(struct node *n, const struct page *g)
 static struct peer *pulled_from(struct node *n, uint64_t call)
 {
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    if (p->pull.call == call)
-        return p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->pull.call == call)
+            return p;
     return NULL;
 }
 
@@ -333,8 +343,10 @@ static bool is_clone(struct node *n, const struct page *g)
 {
     if (vv_get(&g->theirs, n->actor) <= vv_get(&n->vv, n->actor))
         return false;
-    log_error(n->w.log, "%s knows writes of this run that are not here; was this folder copied or restored while it "
-                        "ran? Ending, to begin a new run", g->peer->name);
+    log_error(n->w.log,
+              "%s knows writes of this run that are not here; was this folder copied or restored while it "
+              "ran? Ending, to begin a new run",
+              g->peer->name);
     n->exit_status = 75;
     return true;
 }
@@ -364,7 +376,8 @@ static int page_take(struct node *n, struct peer *p, const struct event *ev)
     if (g->cut.n && n->now_ms - p->skew_said_ms > 60000) {
         p->skew_said_ms = n->now_ms;
         rc = node_log(n, "clock_skew", NULL, NULL, p->name, 0, NULL, NULL);
-        log_warn(n->w.log, "%s passes on rows from more than %d ms in the future; they wait until our clock is there",
+        log_warn(n->w.log,
+                 "%s passes on rows from more than %d ms in the future; they wait until our clock is there",
                  p->name, HLC_AHEAD_MS_MAX);
     }
     node_touch(n, &p->pull.call, sizeof p->pull.call);

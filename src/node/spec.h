@@ -18,9 +18,34 @@ struct spec {
     bool handoff;
 };
 
-/* The fields of a spec, for tables that hold more than it (the struct must begin with a struct spec). */
-#define SPEC_FIELDS 14
-extern const struct json_field spec_fields[SPEC_FIELDS];
+extern const char *const spec_restart_words[], *const spec_ready_words[];
+
+#define SPEC_DAY_MS INT64_C(86400000)
+#define SPEC_DEFAULTS                                                                                        \
+    {                                                                                                        \
+        .restart = RESTART_TRANSIENT, .ready = READY_SPAWN, .max_restarts = 3, .restart_window_ms = 5000,    \
+        .backoff_min_ms = 100, .backoff_max_ms = 60000, .shutdown_ms = 5000, .start_ms = 10000,              \
+        .handoff_ms = 1000, .handoff = true                                                                  \
+    }
+
+/* The fields of a spec, for tables of structs that begin with one. */
+#define SPEC_ROWS                                                                                            \
+    JSON_FIELD(struct spec, argv, JSON_STRINGS, .required = true, .bytes_max = 128 * 1024, .max = 1024,      \
+               .may_be_empty = true),                                                                        \
+        JSON_FIELD(struct spec, env, JSON_STRING_MAP, .bytes_max = 128 * 1024, .max = 1024,                  \
+                   .may_be_empty = true),                                                                    \
+        JSON_FIELD(struct spec, cwd, JSON_STRING, .nullable = true, .bytes_max = 4095),                      \
+        JSON_FIELD(struct spec, restart, JSON_WORD, .words = spec_restart_words),                            \
+        JSON_FIELD(struct spec, max_restarts, JSON_INT, .min = 0, .max = 1000000),                           \
+        JSON_FIELD(struct spec, restart_window_ms, JSON_INT, .min = 1, .max = 365 * SPEC_DAY_MS),            \
+        JSON_FIELD(struct spec, backoff_min_ms, JSON_INT, .min = 0, .max = SPEC_DAY_MS),                     \
+        JSON_FIELD(struct spec, backoff_max_ms, JSON_INT, .min = 0, .max = 7 * SPEC_DAY_MS),                 \
+        JSON_FIELD(struct spec, shutdown_ms, JSON_INT, .min = 0, .max = SPEC_DAY_MS),                        \
+        JSON_FIELD(struct spec, ready, JSON_WORD, .words = spec_ready_words),                                \
+        JSON_FIELD(struct spec, start_ms, JSON_INT, .min = 1, .max = SPEC_DAY_MS),                           \
+        JSON_FIELD(struct spec, handoff, JSON_BOOL),                                                         \
+        JSON_FIELD(struct spec, handoff_ms, JSON_INT, .min = 0, .max = SPEC_DAY_MS),                         \
+        JSON_FIELD(struct spec, nodes, JSON_STRINGS, .bytes_max = 1024, .max = 1000)
 
 void spec_defaults(struct spec *s);
 void spec_fini(struct spec *s);

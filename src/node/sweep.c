@@ -1,10 +1,11 @@
-/* sweep: retention. Takes away what has had its time; a few hundred rows at a turn, each by the home of its key. */
+/* sweep: retention. Takes away what has had its time; a few hundred rows at a turn, each by the home of its
+ * key. */
 #include "node/child.h"
 #include "node/effect.h"
 
-#define IDEM_KEEP_MS  (24 * 3600 * 1000LL)
-#define GONE_KEEP_MS  (10 * 60 * 1000LL)
-#define SWEEP_ROWS    500
+#define IDEM_KEEP_MS (24 * 3600 * 1000LL)
+#define GONE_KEEP_MS (10 * 60 * 1000LL)
+#define SWEEP_ROWS   500
 
 struct swept {
     enum table_id t;
@@ -54,6 +55,7 @@ int node_sweep(struct node *n)
     for (size_t i = 0; rc == 0 && node_open_now(n) && i < COUNT(all); i++)
         rc = sweep_table(n, &all[i]);
     if (rc == 0)
-        rc = store_do(n->store, Q_LOG_TRIM, &n->fault, "ii", n->real_ms - n->o.events_keep_ms, n->o.events_keep_rows);
+        rc = store_do(n->store, Q_LOG_TRIM, &n->fault, "ii", n->real_ms - n->o.events_keep_ms,
+                      n->o.events_keep_rows);
     return rc;
 }

@@ -53,8 +53,9 @@ static const struct query_text queries[Q_N] = {
     [Q_NAME_OWNERS] = {T_N, "SELECT min(owner_actor) FROM name WHERE owner_actor > ?1 AND owner_actor <> 0"},
     [Q_NAME_OWNED_COUNT] = {T_N, "SELECT count(*) FROM name WHERE owner_actor = ?1 AND owner_actor <> 0"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},
-    [Q_NAME_LIST] = {T_NAME, "WHERE swarm = ?1 AND name > ?2 AND kind = ?3 ORDER BY name LIMIT ?4"},
-    [Q_CHILD_LIST] = {T_CHILD, "WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT ?3"},
+    [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
+    [Q_CHILD_NAMES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 AND kind = 'child' "
+                            "ORDER BY name LIMIT 1"},
     [Q_CHILD_LEFT] = {T_CHILD, "WHERE status IN ('gone') AND at < ?1 LIMIT 200"},
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
     [Q_CHUNKS] = {T_CHUNK, "WHERE swarm = ?1 AND name = ?2 AND epoch = ?3 ORDER BY idx"},

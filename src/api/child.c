@@ -1,0 +1,852 @@
+/* child: supervised processes over HTTP. Start, look up, list, stop, restart, move, metadata, messages and
+ * calls.
+ *
+ * A start is decided by the name's home, everything else by its owner; a request that arrives elsewhere is
+ * sent on. Handlers run again whenever the name's rows change, and decide by the rows as they are.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "node/child.h"
+
+/* ---- arguments ---- */
+
+struct start_body {
+    struct spec spec;
+    struct span metadata;
+};
+
+static const struct json_field start_fields[] = {
+    SPEC_ROWS, JSON_FIELD(struct start_body, metadata, JSON_RAW_OBJECT, .nullable = true)};
+static const struct start_body start_defaults = {.spec = SPEC_DEFAULTS};
+static const struct json_table start_table =
+    JSON_TABLE(struct start_body, start_fields, .defaults = &start_defaults);
+
+struct start_query {
+    int if_exists;
+};
+static const char *const if_exists_words[] = {"fail", "return", NULL};
+static const struct uri_param start_params[] = {{.name = "if_exists",
+                                                 .kind = URI_WORD,
+                                                 .offset = offsetof(struct start_query, if_exists),
+                                                 .words = if_exists_words}};
+
+static bool is(const char *a, const char *b)
+{
+    return a && strcmp(a, b) == 0;
+}
+
+/* ---- rows of a name ---- */
+
+struct known {
+    struct name_row name;
+    struct child_row child;
+    bool found, current; /* current: the child row is of the claim's epoch */
+};
+
+static void known_fini(struct known *k)
+{
+    row_fini(T_NAME, &k->name);
+    row_fini(T_CHILD, &k->child);
+}
+
+static int known_load(struct node *n, const struct call *c, struct known *k)
+{
+    *k = (struct known){.name = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])},
+                        .child = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])}};
+    int rc = store_load(n->store, T_NAME, &k->name, &n->fault);
+    k->found = rc == 1;
+    if (rc >= 0)
+        rc = store_load(n->store, T_CHILD, &k->child, &n->fault);
+    k->current = k->found && rc == 1 && k->child.epoch == k->name.epoch;
+    return rc < 0 ? rc : 0;
+}
+
+static int render(struct node *n, const struct call *c, struct str *body, char rev[32])
+{
+    const struct frozen *f = node_frozen(n);
+    struct jw j = jw_init(body);
+    int rc = show_child(n->store, f, c->param[0], c->param[1], &j, rev, &n->fault);
+    frozen_unref(f);
+    return rc;
+}
+
+static int answer_child(struct node *n, struct op *op, const struct call *c, int status, int64_t hlc,
+                        int need)
+{
+    struct str body = STR_INIT;
+    char rev[32] = "";
+    int rc = render(n, c, &body, rev);
+    if (rc <= 0) {
+        str_fini(&body);
+        struct err e;
+        err_set(&e, SKEP_ENOTFOUND, "%s has ended meanwhile", c->param[1]);
+        return rc < 0 ? rc : api_fail(n, op, &e);
+    }
+    api_answer_copies(n, op, status, &body, rev, hlc, need);
+    return 0;
+}
+
+static int not_found(struct node *n, struct op *op, const struct call *c)
+{
+    struct err e;
+    err_set(&e, SKEP_ENOTFOUND, "no process of the name %s runs in swarm %s", c->param[1], c->param[0]);
+    return api_fail(n, op, &e);
+}
+
+/* ---- start ---- */
+
+static int already(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    const struct start_query *q = c->query;
+    const struct start_body *b = c->body;
+    AUTOSTR struct str child = STR_INIT, spec = STR_INIT, extras = STR_INIT;
+    struct err e;
+    if (q->if_exists == 1)
+        return answer_child(n, op, c, 200, 0, 0);
+    int rc = render(n, c, &child, NULL);
+    if (rc < 0)
+        return rc;
+    spec_write(&b->spec, &spec);
+    str_printf(&extras, "\"child\":%s,\"same_spec\":%s", rc ? str_get(&child) : "null",
+               is(k->name.spec, str_get(&spec)) ? "true" : "false");
+    err_set(&e, SKEP_ESTARTED, "%s runs on %s already; ?if_exists=return answers with it", c->param[1],
+            node_name_of(n, k->name.owner) ? node_name_of(n, k->name.owner) : "?");
+    op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
+    return 0;
+}
+
+/* The reason of a failed start, as the answer. */
+static int start_failed(struct node *n, struct op *op, const struct known *k)
+{
+    AUTOSTR struct str extras = STR_INIT;
+    const char *reason = k->child.reason ? k->child.reason : "{}";
+    bool refused = strstr(reason, "\"exec_not_allowed\"") != NULL;
+    struct err e;
+    if (refused)
+        err_field(&e, SKEP_EEXEC, "argv",
+                  "node %s does not allow this program; add its path to allow_exec there",
+                  node_name_of(n, k->child.node));
+    else
+        err_set(&e, SKEP_ESTARTFAILED,
+                "the process did not start on %s; reason says why, skep logs %s its output",
+                node_name_of(n, k->child.node), k->child.name);
+    str_printf(&extras, "\"reason\":%s", reason);
+    op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
+    return 0;
+}
+
+/* It ran and ended before we looked: the start took place. */
+static int started_and_gone(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    struct str body = STR_INIT;
+    struct jw j = jw_init(&body);
+    jw_object(&j);
+    jw_kv_string(&j, "swarm", c->param[0]);
+    jw_kv_string(&j, "name", c->param[1]);
+    jw_kv_string(&j, "status", "gone");
+    jw_kv_string(&j, "node", node_name_of(n, k->child.node));
+    jw_kv_i64_text(&j, "epoch", k->child.epoch);
+    jw_kv_null(&j, "pid");
+    jw_kv_time(&j, "started_at", k->child.started_at);
+    jw_kv_i64(&j, "restarts", k->child.restarts);
+    jw_kv_raw(&j, "reason", (struct span){k->child.reason, k->child.reason ? strlen(k->child.reason) : 0});
+    jw_object_close(&j);
+    jw_end(&j);
+    api_answer_copies(n, op, 201, &body, NULL, op->st.hlc, 1);
+    return 0;
+}
+
+/* We claimed it; what has become of it? */
+static int start_wait(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    char op_text[ID_TEXT];
+    bool ours = k->found && is(k->name.op, id_text(&op->id, op_text));
+    if (ours && k->current && is(k->child.status, "running"))
+        return answer_child(n, op, c, 201, op->st.hlc, 1);
+    if (ours && k->current && is(k->child.status, "failed"))
+        return start_failed(n, op, k);
+    if (ours && k->current && k->child.started_at && is(k->child.status, "backoff"))
+        return answer_child(n, op, c, 201, op->st.hlc, 1);
+    if (!ours && k->child.epoch >= op->st.epoch && is(k->child.status, "gone"))
+        return k->child.started_at && !strstr(k->child.reason ? k->child.reason : "", "start_failed")
+                   ? started_and_gone(n, op, c, k)
+                   : start_failed(n, op, k);
+    if (k->found && !ours)
+        return already(n, op, c, k);
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return 0;
+}
+
+static int metadata_write(struct node *n, const struct call *c, int64_t epoch, const char *data)
+{
+    struct metadata_row row = {.swarm = (char *)(uintptr_t)c->param[0],
+                               .name = (char *)(uintptr_t)c->param[1],
+                               .data = (char *)(uintptr_t)data,
+                               .epoch = epoch};
+    return store_save(n->store, T_METADATA, &row, &n->fault);
+}
+
+/* What a former life of the name left: its state must not reach the new one. */
+static int forget_past(struct node *n, const struct call *c)
+{
+    struct checkpoint_row checkpoint = {.swarm = (char *)(uintptr_t)c->param[0],
+                                        .name = (char *)(uintptr_t)c->param[1]};
+    struct metadata_row metadata = {.swarm = checkpoint.swarm, .name = checkpoint.name};
+    int rc = store_kill(n->store, T_CHECKPOINT, &checkpoint, 0, &n->fault);
+    if (rc == 0)
+        rc = store_kill(n->store, T_METADATA, &metadata, 0, &n->fault);
+    return rc < 0 ? rc : handoff_forget(n, c->param[0], c->param[1]);
+}
+
+static int claim(struct node *n, struct op *op, const struct call *c, int64_t over, const struct id *target)
+{
+    const struct start_body *b = c->body;
+    char op_text[ID_TEXT];
+    struct str spec = STR_INIT;
+    spec_write(&b->spec, &spec);
+    struct name_row row = {.swarm = mem_dup(c->param[0]),
+                           .name = mem_dup(c->param[1]),
+                           .kind = mem_dup("child"),
+                           .op = mem_dup(id_text(&op->id, op_text)),
+                           .spec = str_take(&spec)};
+    own_claim(n, &row, target, over);
+    int rc = forget_past(n, c);
+    if (rc == 0 && b->metadata.n > 2) {
+        AUTOFREE char *data = mem_copy(b->metadata.p, b->metadata.n);
+        rc = metadata_write(n, c, row.epoch, data);
+    }
+    if (rc == 0)
+        rc = store_save(n->store, T_NAME, &row, &n->fault);
+    op->st.epoch = op->st.incarnation = row.epoch;
+    op->st.hlc = store_written(n->store);
+    if (rc == 0)
+        rc = node_log(n, "child_claimed", row.swarm, row.name, node_name_of(n, row.owner), row.epoch,
+                      op->request->who.name, NULL);
+    row_fini(T_NAME, &row);
+    if (rc < 0)
+        return rc;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return own_changed(n, c->param[0], c->param[1]);
+}
+
+/* The stamp of the row as it stands: an older request is refused, for it may have been done and undone
+ * already. */
+static int start_claim(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    const struct start_body *b = c->body;
+    struct stamp v = {0};
+    struct id target;
+    struct err e;
+    int rc = store_version(n->store, T_NAME, &k->name, &v, NULL, &n->fault);
+    if (rc < 0)
+        return rc;
+    if (op->st.stamp && v.hlc >= op->st.stamp) {
+        op_retry(n, op);
+        return 0;
+    }
+    if (!own_target(n, c->param[0], c->param[1], b->spec.nodes.list, NULL, &target)) {
+        err_set(&e, SKEP_ENONODE, "no node may take it: they are down, draining, or not among \"nodes\"");
+        return api_fail(n, op, &e);
+    }
+    return claim(n, op, c, v.rank, &target);
+}
+
+static int start_at_home(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    char op_text[ID_TEXT];
+    struct err e;
+    if (!k->found)
+        return start_claim(n, op, c, k);
+    if (is(k->name.kind, "address")) {
+        err_set(&e, SKEP_ETAKEN, "the name %s is registered for the address %s", c->param[1],
+                k->name.address);
+        return api_fail(n, op, &e);
+    }
+    if (is(k->name.op, id_text(&op->id, op_text))) { /* an earlier try of this very request */
+        op->st.epoch = op->st.incarnation = k->name.incarnation;
+        return start_wait(n, op, c, k);
+    }
+    if (k->current && is(k->child.status, "failed"))
+        return start_claim(n, op, c, k);
+    bool in_flight = !k->current || is(k->child.status, "starting") || is(k->child.status, "stopping");
+    if (!in_flight)
+        return already(n, op, c, k);
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return 0;
+}
+
+static int start_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct start_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct err e;
+    if (spec_check(&b->spec, &e) < 0 || !api_swarm_exists(n->store, c->param[0], &e))
+        return api_fail(n, op, &e);
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    int rc = known_load(n, c, &k);
+    if (rc < 0)
+        return rc;
+    if (op->st.epoch)
+        return start_wait(n, op, c, &k);
+    struct id home = own_home(n, c->param[0], c->param[1]);
+    if (!id_equal(&home, &n->self)) {
+        op_forward(n, op, &home, true);
+        return 0;
+    }
+    return start_at_home(n, op, c, &k);
+}
+
+/* ---- what the owner decides ---- */
+
+/* Brings the op to the owner of a child. 1: we are it (k is filled); 0: under way, or answered. */
+static int at_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
+{
+    int64_t since;
+    struct id owner, home = own_home(n, c->param[0], c->param[1]);
+    struct err e;
+    if (!api_swarm_exists(n->store, c->param[0], &e))
+        return api_fail(n, op, &e);
+    int rc = known_load(n, c, k);
+    if (rc < 0)
+        return rc;
+    bool child = k->found && is(k->name.kind, "child");
+    if (child && op->st.stamp && k->name.incarnation > op->st.stamp)
+        return not_found(n, op, c); /* it was asked of a former life of the name */
+    if (child && k->name.owner_actor == n->actor)
+        return 1;
+    enum owner_state state = child ? owner_state(n, k->name.owner, k->name.owner_actor, &since) : OWNER_LEFT;
+    if (child && state == OWNER_ALIVE && id_parse(k->name.owner, &owner) && !id_equal(&owner, &n->self)) {
+        op_forward(n, op, &owner, again);
+        return 0;
+    }
+    if (!child && op->source != OP_PEER && !id_equal(&home, &n->self) && node_open_now(n)) {
+        op_forward(n, op, &home, again);
+        return 0;
+    }
+    if (!child)
+        return not_found(n, op, c);
+    op_wait_key(n, op, c->param[0], c->param[1]); /* its home gives it a new owner, if there is one */
+    return 0;
+}
+
+static void keep_answer(struct op *op, struct str *body TAKES)
+{
+    free(op->memo);
+    op->memo = str_take(body);
+}
+
+/* The child as it was, with the status it has now. */
+static void stopped_body(const char *memo, struct str *ret)
+{
+    const char *at = strstr(memo, "\"status\":\"");
+    const char *end = at ? strchr(at + 10, '"') : NULL;
+    if (!end) {
+        str_puts(ret, memo);
+        return;
+    }
+    str_add(ret, memo, (size_t)(at - memo));
+    str_puts(ret, "\"status\":\"stopped");
+    str_puts(ret, end);
+}
+
+static int audit(struct node *n, struct op *op, const struct call *c, const char *type, int64_t epoch)
+{
+    return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
+}
+
+static int stop_serve(struct node *n, struct op *op, const struct call *c)
+{
+    CLEANUP(known_fini) struct known k = {0};
+    struct str body = STR_INIT;
+    if (op->st.step == 1) { /* asked: gone? */
+        int rc = known_load(n, c, &k);
+        if (rc < 0)
+            return rc;
+        if (k.found && k.name.incarnation == op->st.incarnation) {
+            op_wait_key(n, op, c->param[0], c->param[1]);
+            return 0;
+        }
+        stopped_body(op->memo, &body);
+        api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 1);
+        return 0;
+    }
+    int rc = at_owner(n, op, c, &k, true);
+    if (rc <= 0)
+        return rc;
+    if ((rc = render(n, c, &body, NULL)) < 0)
+        return rc;
+    keep_answer(op, &body);
+    op->st.step = 1;
+    op->st.incarnation = k.name.incarnation;
+    if ((rc = audit(n, op, c, "child_stop_asked", k.name.epoch)) < 0)
+        return rc;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return child_stop(n, c->param[0], c->param[1], EXIT_ASKED_STOP);
+}
+
+static int restart_serve(struct node *n, struct op *op, const struct call *c)
+{
+    CLEANUP(known_fini) struct known k = {0};
+    int rc = at_owner(n, op, c, &k, true);
+    if (rc <= 0)
+        return rc;
+    if (op->st.step == 1) {
+        bool again = k.current && is(k.child.status, "running") && k.child.started_at != op->st.hlc;
+        if (again || (k.current && is(k.child.status, "failed")))
+            return again ? answer_child(n, op, c, 200, 0, 0) : start_failed(n, op, &k);
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
+    op->st.step = 1;
+    op->st.hlc = k.child.started_at;
+    if ((rc = audit(n, op, c, "child_restart_asked", k.name.epoch)) < 0)
+        return rc;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return child_stop(n, c->param[0], c->param[1], EXIT_ASKED_AGAIN);
+}
+
+struct move_body {
+    char *node;
+};
+static const struct json_field move_fields[] = {
+    JSON_FIELD(struct move_body, node, JSON_NAME, .nullable = true)};
+static const struct json_table move_table = JSON_TABLE(struct move_body, move_fields);
+
+static int move_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct move_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct id to;
+    struct err e;
+    char text[ID_TEXT];
+    if (op->st.step == 1) {
+        int rc = known_load(n, c, &k);
+        if (rc < 0)
+            return rc;
+        bool there = k.current && is(k.child.status, "running") && k.name.epoch > op->st.epoch;
+        if (there || !k.found)
+            return there ? answer_child(n, op, c, 200, 0, 0) : not_found(n, op, c);
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    if (b->node && !node_id_of(n, b->node, &to)) {
+        err_field(&e, SKEP_ENOTFOUND, "node", "there is no node %s; skep nodes lists them", b->node);
+        return api_fail(n, op, &e);
+    }
+    char *const named[] = {b->node, NULL};
+    bool here = b->node && id_equal(&to, &n->self);
+    if (here)
+        return answer_child(n, op, c, 200, 0, 0);
+    if (!own_target(n, c->param[0], c->param[1], b->node ? named : NULL, &n->self, &to)) {
+        err_field(&e, SKEP_ENONODE, "node",
+                  "no other node may take it: they are down, draining, or not among \"nodes\"");
+        return api_fail(n, op, &e);
+    }
+    struct child *child = child_find(n, c->param[0], c->param[1]);
+    if (child)
+        mem_replace(&child->move_to, id_text(&to, text));
+    op->st.step = 1;
+    op->st.epoch = k.name.epoch;
+    if ((rc = audit(n, op, c, "child_move_asked", k.name.epoch)) < 0)
+        return rc;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return child_stop(n, c->param[0], c->param[1], EXIT_ASKED_MOVE);
+}
+
+/* ---- metadata ---- */
+
+struct patch_body {
+    struct span metadata;
+};
+static const struct json_field patch_fields[] = {
+    JSON_FIELD(struct patch_body, metadata, JSON_RAW_OBJECT, .required = true)};
+static const struct json_table patch_table = JSON_TABLE(struct patch_body, patch_fields);
+
+static int patch_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct patch_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    AUTOSTR struct str merged = STR_INIT;
+    struct err e;
+    int64_t rev;
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    if ((rc = show_rev(n->store, c->param[0], c->param[1], &rev, &n->fault)) < 0)
+        return rc;
+    if (api_match(op->request, rev, &e) < 0)
+        return api_fail(n, op, &e);
+    struct metadata_row old = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    rc = store_load(n->store, T_METADATA, &old, &n->fault);
+    int bad = rc < 0 ? 0
+                     : json_merge_patch(old.data ? old.data : "{}", old.data ? strlen(old.data) : 2,
+                                        b->metadata.p, b->metadata.n, &merged, &e);
+    bool same = rc == 1 && bad == 0 && is(old.data, str_get(&merged));
+    row_fini(T_METADATA, &old);
+    if (rc < 0 || bad < 0)
+        return rc < 0 ? rc : api_fail(n, op, &e);
+    if (!same) { /* what changes nothing is not replicated */
+        rc = metadata_write(n, c, k.name.epoch, str_get(&merged));
+        if (rc == 0)
+            rc = audit(n, op, c, "child_metadata_changed", k.name.epoch);
+    }
+    return rc < 0 ? rc : answer_child(n, op, c, 200, same ? 0 : store_written(n->store), 0);
+}
+
+/* ---- messages and calls ---- */
+
+struct data_body {
+    struct span data;
+};
+static const struct json_field data_fields[] = {
+    JSON_FIELD(struct data_body, data, JSON_RAW, .required = true)};
+static const struct json_table data_table = JSON_TABLE(struct data_body, data_fields);
+
+static int message_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct data_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct str line = STR_INIT, body = STR_INIT;
+    struct err e;
+    char id[ID_TEXT];
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    struct child *child = child_find(n, c->param[0], c->param[1]);
+    id_text(&op->id, id);
+    chan_message(&line, id, op->request->who.name, b->data);
+    if (!child) {
+        str_fini(&line);
+        err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
+        return api_fail(n, op, &e);
+    }
+    if (child_line(n, child, &line, &e) < 0)
+        return api_fail(n, op, &e);
+    str_printf(&body, "{\"id\":\"%s\"}", id);
+    op_answer(n, op, answer_json(202, &body));
+    return 0;
+}
+
+static int call_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct data_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct err e;
+    if (op->st.step == 1) { /* asked: the reply, the end of the process, or the deadline answers */
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    struct child *child = child_find(n, c->param[0], c->param[1]);
+    if (!child)
+        err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
+    if (!child || child_call(n, child, op, b->data, &e) < 0)
+        return api_fail(n, op, &e);
+    op->st.step = 1;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return 0;
+}
+
+/* ---- checkpoint ---- */
+
+static int checkpoint_read(const struct call *c, const struct reading *r, struct str *body,
+                           struct answer *ret UNUSED, struct err *e)
+{
+    struct checkpoint_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    int rc = store_load(r->store, T_CHECKPOINT, &row, e);
+    if (rc == 1) {
+        struct jw j = jw_init(body);
+        jw_object(&j);
+        jw_kv_raw(&j, "data", (struct span){row.data.p, row.data.n});
+        jw_kv_time(&j, "at", row.at);
+        jw_kv_i64_text(&j, "epoch", row.epoch);
+        jw_object_close(&j);
+        jw_end(&j);
+    }
+    row_fini(T_CHECKPOINT, &row);
+    return rc == 0  ? err_set(e, SKEP_ENOTFOUND, "%s has written no checkpoint", c->param[1])
+           : rc < 0 ? rc
+                    : 200;
+}
+
+static int checkpoint_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct data_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct str body = STR_INIT;
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    struct checkpoint_row row = {.swarm = k.name.swarm,
+                                 .name = k.name.name,
+                                 .at = n->real_ms,
+                                 .epoch = k.name.epoch,
+                                 .data = {(char *)(uintptr_t)b->data.p, b->data.n}};
+    rc = store_save(n->store, T_CHECKPOINT, &row, &n->fault);
+    if (rc == 0)
+        rc = audit(n, op, c, "child_checkpoint_set", k.name.epoch);
+    str_printf(&body, "{\"epoch\":\"%lld\"}", (long long)k.name.epoch);
+    api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), n->o.checkpoint_acks);
+    return rc;
+}
+
+/* ---- reads ---- */
+
+static int child_read(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
+                      struct err *e)
+{
+    struct jw j = jw_init(body);
+    int rc = show_child(r->store, r->frozen, c->param[0], c->param[1], &j, ret->etag, e);
+    return rc == 0  ? err_set(e, SKEP_ENOTFOUND, "no process of the name %s runs in swarm %s", c->param[1],
+                              c->param[0])
+           : rc < 0 ? rc
+                    : 200;
+}
+
+struct list_query {
+    char *after, *tag, *node;
+    int64_t limit;
+    int status;
+};
+static const char *const status_words[] = {"any",    "starting", "running", "backoff", "stopping",
+                                           "moving", "stopped",  "failed",  NULL};
+static const struct uri_param list_params[] = {
+    {.name = "limit", .kind = URI_INT, .offset = offsetof(struct list_query, limit), .min = 1, .max = 1000},
+    {.name = "after", .kind = URI_NAME, .offset = offsetof(struct list_query, after)},
+    {.name = "tag", .kind = URI_TEXT, .offset = offsetof(struct list_query, tag)},
+    {.name = "node", .kind = URI_NAME, .offset = offsetof(struct list_query, node)},
+    {.name = "status",
+     .kind = URI_WORD,
+     .offset = offsetof(struct list_query, status),
+     .words = status_words},
+};
+
+/* Whether the child's object, as shown, passes the filters. */
+static bool passes(const struct list_query *q, struct span object)
+{
+    AUTOSTR struct str got = STR_INIT;
+    if (q->status && (!json_unquote(json_raw_member(object.p, object.n, "status"), &got) ||
+                      strcmp(str_get(&got), status_words[q->status]) != 0))
+        return false;
+    str_clear(&got);
+    if (q->node && (!json_unquote(json_raw_member(object.p, object.n, "node"), &got) ||
+                    strcmp(str_get(&got), q->node) != 0))
+        return false;
+    if (!q->tag)
+        return true;
+    struct span metadata = json_raw_member(object.p, object.n, "metadata");
+    str_clear(&got);
+    return metadata.p && json_unquote(json_raw_member(metadata.p, metadata.n, "tag"), &got) &&
+           strcmp(str_get(&got), q->tag) == 0;
+}
+
+static int list_read(const struct call *c, const struct reading *r, struct str *body,
+                     struct answer *ret UNUSED, struct err *e)
+{
+    const struct list_query *q = c->query;
+    int64_t limit = q->limit ? q->limit : 100, shown = 0;
+    AUTOFREE char *after = mem_dup(q->after ? q->after : "");
+    AUTOSTR struct str one = STR_INIT;
+    struct jw j = jw_init(body);
+    int rc = 1;
+    if (!api_swarm_exists(r->store, c->param[0], e))
+        return e->code;
+    jw_object(&j);
+    jw_kv_array(&j, "children");
+    while (rc == 1 && shown < limit) { /* one name at a time, so that filters never starve a page */
+        struct stmt *s = store_ask(r->store, Q_CHILD_NAMES, "tt", c->param[0], after);
+        if ((rc = stmt_step(s, e)) == 1)
+            mem_replace(&after, col_text(s, 0));
+        stmt_reset(s);
+        if (rc != 1)
+            break;
+        str_clear(&one);
+        struct jw k = jw_init(&one);
+        int found = show_child(r->store, r->frozen, c->param[0], after, &k, NULL, e);
+        if (found < 0)
+            return found;
+        if (found == 1 && passes(q, (struct span){str_get(&one), one.n})) {
+            jw_raw(&j, (struct span){str_get(&one), one.n});
+            shown++;
+        }
+    }
+    jw_array_close(&j);
+    jw_kv_string(&j, "next", rc == 1 ? after : NULL);
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+/* ---- history, why ---- */
+
+static int history_read(const struct call *c, const struct reading *r, struct str *body,
+                        struct answer *ret UNUSED, struct err *e)
+{
+    struct jw j = jw_init(body);
+    struct stmt *q =
+        store_ask(r->store, Q_LOG_NAME, "ttii", c->param[0], c->param[1], (int64_t)0, (int64_t)1000);
+    int rc;
+    jw_object(&j);
+    jw_kv_array(&j, "history");
+    while ((rc = stmt_step(q, e)) == 1)
+        show_event(q, r->frozen->name, &j);
+    jw_array_close(&j);
+    jw_kv_null(&j, "next");
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+static void why_events(const struct call *c, const struct reading *r, struct jw *j)
+{
+    struct stmt *q = store_ask(r->store, Q_LOG_LAST, "tti", c->param[0], c->param[1], (int64_t)10);
+    jw_kv_array(j, "events");
+    while (stmt_step(q, NULL) == 1)
+        show_event(q, r->frozen->name, j);
+    jw_array_close(j);
+}
+
+static void why_claim(const struct reading *r, const struct name_row *row, struct jw *j)
+{
+    jw_kv_object(j, "claim");
+    jw_kv_string(j, "kind", row->kind);
+    jw_kv_string(j, "owner", frozen_name_of(r->frozen, row->owner));
+    jw_kv_i64_text(j, "owner_actor", row->owner_actor);
+    jw_kv_i64_text(j, "epoch", row->epoch);
+    jw_kv_i64_text(j, "since", row->since);
+    jw_kv_i64_text(j, "incarnation", row->incarnation);
+    jw_kv_string(j, "view", row->view);
+    jw_object_close(j);
+}
+
+/* The answer a person wants: who owns it, who would decide, what happened last. */
+static int why_serve(struct node *n, struct op *op, const struct call *c)
+{
+    struct str body = STR_INIT;
+    struct jw j = jw_init(&body);
+    char view[17], home_text[ID_TEXT];
+    const struct frozen *f = node_frozen(n);
+    struct reading r = {n->store, f, n->real_ms, 0};
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    struct id home = own_home(n, c->param[0], c->param[1]);
+    own_signature(n, view);
+    jw_object(&j);
+    jw_kv_string(&j, "swarm", c->param[0]);
+    jw_kv_string(&j, "name", c->param[1]);
+    jw_kv_string(&j, "home", node_name_of(n, id_text(&home, home_text)));
+    jw_kv_bool(&j, "open", node_open_now(n));
+    jw_kv_string(&j, "view", view);
+    if (rc == 1)
+        why_claim(&r, &row, &j);
+    else
+        jw_kv_null(&j, "claim");
+    jw_key(&j, "child");
+    AUTOSTR struct str child = STR_INIT;
+    struct jw k = jw_init(&child);
+    int shown = show_child(n->store, f, c->param[0], c->param[1], &k, NULL, &n->fault);
+    jw_raw(&j, shown == 1 ? (struct span){str_get(&child), child.n} : (struct span){NULL, 0});
+    why_events(c, &r, &j);
+    jw_object_close(&j);
+    row_fini(T_NAME, &row);
+    frozen_unref(f);
+    if (rc < 0) {
+        str_fini(&body);
+        return rc;
+    }
+    op_answer(n, op, answer_json(200, &body));
+    return 0;
+}
+
+/* ---- logs ---- */
+
+struct logs_query {
+    int64_t lines, after;
+};
+static const struct uri_param logs_params[] = {
+    {.name = "lines", .kind = URI_INT, .offset = offsetof(struct logs_query, lines), .min = 1, .max = 10000},
+    {.name = "after", .kind = URI_INT, .offset = offsetof(struct logs_query, after), .max = INT64_MAX},
+};
+
+/* The output of a process lies at its owner: the last lines, or what came behind `after`. */
+static int logs_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct logs_query *q = c->query;
+    char name[CHILD_LOG_NAME];
+    AUTOSTR struct str text = STR_INIT;
+    struct str body = STR_INIT;
+    struct err e;
+    int64_t next = 0;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    struct id owner;
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    bool elsewhere = rc == 1 && row.owner && id_parse(row.owner, &owner) && !id_equal(&owner, &n->self) &&
+                     op->source != OP_PEER;
+    row_fini(T_NAME, &row);
+    if (rc < 0)
+        return rc;
+    if (elsewhere) {
+        op_forward(n, op, &owner, true);
+        return 0;
+    }
+    child_log_name(c->param[0], c->param[1], name);
+    if (n->w.proc.tail(n->w.proc.self, name, q->lines ? q->lines : 100, q->after, &text, &next) < 0) {
+        err_set(&e, SKEP_ENOTFOUND, "%s has written nothing on node %s", c->param[1], n->name);
+        return api_fail(n, op, &e);
+    }
+    struct jw j = jw_init(&body);
+    jw_object(&j);
+    jw_kv_string(&j, "node", n->name);
+    jw_key(&j, "text");
+    jw_string_n(&j, str_get(&text), text.n);
+    jw_kv_i64_text(&j, "next", next);
+    jw_object_close(&j);
+    op_answer(n, op, answer_json(200, &body));
+    return 0;
+}
+
+#define CHILD "/v1/swarms/{swarm}/children/{name}"
+
+const struct route child_routes[] = {
+    {HTTP_M_GET, "/v1/swarms/{swarm}/children", ROLE_READ, API_READER, API_BODY_BYTES, true, list_params,
+     COUNT(list_params), sizeof(struct list_query), NULL, list_read, NULL,
+     "List the processes of a swarm, in byte order of their names."},
+    {HTTP_M_PUT, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, start_params, COUNT(start_params),
+     sizeof(struct start_query), &start_table, NULL, start_serve,
+     "Start a process under a name that is unique."},
+    {HTTP_M_GET, CHILD, ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL, child_read, NULL,
+     "Look up a process."},
+    {HTTP_M_PATCH, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &patch_table, NULL,
+     patch_serve, "Change a process's metadata (JSON merge patch; If-Match compares its rev)."},
+    {HTTP_M_DELETE, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, stop_serve,
+     "Stop a process and free its name."},
+    {HTTP_M_POST, CHILD "/restart", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL,
+     restart_serve, "Restart a process where it is."},
+    {HTTP_M_POST, CHILD "/move", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &move_table, NULL,
+     move_serve, "Move a process with its state to another node."},
+    {HTTP_M_GET, CHILD "/checkpoint", ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL,
+     checkpoint_read, NULL, "Show the last checkpoint of a process."},
+    {HTTP_M_POST, CHILD "/checkpoint", ROLE_WRITE, API_BRAIN, API_BIG_BODY_BYTES, true, NULL, 0, 0,
+     &data_table, NULL, checkpoint_serve,
+     "Replace the checkpoint that the next start of a process is given."},
+    {HTTP_M_GET, CHILD "/history", ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL,
+     history_read, NULL, "What happened to a name, as this node saw it."},
+    {HTTP_M_GET, CHILD "/why", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, why_serve,
+     "Why a name is where it is: its claim, its home, its last events."},
+    {HTTP_M_GET, CHILD "/logs", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, logs_params, COUNT(logs_params),
+     sizeof(struct logs_query), NULL, NULL, logs_serve,
+     "The output of a process: its last lines, or what is new."},
+    {HTTP_M_POST, CHILD "/messages", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &data_table,
+     NULL, message_serve, "Send a process a message, at most once."},
+    {HTTP_M_POST, CHILD "/calls", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &data_table, NULL,
+     call_serve, "Call a process and wait for its reply."},
+    {0},
+};

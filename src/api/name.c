@@ -1,0 +1,307 @@
+/* name: external names over HTTP. An address under a name that is unique in its swarm, with or without a
+ * lease.
+ *
+ * The home of a name decides all of it: register, renew, replace, release, expire. A lease belongs to no
+ * node.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+
+struct register_body {
+    char *address;
+    int64_t ttl_ms;
+    struct span metadata;
+    bool has_metadata;
+};
+
+static const struct json_field register_fields[] = {
+    JSON_FIELD(struct register_body, address, JSON_STRING, .required = true, .bytes_max = 4096),
+    JSON_FIELD(struct register_body, ttl_ms, JSON_INT, .min = 100, .max = INT64_C(31536000000),
+               .nullable = true),
+    JSON_FIELD(struct register_body, metadata, JSON_RAW_OBJECT, .nullable = true,
+               .present = offsetof(struct register_body, has_metadata)),
+};
+static const struct json_table register_table = JSON_TABLE(struct register_body, register_fields);
+
+static int64_t rev_of(struct store *s, const struct name_row *row)
+{
+    struct stamp v = {0};
+    return store_version(s, T_NAME, row, &v, NULL, NULL) == 1 ? v.hlc : 0;
+}
+
+static void answer_address(struct node *n, struct op *op, const struct name_row *row, int status,
+                           int64_t expires_ms, int64_t hlc, int need)
+{
+    struct str body = STR_INIT;
+    struct jw j = jw_init(&body);
+    char etag[32];
+    int64_t rev = rev_of(n->store, row);
+    show_address(row, expires_ms, rev, &j);
+    snprintf(etag, sizeof etag, "%lld", (long long)rev);
+    api_answer_copies(n, op, status, &body, etag, hlc, need);
+}
+
+static int taken(struct node *n, struct op *op, const struct name_row *row)
+{
+    AUTOSTR struct str extras = STR_INIT;
+    struct err e;
+    if (strcmp(row->kind, "address") != 0) {
+        err_set(&e, SKEP_ETAKEN, "a process holds the name %s, on %s", row->name,
+                node_name_of(n, row->owner));
+        return api_fail(n, op, &e);
+    }
+    str_puts(&extras, "\"holder\":");
+    struct jw j = jw_init(&extras);
+    show_address(row, lease_expires(n, row), rev_of(n->store, row), &j);
+    err_set(&e, SKEP_ETAKEN,
+            "the name %s is registered for %s; replace it with If-Match and its rev, or choose another",
+            row->name, row->address);
+    op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
+    return 0;
+}
+
+/* Writes the row (again) with what the body says. */
+static int write_address(struct node *n, struct op *op, struct name_row *row, const char *type)
+{
+    const struct register_body *b = ((const struct call *)op->args)->body;
+    mem_replace(&row->address, b->address);
+    row->ttl_ms = b->ttl_ms;
+    row->expires_at = b->ttl_ms ? n->real_ms + b->ttl_ms : 0;
+    if (b->has_metadata) {
+        free(row->metadata);
+        row->metadata = mem_copy(b->metadata.p, b->metadata.n);
+    }
+    lease_forget(n, row->swarm, row->name);
+    int rc = store_save(n->store, T_NAME, row, &n->fault);
+    if (rc == 0)
+        rc = node_log(n, type, row->swarm, row->name, NULL, row->epoch, op->request->who.name, NULL);
+    node_wake(n, row->swarm, row->name);
+    return rc;
+}
+
+static int register_new(struct node *n, struct op *op, struct name_row *row)
+{
+    struct stamp v = {0};
+    int rc = store_version(n->store, T_NAME, row, &v, NULL, &n->fault);
+    if (rc < 0)
+        return rc;
+    if (op->st.stamp && v.hlc >= op->st.stamp) {
+        op_retry(n, op);
+        return 0;
+    }
+    mem_replace(&row->kind, "address");
+    mem_replace(&row->metadata, NULL);
+    row->since = row->incarnation = 0;
+    own_claim(n, row, NULL, v.rank);
+    if ((rc = write_address(n, op, row, "name_registered")) < 0)
+        return rc;
+    answer_address(n, op, row, 201, 0, store_written(n->store), 1);
+    return 0;
+}
+
+/* The same address again. What only moves the end of the lease stays in memory until half of it is gone. */
+static int renew(struct node *n, struct op *op, struct name_row *row)
+{
+    const struct register_body *b = ((const struct call *)op->args)->body;
+    bool same = row->ttl_ms == b->ttl_ms &&
+                (!b->has_metadata || (row->metadata && strlen(row->metadata) == b->metadata.n &&
+                                      memcmp(row->metadata, b->metadata.p, b->metadata.n) == 0));
+    int64_t expires_ms = b->ttl_ms ? n->real_ms + b->ttl_ms : 0;
+    if (same && (!b->ttl_ms || row->expires_at - n->real_ms > b->ttl_ms / 2)) {
+        if (b->ttl_ms)
+            lease_renew(n, row, expires_ms);
+        answer_address(n, op, row, 200, expires_ms, 0, 0);
+        return 0;
+    }
+    int rc = write_address(n, op, row, "name_renewed");
+    if (rc == 0)
+        answer_address(n, op, row, 200, 0, store_written(n->store), 1);
+    return rc;
+}
+
+static bool lapsed(struct node *n, const struct name_row *row)
+{
+    return row->expires_at && lease_expires(n, row) <= n->real_ms &&
+           n->now_ms - n->opened_at_ms >= row->ttl_ms;
+}
+
+static int register_at_home(struct node *n, struct op *op, struct name_row *row, bool found)
+{
+    const struct register_body *b = ((const struct call *)op->args)->body;
+    struct err e;
+    bool address = found && strcmp(row->kind, "address") == 0;
+    if (op->request->if_match) {
+        if (!found)
+            err_field(&e, SKEP_ECONFLICT, "If-Match",
+                      "nobody holds the name %s; register it without If-Match", row->name);
+        if (!found || (address && api_match(op->request, rev_of(n->store, row), &e) < 0))
+            return api_fail(n, op, &e);
+    }
+    if (!found || (address && lapsed(n, row)))
+        return register_new(n, op, row);
+    if (!address)
+        return taken(n, op, row);
+    if (strcmp(row->address, b->address) == 0)
+        return renew(n, op, row);
+    return op->request->if_match ? register_new(n, op, row) : taken(n, op, row);
+}
+
+/* Brings the op to the home of its name. 1: we are it, and may decide. */
+static int at_home(struct node *n, struct op *op, const struct call *c)
+{
+    struct err e;
+    if (!api_swarm_exists(n->store, c->param[0], &e))
+        return api_fail(n, op, &e);
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    struct id home = own_home(n, c->param[0], c->param[1]);
+    if (id_equal(&home, &n->self))
+        return 1;
+    op_forward(n, op, &home, true);
+    return 0;
+}
+
+static int register_serve(struct node *n, struct op *op, const struct call *c)
+{
+    int rc = at_home(n, op, c);
+    if (rc != 1)
+        return rc;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc >= 0)
+        rc = register_at_home(n, op, &row, rc == 1);
+    row_fini(T_NAME, &row);
+    return rc;
+}
+
+static int release_at_home(struct node *n, struct op *op, struct name_row *row, bool found)
+{
+    struct err e;
+    if (!found || strcmp(row->kind, "address") != 0) {
+        err_set(&e, SKEP_ENOTFOUND,
+                found ? "%s is a process: DELETE /v1/swarms/{swarm}/children/{name} stops it"
+                      : "nobody has registered the name %s",
+                row->name);
+        return api_fail(n, op, &e);
+    }
+    if (op->st.stamp && row->incarnation > op->st.stamp) { /* it was asked of a former registration */
+        err_set(&e, SKEP_ENOTFOUND, "what was to be released is gone; the name was registered anew since");
+        return api_fail(n, op, &e);
+    }
+    if (api_match(op->request, rev_of(n->store, row), &e) < 0)
+        return api_fail(n, op, &e);
+    struct str body = STR_INIT;
+    struct jw j = jw_init(&body);
+    show_address(row, lease_expires(n, row), rev_of(n->store, row), &j);
+    int rc = own_end_address(n, row, "name_released", op->request->who.name);
+    lease_forget(n, row->swarm, row->name);
+    if (rc < 0) {
+        str_fini(&body);
+        return rc;
+    }
+    api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 1);
+    return 0;
+}
+
+static int release_serve(struct node *n, struct op *op, const struct call *c)
+{
+    int rc = at_home(n, op, c);
+    if (rc != 1)
+        return rc;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc >= 0)
+        rc = release_at_home(n, op, &row, rc == 1);
+    row_fini(T_NAME, &row);
+    return rc;
+}
+
+/* ---- reads ---- */
+
+/* One published name of either kind. 1, or 0: nobody holds it, or it is not published yet. */
+static int show_name(struct store *s, const struct frozen *f, const char *swarm, const char *name,
+                     struct jw *j, char etag[32], struct err *e)
+{
+    struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    struct child_row child = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    int rc = store_load(s, T_NAME, &row, e);
+    if (rc == 1 && strcmp(row.kind, "address") == 0) {
+        int64_t rev = rev_of(s, &row);
+        show_address(&row, 0, rev, j);
+        snprintf(etag, 32, "%lld", (long long)rev);
+    } else if (rc == 1 && (rc = store_load(s, T_CHILD, &child, e)) == 1) {
+        bool published = child.started_at > 0 && child.epoch >= row.incarnation;
+        rc = published ? show_child(s, f, swarm, name, j, etag, e) : 0;
+    }
+    row_fini(T_NAME, &row);
+    row_fini(T_CHILD, &child);
+    return rc;
+}
+
+static int name_read(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
+                     struct err *e)
+{
+    struct jw j = jw_init(body);
+    int rc = show_name(r->store, r->frozen, c->param[0], c->param[1], &j, ret->etag, e);
+    return rc == 0
+               ? err_set(e, SKEP_ENOTFOUND, "nobody holds the name %s in swarm %s", c->param[1], c->param[0])
+           : rc < 0 ? rc
+                    : 200;
+}
+
+struct names_query {
+    char *after;
+    int64_t limit;
+};
+static const struct uri_param names_params[] = {
+    {.name = "limit", .kind = URI_INT, .offset = offsetof(struct names_query, limit), .min = 1, .max = 1000},
+    {.name = "after", .kind = URI_NAME, .offset = offsetof(struct names_query, after)},
+};
+
+static int names_read(const struct call *c, const struct reading *r, struct str *body,
+                      struct answer *ret UNUSED, struct err *e)
+{
+    const struct names_query *q = c->query;
+    int64_t limit = q->limit ? q->limit : 100, shown = 0;
+    AUTOFREE char *after = mem_dup(q->after ? q->after : "");
+    char etag[32];
+    int rc = 1;
+    if (!api_swarm_exists(r->store, c->param[0], e))
+        return e->code;
+    struct jw j = jw_init(body);
+    jw_object(&j);
+    jw_kv_array(&j, "names");
+    while (rc == 1 && shown < limit) {
+        struct stmt *s = store_ask(r->store, Q_NAME_AFTER, "tt", c->param[0], after);
+        if ((rc = stmt_step(s, e)) == 1)
+            mem_replace(&after, col_text(s, 0));
+        stmt_reset(s);
+        int one = rc == 1 ? show_name(r->store, r->frozen, c->param[0], after, &j, etag, e) : 0;
+        if (one < 0)
+            return one;
+        shown += one;
+    }
+    jw_array_close(&j);
+    jw_kv_string(&j, "next", rc == 1 ? after : NULL);
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+#define NAME "/v1/swarms/{swarm}/names/{name}"
+
+const struct route name_routes[] = {
+    {HTTP_M_GET, "/v1/swarms/{swarm}/names", ROLE_READ, API_READER, API_BODY_BYTES, true, names_params,
+     COUNT(names_params), sizeof(struct names_query), NULL, names_read, NULL,
+     "List the published names of a swarm, processes and addresses, in byte order."},
+    {HTTP_M_PUT, NAME, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &register_table, NULL,
+     register_serve, "Register an address under a name, or renew its lease."},
+    {HTTP_M_GET, NAME, ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL, name_read, NULL,
+     "Look up a name, a process's or an address's."},
+    {HTTP_M_DELETE, NAME, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, release_serve,
+     "Release a registered name."},
+    {0},
+};

@@ -1,0 +1,26 @@
+/* routes: the arrays of all files of handlers, in the order of the reference. */
+#include "api/api.h"
+
+extern const struct route cluster_routes[], swarm_routes[], child_routes[], name_routes[], session_routes[],
+    template_routes[], event_routes[], token_routes[], peer_routes[], probe_routes[];
+
+const struct route *const api_routes[] = {
+    probe_routes,    cluster_routes, swarm_routes, child_routes, name_routes, session_routes,
+    template_routes, event_routes,   token_routes, peer_routes,  NULL};
+
+size_t api_routes_n(void)
+{
+    size_t n = 0;
+    while (api_route_at(n))
+        n++;
+    return n;
+}
+
+const struct route *api_route_at(size_t i)
+{
+    for (const struct route *const *list = api_routes; *list; list++)
+        for (const struct route *r = *list; r->path; r++)
+            if (i-- == 0)
+                return r;
+    return NULL;
+}

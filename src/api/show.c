@@ -1,0 +1,159 @@
+/* show: rows as the JSON of the API. The same for reads and for the answers of operations. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+
+static struct span text(const char *s, const char *otherwise)
+{
+    s = s ? s : otherwise;
+    return s ? (struct span){s, strlen(s)} : (struct span){NULL, 0};
+}
+
+/* The newest stamp of what a client may change: the claim, or the metadata. */
+static int rev_of(struct store *s, const char *swarm, const char *name, bool with_metadata, int64_t *ret,
+                  struct err *e)
+{
+    struct stamp stamp;
+    struct name_row row = {.swarm = (char *)(uintptr_t)swarm, .name = (char *)(uintptr_t)name};
+    struct metadata_row meta = {.swarm = row.swarm, .name = row.name};
+    *ret = 0;
+    int rc = store_version(s, T_NAME, &row, &stamp, NULL, e);
+    if (rc == 1)
+        *ret = stamp.hlc;
+    if (rc >= 0 && with_metadata && (rc = store_version(s, T_METADATA, &meta, &stamp, NULL, e)) == 1 &&
+        stamp.hlc > *ret)
+        *ret = stamp.hlc;
+    return rc < 0 ? rc : 0;
+}
+
+int show_rev(struct store *s, const char *swarm, const char *name, int64_t *ret, struct err *e)
+{
+    return rev_of(s, swarm, name, true, ret, e);
+}
+
+struct parts {
+    struct name_row name;
+    struct child_row child;
+    struct metadata_row metadata;
+};
+
+static void parts_fini(struct parts *p)
+{
+    row_fini(T_NAME, &p->name);
+    row_fini(T_CHILD, &p->child);
+    row_fini(T_METADATA, &p->metadata);
+}
+
+static int parts_load(struct store *s, struct parts *p, const char *swarm, const char *name, struct err *e)
+{
+    p->name = (struct name_row){.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    p->child = (struct child_row){.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    p->metadata = (struct metadata_row){.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    int rc = store_load(s, T_NAME, &p->name, e);
+    if (rc == 1 && (!p->name.kind || strcmp(p->name.kind, "child") != 0))
+        return 0;
+    if (rc == 1 && (rc = store_load(s, T_CHILD, &p->child, e)) >= 0)
+        rc = store_load(s, T_METADATA, &p->metadata, e) < 0 ? SKEP_ESTORE : 1;
+    return rc;
+}
+
+static void write_runtime(struct jw *j, const struct parts *p, const struct frozen *f)
+{
+    bool current = p->child.status && p->child.epoch == p->name.epoch;
+    const char *status = current ? p->child.status : "starting";
+    bool runs = current && p->child.pid > 0;
+    jw_kv_string(j, "status", status);
+    jw_kv_string(j, "node", frozen_name_of(f, p->name.owner));
+    jw_kv_i64_text(j, "epoch", p->name.epoch);
+    jw_key(j, "pid");
+    if (runs)
+        jw_i64(j, p->child.pid);
+    else
+        jw_null(j);
+    jw_key(j, "started_at");
+    jw_time(j, current ? p->child.started_at : 0);
+    jw_kv_i64(j, "restarts", p->child.epoch >= p->name.incarnation ? p->child.restarts : 0);
+    if (current && p->child.reason)
+        jw_kv_raw(j, "reason", text(p->child.reason, NULL));
+}
+
+static void write_replica(struct jw *j, const struct parts *p, const struct frozen *f)
+{
+    bool current = p->child.status && p->child.epoch == p->name.epoch;
+    jw_kv_array(j, "replicas");
+    jw_object(j);
+    jw_kv_string(j, "node", frozen_name_of(f, p->name.owner));
+    jw_key(j, "pid");
+    if (current && p->child.pid > 0)
+        jw_i64(j, p->child.pid);
+    else
+        jw_null(j);
+    jw_kv_string(j, "status", current ? p->child.status : "starting");
+    jw_kv_i64_text(j, "epoch", p->name.epoch);
+    jw_kv_string(j, "mode", "active");
+    jw_object_close(j);
+    jw_array_close(j);
+}
+
+int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
+               char ret_rev[32], struct err *e)
+{
+    CLEANUP(parts_fini) struct parts p;
+    int64_t rev;
+    int rc = parts_load(s, &p, swarm, name, e);
+    if (rc <= 0 || (rc = rev_of(s, swarm, name, true, &rev, e)) < 0)
+        return rc;
+    jw_object(j);
+    jw_kv_string(j, "swarm", swarm);
+    jw_kv_string(j, "name", name);
+    write_runtime(j, &p, f);
+    jw_kv_i64_text(j, "rev", rev);
+    jw_kv_raw(j, "spec", text(p.name.spec, "{}"));
+    jw_kv_raw(j, "metadata", text(p.metadata.data, "{}"));
+    jw_kv_array(j, "groups");
+    jw_array_close(j);
+    write_replica(j, &p, f);
+    jw_object_close(j);
+    if (ret_rev)
+        snprintf(ret_rev, 32, "%lld", (long long)rev);
+    return 1;
+}
+
+int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j)
+{
+    jw_object(j);
+    jw_kv_string(j, "swarm", row->swarm);
+    jw_kv_string(j, "name", row->name);
+    jw_kv_string(j, "kind", "address");
+    jw_kv_string(j, "address", row->address);
+    jw_kv_i64_text(j, "epoch", row->epoch);
+    jw_key(j, "ttl_ms");
+    if (row->ttl_ms)
+        jw_i64(j, row->ttl_ms);
+    else
+        jw_null(j);
+    jw_kv_time(j, "expires_at", expires_ms ? expires_ms : row->expires_at);
+    jw_kv_raw(j, "metadata", text(row->metadata, "{}"));
+    jw_kv_i64_text(j, "rev", rev);
+    jw_object_close(j);
+    return 0;
+}
+
+void show_event(struct stmt *q, const char *node, struct jw *j)
+{
+    jw_object(j);
+    AUTOFREE char *id = mem_printf("%s:%lld", node, (long long)col_i64(q, 0));
+    jw_kv_string(j, "id", id);
+    jw_kv_string(j, "type", col_text(q, 2));
+    jw_kv_time(j, "at", col_i64(q, 1));
+    jw_kv_string(j, "node", col_is_null(q, 5) ? node : col_text(q, 5));
+    jw_kv_string(j, "swarm", col_text(q, 3));
+    jw_kv_string(j, "name", col_text(q, 4));
+    if (!col_is_null(q, 6))
+        jw_kv_i64_text(j, "epoch", col_i64(q, 6));
+    if (!col_is_null(q, 7))
+        jw_kv_string(j, "who", col_text(q, 7));
+    jw_kv_raw(j, "data", text(col_text(q, 8), NULL));
+    jw_object_close(j);
+}
