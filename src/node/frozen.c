@@ -176,6 +176,16 @@ static struct frozen *freeze(struct node *n)
     return f;
 }
 
+static void now_dirty(struct node *n, void *arg UNUSED)
+{
+    n->frozen_dirty = true;
+}
+
+void node_settings_merged(struct node *n)
+{
+    eff_do(n, now_dirty, NULL, NULL);
+}
+
 /* Held for two instructions: a reference must be taken before the last one is given up. */
 static void lock(struct node *n)
 {
