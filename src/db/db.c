@@ -27,6 +27,11 @@ int64_t db_changes(struct db *db)
     return sqlite3_changes64(db->conn);
 }
 
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
+}
+
 int32_t db_application_id(const struct db *db)
 {
     return db->application_id;
