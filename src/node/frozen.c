@@ -42,6 +42,7 @@ void frozen_unref(const struct frozen *shared)
         token_fini(&f->tokens[i]);
     free(f->nodes);
     free(f->tokens);
+    free(f->forgotten);
     free(f->name);
     free(f->url);
     free(f->version);
@@ -55,6 +56,14 @@ const struct frozen_node *frozen_node(const struct frozen *f, const char *name)
         if (strcmp(f->nodes[i].name, name) == 0 || strcmp(id_text(&f->nodes[i].id, text), name) == 0)
             return &f->nodes[i];
     return NULL;
+}
+
+bool frozen_forgotten(const struct frozen *f, const struct id *node)
+{
+    for (int i = 0; i < f->forgotten_n; i++)
+        if (id_equal(&f->forgotten[i], node))
+            return true;
+    return false;
 }
 
 const char *frozen_name_of(const struct frozen *f, const char *id_text_)
@@ -147,6 +156,14 @@ static void tokens_of(struct node *n, struct frozen *f)
     f->tokens_n = (int)count;
 }
 
+static void forgotten_of(struct node *n, struct frozen *f)
+{
+    if (n->forgotten_n == 0)
+        return;
+    f->forgotten = mem_copy(n->forgotten, n->forgotten_n * sizeof *n->forgotten);
+    f->forgotten_n = (int)n->forgotten_n;
+}
+
 static struct frozen *freeze(struct node *n)
 {
     struct frozen *f = mem_alloc(sizeof *f);
@@ -168,11 +185,14 @@ static struct frozen *freeze(struct node *n)
     f->left = n->left;
     f->ready = n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS;
     f->signature = n->view.signature;
+    f->pid = n->o.pid;
+    f->keeper_pid = n->o.keeper_pid;
     f->counters = n->counters;
     f->counters.children = children_count(n);
     nodes_of(n, f);
     roles_of(n, f);
     tokens_of(n, f);
+    forgotten_of(n, f);
     return f;
 }
 

@@ -31,6 +31,7 @@ struct node_options {
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
     int64_t alone_ms; /* how long a node whose peers all refuse waits before it serves alone */
     int checkpoint_acks;
+    int pid, keeper_pid; /* of skepd and its keeper, for people; 0 where there is none */
     int64_t children_max;
     /* Serves a request: api/ routes it, runs its handler, which answers through the op or lets it wait;
      * called again whenever what the op waits for may have come. */
