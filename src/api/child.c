@@ -284,15 +284,15 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
     struct err e;
     if (spec_check(&b->spec, &e) < 0 || !api_swarm_exists(n->store, c->param[0], &e))
         return api_fail(n, op, &e);
-    if (!node_open_now(n)) {
-        op_wait_open(n, op);
-        return 0;
-    }
     int rc = known_load(n, c, &k);
     if (rc < 0)
         return rc;
     if (op->st.epoch)
         return start_wait(n, op, c, &k);
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
     struct id home = own_home(n, c->param[0], c->param[1]);
     if (!id_equal(&home, &n->self)) {
         op_forward(n, op, &home, true);

@@ -79,11 +79,10 @@ static void run_enter(struct node *n, void *arg)
     HASH_ADD(run_hh, n->runs, run_key, sizeof c->run_key, c);
 }
 
-static void child_delete(struct node *n, void *arg)
+static void destroy(struct node *n, void *arg)
 {
     struct child *c = arg;
     run_leave(n, c);
-    HASH_DELETE(hh, n->children, c);
     timer_set(n, &c->timer, INT64_MAX);
     intensity_fini(&c->intensity);
     spec_fini(&c->spec);
@@ -96,6 +95,17 @@ static void child_delete(struct node *n, void *arg)
     free(c);
 }
 
+static void attach(struct node *n, struct child *c)
+{
+    HASH_ADD_KEYPTR(hh, n->children, c->key, strlen(c->key), c);
+}
+
+static void child_delete(struct node *n, struct child *c)
+{
+    HASH_DELETE(hh, n->children, c);
+    destroy(n, c);
+}
+
 void children_fini(struct node *n)
 {
     struct child *c, *next;
@@ -103,11 +113,16 @@ void children_fini(struct node *n)
     child_delete(n, c);
 }
 
+static void attach_again(void *arg)
+{
+    attach(((struct child *)arg)->node, arg);
+}
+
+/* Out of the index at once, so that a new life of the name in the same batch finds a new child. */
 void child_forget(struct node *n, struct child *c)
 {
-    child_touch(n, c);
-    c->s.given_up = true; /* nothing more comes of it in this batch */
-    eff_do(n, child_delete, c, NULL);
+    HASH_DELETE(hh, n->children, c);
+    eff_do(n, destroy, c, attach_again);
 }
 
 static void undo_new(void *arg)
@@ -131,7 +146,7 @@ struct child *child_new(struct node *n, const char *swarm, const char *name)
     c->timer.due_ms = INT64_MAX;
     c->timer.fire = child_due;
     spec_defaults(&c->spec);
-    HASH_ADD_KEYPTR(hh, n->children, c->key, strlen(c->key), c);
+    attach(n, c);
     eff_do(n, nothing, c, undo_new);
     return c;
 }
@@ -452,8 +467,9 @@ static int child_due(struct node *n, struct timer *t)
         eff_kill(n, c->s.run);
         timer_set(n, t, n->now_ms + KILL_AGAIN_MS);
         return 0;
-    case PHASE_SPAWNING:
     case PHASE_RUNNING:
+        return c->s.session ? session_due(n, c) : 0;
+    case PHASE_SPAWNING:
         return 0;
     }
     return 0;
@@ -526,7 +542,7 @@ static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const
     eff_do(n, run_leave, c, NULL);
     channel_calls_fail(n, c);
     if (c->s.session)
-        return session_child_ended(n, c);
+        return session_child_ended(n, c, kind, reason);
     int current = child_is_current(n, c);
     if (current < 0)
         return current;
@@ -700,6 +716,20 @@ static bool takers(struct node *n)
         if (peer_placeable(n, p))
             return true;
     return false;
+}
+
+int children_drain(struct node *n)
+{
+    struct child *c, *next;
+    int rc = 0;
+    if (!takers(n)) /* stopping them would only start them here again */
+        return 0;
+    HASH_ITER(hh, n->children, c, next)
+    {
+        if (rc == 0 && !c->s.session && !c->s.given_up)
+            rc = child_stop(n, c->swarm, c->name, EXIT_ASKED_MOVE);
+    }
+    return rc;
 }
 
 bool children_gone(struct node *n)

@@ -179,6 +179,8 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         p->actor = m->actor;
         p->born = m->born;
         p->left = false;
+        p->pull.failures = 0;
+        p->pull.next_ms = n->now_ms;
         vv_clear(&p->vv);
     }
     set_text(&p->name, m->name);
