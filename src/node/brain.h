@@ -237,6 +237,8 @@ bool own_target(struct node *n, const char *swarm, const char *name, char *const
 int64_t own_actor_of(struct node *n, const struct id *node);
 /* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
+/* Whether the claim has its second copy; if not, own_changed runs again once it has. */
+int claim_covered(struct node *n, const struct name_row *row, bool *ret);
 /* A name's row was written or merged: what follows here. Inside handlers. old_epoch: 0 if there was none. */
 int own_changed(struct node *n, const char *swarm, const char *name);
 /* The same in a transaction of its own, soon. Anywhere. */
@@ -299,6 +301,8 @@ int child_line(struct node *n, struct child *c, struct str *line TAKES, struct e
 /* A call's ref, answered by op_answer when the reply comes. */
 int child_call(struct node *n, struct child *c, struct op *op, struct span data, struct err *e);
 int children_stop_all(struct node *n, bool now); /* the node leaves */
+/* Moves away what may run elsewhere; nothing while nobody could take it. */
+int children_drain(struct node *n);
 bool children_gone(struct node *n);
 int64_t children_count(const struct node *n);
 
@@ -309,7 +313,12 @@ int session_changed(struct node *n, const char *session); /* claim written, merg
 int session_orphaned(struct node *n, struct name_row *row, enum owner_state state, int64_t down_since_ms);
 int session_dropped(struct node *n, const char *session); /* its death was merged */
 int session_line(struct node *n, struct child *c, const struct chan_line *line);
-int session_child_ended(struct node *n, struct child *c);
+/* Its worker is gone. reason: JSON. */
+int session_child_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
+/* The time of its worker may be up: a turn's, or that of an idle one. */
+int session_due(struct node *n, struct child *c);
+/* Rows of it were merged. */
+int session_merged(struct node *n, const char *session);
 int session_ready(struct node *n, struct child *c);
 int sessions_reap(struct node *n);
 
@@ -371,6 +380,7 @@ struct node {
     struct frozen_counters counters;
     struct lease *leases; /* renewals in memory, uthash by key */
     struct bucket reap_bucket;
+    char *reap_after; /* session.c: how far its look at unfinished sessions has come; owned */
 };
 
 void node_publish(struct node *n); /* a new frozen view, if something changed */

@@ -206,6 +206,12 @@ void node_settings_merged(struct node *n)
     eff_do(n, now_dirty, NULL, NULL);
 }
 
+/* Tokens and swarms: what the threads of I/O decide by. */
+void node_settings_merged(struct node *n)
+{
+    n->frozen_dirty = true;
+}
+
 /* Held for two instructions: a reference must be taken before the last one is given up. */
 static void lock(struct node *n)
 {

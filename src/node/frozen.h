@@ -35,14 +35,14 @@ struct frozen {
     char *name, *url, *version;
     int64_t actor, born, started_at_ms, published_boot_ms;
     bool member, open, draining, leaving, left, ready;
-    int pid, keeper_pid;
     uint64_t signature;
     struct frozen_node *nodes; /* sorted by name; this node among them */
     int nodes_n;
-    struct id *forgotten;
-    int forgotten_n;
     struct frozen_token *tokens;
     int tokens_n;
+    struct id *forgotten; /* nodes whose certificates are refused */
+    int forgotten_n;
+    int64_t pid, keeper_pid; /* of this node's processes; 0 = unknown */
     struct frozen_counters counters;
 };
 
@@ -50,6 +50,7 @@ const struct frozen *frozen_ref(const struct frozen *f);
 void frozen_unref(const struct frozen *f);
 /* NULL if there is none; by name or by id. */
 const struct frozen_node *frozen_node(const struct frozen *f, const char *name);
+/* Whether that node was forgotten: its certificate is refused. */
 bool frozen_forgotten(const struct frozen *f, const struct id *node);
 /* Name of a node by its id as text, or the id itself. Borrowed. */
 const char *frozen_name_of(const struct frozen *f, const char *id_text);

@@ -31,8 +31,9 @@ struct node_options {
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
     int64_t alone_ms; /* how long a node whose peers all refuse waits before it serves alone */
     int checkpoint_acks;
-    int pid, keeper_pid; /* of skepd and its keeper, for people; 0 where there is none */
     int64_t children_max;
+    int64_t pid, keeper_pid;    /* of this process and its keeper, to be shown; 0 = unknown */
+    const char *ca_fingerprint; /* SHA-256 of the cluster's CA, 64 hex digits, for join tokens; may be NULL */
     /* Serves a request: api/ routes it, runs its handler, which answers through the op or lets it wait;
      * called again whenever what the op waits for may have come. */
     int (*serve)(struct node *n, struct op *op);

@@ -44,6 +44,8 @@ static int first_token(struct node *n)
 
 static int begin_run(struct node *n, void *arg UNUSED)
 {
+    AUTOFREE char *drained = store_meta(n->store, "draining"); /* somebody's wish, which outlives a run */
+    n->draining = drained && strcmp(drained, "1") == 0;
     n->born = store_stamp(n->store);
     struct actor_row row = {
         .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
@@ -154,6 +156,7 @@ void node_reload(struct node *n, const struct node_options *o)
     int (*serve)(struct node *, struct op *) = n->o.serve;
     n->o = *o;
     n->o.serve = serve;
+    n->frozen_dirty = true;
     n->view.fresh_within_ms = o->suspect_ms * 4 / 5;
     peers_init(n);
 }
@@ -176,6 +179,7 @@ void node_close(struct node *n)
     free(n->held);
     free(n->heap);
     free(n->forgotten);
+    free(n->reap_after);
     store_close(n->store);
     frozen_unref(n->frozen);
     free(n->name);

@@ -132,7 +132,7 @@ static void covered(struct node *n, void *arg, int copies)
 }
 
 /* Rule 2. Whether the claim has its second copy; if not, own_changed runs again once it has. */
-static int claim_covered(struct node *n, const struct name_row *row, bool *ret)
+int claim_covered(struct node *n, const struct name_row *row, bool *ret)
 {
     struct stamp stamp;
     int rc = store_version(n->store, T_NAME, row, &stamp, NULL, &n->fault);

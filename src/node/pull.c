@@ -269,7 +269,7 @@ static int row_merged(struct node *n, const struct remote_row *row)
     case T_ENTRY:
     case T_SESSION_STATE:
         node_wake(n, "", a);
-        return 0;
+        return session_merged(n, a);
     case T_ACTOR:
     case T_IDEM:
     case T_CHUNK:
