@@ -196,16 +196,6 @@ static struct frozen *freeze(struct node *n)
     return f;
 }
 
-static void now_dirty(struct node *n, void *arg UNUSED)
-{
-    n->frozen_dirty = true;
-}
-
-void node_settings_merged(struct node *n)
-{
-    eff_do(n, now_dirty, NULL, NULL);
-}
-
 /* Tokens and swarms: what the threads of I/O decide by. */
 void node_settings_merged(struct node *n)
 {
