@@ -688,19 +688,38 @@ static int list_read(const struct call *c, const struct reading *r, struct str *
 
 /* ---- history, why ---- */
 
+struct history_query {
+    int64_t limit, after;
+};
+static const struct uri_param history_params[] = {
+    {.name = "limit",
+     .kind = URI_INT,
+     .offset = offsetof(struct history_query, limit),
+     .min = 1,
+     .max = 1000},
+    {.name = "after", .kind = URI_INT, .offset = offsetof(struct history_query, after), .max = INT64_MAX},
+};
+
 static int history_read(const struct call *c, const struct reading *r, struct str *body,
                         struct answer *ret UNUSED, struct err *e)
 {
+    const struct history_query *hq = c->query;
+    int64_t limit = hq->limit ? hq->limit : 100, shown = 0, last = 0;
     struct jw j = jw_init(body);
-    struct stmt *q =
-        store_ask(r->store, Q_LOG_NAME, "ttii", c->param[0], c->param[1], (int64_t)0, (int64_t)1000);
+    struct stmt *q = store_ask(r->store, Q_LOG_NAME, "ttii", c->param[0], c->param[1], hq->after, limit);
     int rc;
     jw_object(&j);
     jw_kv_array(&j, "history");
-    while ((rc = stmt_step(q, e)) == 1)
+    while ((rc = stmt_step(q, e)) == 1) {
+        last = col_i64(q, 0);
+        shown++;
         show_event(q, r->frozen->name, &j);
+    }
     jw_array_close(&j);
-    jw_kv_null(&j, "next");
+    if (shown == limit)
+        jw_kv_i64_text(&j, "next", last);
+    else
+        jw_kv_null(&j, "next");
     jw_object_close(&j);
     return rc < 0 ? rc : 200;
 }
@@ -727,33 +746,53 @@ static void why_claim(const struct reading *r, const struct name_row *row, struc
     jw_object_close(j);
 }
 
+/* The same in sentences. */
+static void why_because(struct node *n, const struct call *c, const struct name_row *row, const char *home,
+                        struct jw *j)
+{
+    AUTOSTR struct str s = STR_INIT;
+    jw_kv_array(j, "because");
+    if (row)
+        str_printf(&s, "%s is claimed %s%s under epoch %lld.", c->param[1], row->owner ? "for node " : "for ",
+                   row->owner ? node_name_of(n, row->owner) : row->address, (long long)row->epoch);
+    else
+        str_printf(&s, "nobody holds the name %s in swarm %s.", c->param[1], c->param[0]);
+    jw_string(j, str_get(&s));
+    str_clear(&s);
+    str_printf(&s, "its home, which decides about it, is node %s: %s.", home,
+               node_open_now(n) ? "the nodes agree who is alive"
+                                : "but the nodes do not agree yet who is alive");
+    jw_string(j, str_get(&s));
+    jw_array_close(j);
+}
+
 /* The answer a person wants: who owns it, who would decide, what happened last. */
 static int why_serve(struct node *n, struct op *op, const struct call *c)
 {
     struct str body = STR_INIT;
-    struct jw j = jw_init(&body);
+    AUTOSTR struct str child = STR_INIT;
+    struct jw j = jw_init(&body), k = jw_init(&child);
     char view[17], home_text[ID_TEXT];
     const struct frozen *f = node_frozen(n);
     struct reading r = {n->store, f, n->real_ms, 0};
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
-    struct id home = own_home(n, c->param[0], c->param[1]);
+    int shown = show_child(n->store, f, c->param[0], c->param[1], &k, NULL, &n->fault);
+    struct id home_id = own_home(n, c->param[0], c->param[1]);
+    const char *home = node_name_of(n, id_text(&home_id, home_text));
     own_signature(n, view);
     jw_object(&j);
     jw_kv_string(&j, "swarm", c->param[0]);
     jw_kv_string(&j, "name", c->param[1]);
-    jw_kv_string(&j, "home", node_name_of(n, id_text(&home, home_text)));
+    why_because(n, c, rc == 1 ? &row : NULL, home, &j);
+    jw_kv_string(&j, "home", home);
     jw_kv_bool(&j, "open", node_open_now(n));
     jw_kv_string(&j, "view", view);
     if (rc == 1)
         why_claim(&r, &row, &j);
     else
         jw_kv_null(&j, "claim");
-    jw_key(&j, "child");
-    AUTOSTR struct str child = STR_INIT;
-    struct jw k = jw_init(&child);
-    int shown = show_child(n->store, f, c->param[0], c->param[1], &k, NULL, &n->fault);
-    jw_raw(&j, shown == 1 ? (struct span){str_get(&child), child.n} : (struct span){NULL, 0});
+    jw_kv_raw(&j, "child", shown == 1 ? (struct span){str_get(&child), child.n} : (struct span){NULL, 0});
     why_events(c, &r, &j);
     jw_object_close(&j);
     row_fini(T_NAME, &row);

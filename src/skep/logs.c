@@ -1,6 +1,10 @@
-/* skep logs: what a child wrote, byte by byte. */
+/* skep logs: what a child wrote, from the node that runs it; -f goes on, also when the child moves. */
+#include <time.h>
+
 #include "skep/cli.h"
 #include "skep/options.h"
+
+#define POLL_MS 250
 
 static const struct verb_option options[] = {
     OPTION_SWARM,
@@ -9,24 +13,62 @@ static const struct verb_option options[] = {
     OPTION_END,
 };
 
-static bool on_bytes(void *self, const char *bytes, size_t n)
+/* Where we are in the output, and whose output that is. */
+struct place {
+    char *node;
+    int64_t after;
+};
+
+static void text_of(struct span document, const char *member, struct str *ret)
 {
-    (void)self;
-    put(bytes, n);
-    return true;
+    json_unquote(json_raw_member(document.p, document.n, member), ret);
+}
+
+/* Prints one answer and moves the place behind it; another node's output begins at its own start. */
+static void take(struct span document, struct place *at)
+{
+    struct str text AUTOSTR = STR_INIT, next AUTOSTR = STR_INIT, node AUTOSTR = STR_INIT;
+    text_of(document, "text", &text);
+    text_of(document, "next", &next);
+    text_of(document, "node", &node);
+    bool moved = at->node && strcmp(at->node, str_get(&node)) != 0;
+    mem_replace(&at->node, str_get(&node));
+    if (moved) {
+        at->after = 0;
+        return;
+    }
+    put(str_get(&text), text.n);
+    text_i64(str_get(&next), 0, INT64_MAX, &at->after);
+}
+
+static int once(struct cli *c, const char *logs, struct place *at, struct err *e)
+{
+    struct str path AUTOSTR = STR_INIT;
+    struct http_answer a = {0};
+    str_puts(&path, logs);
+    if (at->after)
+        str_printf(&path, "?after=%lld", (long long)at->after);
+    else
+        cli_query(c, &path, "lines");
+    int rc = cli_call_json(c, "GET", str_get(&path), NULL, &a, e);
+    if (rc == 0)
+        take((struct span){a.body, a.body_n}, at);
+    http_answer_fini(&a);
+    return rc;
 }
 
 static int run(struct cli *c, struct err *e)
 {
-    struct str path AUTOSTR = STR_INIT;
     char *logs AUTOFREE = cli_child_path(c, args_word(&c->args, 0), "/logs");
-    str_puts(&path, logs);
-    if (args_flag(&c->args, "follow"))
-        str_puts(&path, "?follow=true");
-    cli_query(c, &path, "lines");
-    struct http *h;
-    int rc = cli_http(c, &h, e);
-    return rc ? rc : http_stream(h, str_get(&path), on_bytes, NULL, e);
+    struct place at = {0};
+    int rc = once(c, logs, &at, e);
+    while (rc == 0 && args_flag(&c->args, "follow")) {
+        const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        rc = once(c, logs, &at, e);
+    }
+    free(at.node);
+    return rc;
 }
 
 const struct verb verb_logs = {
