@@ -67,7 +67,8 @@ void view_bounced(struct view *v, const struct id *id);
 
 /* Recomputes and returns v->open. */
 bool view_is_open(struct view *v, int64_t now_ms);
-/* Whether a node that is no member yet has done the whole barrier with the members it sees: it may become one. */
+/* Whether a node that is no member yet has done the whole barrier with the members it sees: it may become
+ * one. */
 bool view_may_join(const struct view *v, int64_t now_ms);
 /* Nodes of the view besides this one. */
 size_t view_others(const struct view *v);
