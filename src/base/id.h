@@ -1,4 +1,5 @@
-/* id: 128-bit random identifiers (cluster, node, boot, operation, entry), 32 lower-case hex digits as text. */
+/* id: 128-bit random identifiers (cluster, node, boot, operation, entry), 32 lower-case hex digits as text.
+ */
 #ifndef SKEP_BASE_ID_H
 #define SKEP_BASE_ID_H
 

@@ -15,8 +15,8 @@ void log_write(const struct log *l, enum log_level level, const char *fmt, ...)
         return;
     if (l->real_ms)
         when_text(l->real_ms(l->clock), at);
-    int n = snprintf(line, sizeof line, "%s%s%-5s %s%s", at, at[0] ? " " : "", names[level], l->who ? l->who : "",
-                     l->who ? ": " : "");
+    int n = snprintf(line, sizeof line, "%s%s%-5s %s%s", at, at[0] ? " " : "", names[level],
+                     l->who ? l->who : "", l->who ? ": " : "");
     va_list ap;
     va_start(ap, fmt);
     n += vsnprintf(line + n, sizeof line - (size_t)n, fmt, ap);

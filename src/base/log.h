@@ -11,10 +11,10 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log {
     enum log_level min;
-    int fd;                      /* -1: silent */
-    int64_t (*real_ms)(void *);  /* may be NULL: no time in the lines */
+    int fd;                     /* -1: silent */
+    int64_t (*real_ms)(void *); /* may be NULL: no time in the lines */
     void *clock;
-    const char *who;             /* borrowed; the node's name */
+    const char *who; /* borrowed; the node's name */
 };
 
 void log_write(const struct log *l, enum log_level level, const char *fmt, ...)

@@ -15,11 +15,11 @@
 #define UNUSED       __attribute__((unused))
 #define CLEANUP(f)   __attribute__((cleanup(f)))
 
-void *mem_alloc(size_t bytes);                /* zeroed */
-void *mem_array(size_t count, size_t bytes);  /* zeroed, overflow checked */
+void *mem_alloc(size_t bytes);               /* zeroed */
+void *mem_array(size_t count, size_t bytes); /* zeroed, overflow checked */
 void *mem_resize(void *p, size_t count, size_t bytes);
-char *mem_dup(const char *s);                 /* NULL gives NULL */
-void *mem_copy(const void *p, size_t bytes);  /* with a 0 byte behind it that does not count */
+char *mem_dup(const char *s);                /* NULL gives NULL */
+void *mem_copy(const void *p, size_t bytes); /* with a 0 byte behind it that does not count */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static inline void mem_free_ptr(void *p)

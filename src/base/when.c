@@ -35,8 +35,8 @@ const char *when_text(int64_t real_ms, char text[WHEN_TEXT])
     if (y < 0 || y > 9999) {
         y = y < 0 ? 0 : 9999;
     }
-    snprintf(text, WHEN_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)y, (int)m, (int)d, (int)(ms / 3600000),
-             (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
+    snprintf(text, WHEN_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)y, (int)m, (int)d,
+             (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
     return text;
 }
 
@@ -52,8 +52,8 @@ bool when_parse(const char *text, int64_t *ret_real_ms)
             return false;
         rest += used;
     }
-    if (strcmp(rest, "Z") != 0 || m < 1 || m > 12 || d < 1 || d > 31 || h < 0 || h > 23 || min < 0 || min > 59 ||
-        s < 0 || s > 60 || y < 0 || ms < 0)
+    if (strcmp(rest, "Z") != 0 || m < 1 || m > 12 || d < 1 || d > 31 || h < 0 || h > 23 || min < 0 ||
+        min > 59 || s < 0 || s > 60 || y < 0 || ms < 0)
         return false;
     *ret_real_ms = ((days_of(y, m, d) * 24 + h) * 60 + min) * 60000 + s * 1000 + ms;
     return true;
