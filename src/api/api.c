@@ -332,6 +332,17 @@ bool api_swarm_exists(struct store *s, const char *swarm, struct err *e)
     return found;
 }
 
+static void show_now(struct node *n, void *arg UNUSED)
+{
+    node_settings_merged(n);
+    node_publish(n);
+}
+
+void api_show_soon(struct node *n)
+{
+    eff_do(n, show_now, NULL, NULL);
+}
+
 /* The first run of an op: its route, rights (a peer's forward carries them) and arguments. */
 static int prepare(struct node *n, struct op *op, struct err *e)
 {

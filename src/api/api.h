@@ -16,6 +16,8 @@
 #define API_PARAMS_MAX     4
 #define API_BODY_BYTES     (1u << 20)
 #define API_BIG_BODY_BYTES (16u << 20)
+#define API_LIST_LIMIT     100 /* of a list, unless ?limit= says more */
+#define API_LIST_MAX       1000
 
 enum api_where { API_IO, API_READER, API_BRAIN };
 
@@ -93,6 +95,9 @@ void api_answer_copies(struct node *n, struct op *op, int status, struct str *bo
                        int64_t hlc, int need);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
+/* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the answer
+ * leaves. Call before the op is answered. */
+void api_show_soon(struct node *n);
 /* Whether a swarm of this name exists (the default one always does). */
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);
 /* The problem document of an error as an answer. */

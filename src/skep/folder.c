@@ -13,7 +13,7 @@
 #include "real/config.h"
 #include "real/file.h"
 #include "real/pki.h"
-#include "real/token.h"
+#include "node/token.h"
 #include "store/store.h"
 
 #define PEM_BYTES_MAX (64u << 10)

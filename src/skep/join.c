@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "real/pki.h"
-#include "real/token.h"
+#include "node/token.h"
 #include "skep/cli.h"
 #include "skep/folder.h"
 #include "skep/options.h"

@@ -3,8 +3,8 @@
  * A client's token is the secret. A join token also names the cluster's CA, so that who joins needs to
  * trust nothing else: "<secret>.<SHA-256 of the CA's certificate, 64 hex digits>". Only hashes are stored.
  */
-#ifndef SKEP_REAL_TOKEN_H
-#define SKEP_REAL_TOKEN_H
+#ifndef SKEP_NODE_TOKEN_H
+#define SKEP_NODE_TOKEN_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* token: decides the text form of secrets. It stores nothing and compares nothing. */
-#include "real/token.h"
+#include "node/token.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "real/token.h"
+#include "node/token.h"
 
 static void fill_counted(void *self, void *bytes, size_t n)
 {

@@ -1,0 +1,139 @@
+/* event: what happened, over HTTP: this node's log as events, as audit and as incidents. Reads only.
+ *
+ * One row of the log serves all three. A page looks at a bounded number of rows, so a filter that nothing
+ * passes costs no more than one that everything passes; `next` is then a place to go on from, with an empty
+ * page before it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+
+#define LOOKED_MAX 20000 /* rows of the log that one request looks at */
+
+struct log_query {
+    char *after, *type, *swarm, *name;
+    int64_t limit;
+};
+
+static const struct uri_param events_params[] = {
+    URI_PARAM(struct log_query, limit, URI_INT, .min = 1, .max = API_LIST_MAX),
+    URI_PARAM(struct log_query, after, URI_TEXT, .max = 1100),
+    URI_PARAM(struct log_query, type, URI_NAME),
+    URI_PARAM(struct log_query, swarm, URI_NAME),
+    URI_PARAM(struct log_query, name, URI_NAME),
+};
+static const struct uri_param page_params[] = {
+    URI_PARAM(struct log_query, limit, URI_INT, .min = 1, .max = API_LIST_MAX),
+    URI_PARAM(struct log_query, after, URI_TEXT, .max = 1100),
+};
+
+/* Where a page begins: "seq", or "node:seq" as in an event's id, which must be of this node. */
+static int after_of(const struct log_query *q, const struct frozen *f, int64_t *ret, struct err *e)
+{
+    const char *colon = q->after ? strrchr(q->after, ':') : NULL;
+    const char *digits = colon ? colon + 1 : q->after;
+    *ret = 0;
+    if (colon && (strlen(f->name) != (size_t)(colon - q->after) ||
+                  strncmp(q->after, f->name, (size_t)(colon - q->after)) != 0))
+        return err_field(
+            e, SKEP_EARG, "after",
+            "this is a place in the log of another node; each node has a sequence of its own, and this is "
+            "node %.100s",
+            f->name);
+    if (q->after && !text_i64(digits, 0, INT64_MAX, ret))
+        return err_field(e, SKEP_EARG, "after",
+                         "not an event's id; it is what \"next\" or an event's \"id\" says");
+    return 0;
+}
+
+static bool same(const char *wanted, const char *got)
+{
+    return !wanted || (got && strcmp(wanted, got) == 0);
+}
+
+static bool incident(const char *type)
+{
+    static const char *const types[] = {"brake_pulled", "child_failed",  "clock_skew",
+                                        "keeper_died",  "name_conflict", "node_down"};
+    for (size_t i = 0; i < COUNT(types); i++)
+        if (type && strcmp(type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+enum log_view { EVENTS, AUDIT, INCIDENTS };
+
+static bool passes(enum log_view view, const struct log_query *q, struct stmt *s)
+{
+    switch (view) {
+    case EVENTS:
+        return same(q->type, col_text(s, 2)) && same(q->swarm, col_text(s, 3)) &&
+               same(q->name, col_text(s, 4));
+    case AUDIT:
+        return !col_is_null(s, 7);
+    case INCIDENTS:
+        return incident(col_text(s, 2));
+    }
+    return false;
+}
+
+static int page(enum log_view view, const char *plural, const struct call *c, const struct reading *r,
+                struct str *body, struct err *e)
+{
+    const struct log_query *q = c->query;
+    int64_t seq, left = q->limit ? q->limit : API_LIST_LIMIT, looked = 0;
+    int rc = after_of(q, r->frozen, &seq, e);
+    if (rc < 0)
+        return rc;
+    struct jw j = jw_init(body);
+    jw_object(&j);
+    jw_kv_array(&j, plural);
+    struct stmt *s = store_ask(r->store, Q_LOG_PAGE, "ittti", seq, NULL, NULL, NULL, (int64_t)LOOKED_MAX);
+    while (left > 0 && (rc = stmt_step(s, e)) == 1) {
+        seq = col_i64(s, 0);
+        looked++;
+        if (passes(view, q, s)) {
+            show_event(s, r->frozen->name, &j);
+            left--;
+        }
+    }
+    stmt_reset(s);
+    bool more = left == 0 || looked == LOOKED_MAX;
+    AUTOFREE char *next = more ? mem_printf("%s:%lld", r->frozen->name, (long long)seq) : NULL;
+    jw_array_close(&j);
+    jw_kv_string(&j, "next", next);
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+static int events_read(const struct call *c, const struct reading *r, struct str *body,
+                       struct answer *ret UNUSED, struct err *e)
+{
+    return page(EVENTS, "events", c, r, body, e);
+}
+
+static int audit_read(const struct call *c, const struct reading *r, struct str *body,
+                      struct answer *ret UNUSED, struct err *e)
+{
+    return page(AUDIT, "audit", c, r, body, e);
+}
+
+static int incidents_read(const struct call *c, const struct reading *r, struct str *body,
+                          struct answer *ret UNUSED, struct err *e)
+{
+    return page(INCIDENTS, "incidents", c, r, body, e);
+}
+
+const struct route event_routes[] = {
+    {HTTP_M_GET, "/v1/events", ROLE_READ, API_READER, API_BODY_BYTES, false, events_params,
+     COUNT(events_params), sizeof(struct log_query), NULL, events_read, NULL,
+     "List what happened, as this node saw it, oldest first."},
+    {HTTP_M_GET, "/v1/audit", ROLE_READ, API_READER, API_BODY_BYTES, false, page_params, COUNT(page_params),
+     sizeof(struct log_query), NULL, audit_read, NULL,
+     "List who changed what through this node, oldest first."},
+    {HTTP_M_GET, "/v1/incidents", ROLE_READ, API_READER, API_BODY_BYTES, false, page_params,
+     COUNT(page_params), sizeof(struct log_query), NULL, incidents_read, NULL,
+     "List what went wrong, as this node saw it, oldest first."},
+    {0},
+};
