@@ -172,7 +172,7 @@ static UNUSED SSL_CTX *client_tls_ctx(const struct pair *p, const struct pair *c
 
 /* ---- a server on a thread ---- */
 
-#define NOTED_MAX 64
+#define NOTED_MAX 16384
 
 struct rig {
     struct certs *certs;
@@ -181,7 +181,7 @@ struct rig {
     struct mailbox *jobs; /* functions for the loop's thread */
     pthread_t thread;
     uint16_t port;
-    char path[128]; /* of the Unix socket */
+    char path[100]; /* of the Unix socket */
     pthread_mutex_t mutex;
     /* under the mutex */
     uint64_t held[NOTED_MAX]; /* requests of /later and /stream, unanswered */

@@ -1,6 +1,7 @@
 #include "http_rig.h"
 
 #include "base/err.h"
+#include "base/prng.h"
 
 static struct certs certs;
 static SSL_CTX *ctx; /* a client without a certificate */
@@ -408,6 +409,7 @@ static void malformed_requests_are_problems(void **state UNUSED)
         BAD("GET /hello#top HTTP/1.1\r\nHost: x\r\n\r\n"),
         BAD("GET /hello HTTP/1.1\r\nHost: x\r\nNo colon here\r\n\r\n"),
         BAD("GET /hello HTTP/1.1\r\nHost : x\r\n\r\n"),
+        BAD("GET /hello HTTP/1.1\r\nHost: x\r\nContent-Length : 1\r\n\r\n"),
         BAD("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: "
             "chunked\r\n\r\n0\r\n\r\n"),
         BAD("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
@@ -439,8 +441,10 @@ static void an_upgrade_and_odd_methods_do_no_harm(void **state UNUSED)
     struct client c = client_tls(rig->port, ctx);
     client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
     expect_status(&c, 200);
-    client_send(&c, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nCONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n"
-                    "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    client_send(
+        &c,
+        "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nCONNECT a:1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     for (int i = 0; i < 4; i++)
         expect_status(&c, 200);
     client_close(&c);
@@ -1129,6 +1133,136 @@ static void draining_ends_everything_in_order(void **state UNUSED)
     rig_free(rig);
 }
 
+/* ---- anything, in any order ---- */
+
+#define CHAOS_CLIENTS 12
+#define CHAOS_STEPS   4000
+
+static const char *const scraps[] = {
+    "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /later HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /later HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /stream HTTP/1.0\r\n\r\n",
+    "HEAD /later HTTP/1.1\r\nHost: x\r\n\r\n",
+    "PUT /later HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    "PUT /private HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    "PUT /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    "PUT /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    "POST /later HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+    "GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "this is not HTTP\r\n\r\n",
+    "zz\r\n",
+};
+
+struct chaos {
+    struct prng prng;
+    struct client clients[CHAOS_CLIENTS];
+    bool touched[NOTED_MAX]; /* held requests that were answered, or begun as a stream */
+};
+
+static void chaos_send(struct rig *rig, struct chaos *k, struct client *c)
+{
+    if (c->fd < 0)
+        *c = prng_below(&k->prng, 2) ? client_tls(rig->port, ctx) : client_unix(rig->path);
+    AUTOSTR struct str text = STR_INIT;
+    for (uint64_t i = prng_below(&k->prng, 4); i < 4; i++)
+        str_puts(&text, scraps[prng_below(&k->prng, COUNT(scraps))]);
+    size_t n = prng_below(&k->prng, 3) ? text.n : prng_below(&k->prng, text.n + 1);
+    for (size_t at = 0; at < n;) {
+        size_t piece = 1 + prng_below(&k->prng, n - at);
+        if (!client_write(c, text.p + at, piece))
+            return;
+        at += piece;
+    }
+}
+
+static void chaos_leave(struct chaos *k, struct client *c)
+{
+    if (c->fd < 0)
+        return;
+    switch (prng_below(&k->prng, 3)) {
+    case 0:
+        client_reset(c);
+        break;
+    case 1:
+        client_close(c);
+        break;
+    default:
+        shutdown(c->fd, SHUT_WR);
+    }
+}
+
+static void do_chaos_answer(struct rig *rig, void *arg)
+{
+    struct chaos *k = arg;
+    if (rig->held_n == 0)
+        return;
+    size_t last = rig->held_n < 40 ? rig->held_n : 40, i = rig->held_n - 1 - prng_below(&k->prng, last);
+    bool stream = text_starts(rig->held_path[i], "/stream");
+    struct stream_job j = {.held = (unsigned)i, .bytes = "some bytes", .n = 10};
+    j.end = prng_below(&k->prng, 2);
+    j.abort = prng_below(&k->prng, 8) == 0;
+    k->touched[i] = true;
+    http_server_body_resume(rig->server, rig->held[i]);
+    if (stream)
+        do_stream(rig, &j);
+    else
+        http_server_answer(rig->server, rig->held[i], answer_new(200, rig->held_path[i]));
+}
+
+static bool was_gone(struct rig *rig, uint64_t id)
+{
+    unsigned times = 0;
+    for (unsigned i = 0; i < rig->gone_n; i++)
+        times += rig->gone[i] == id;
+    assert_true(times <= 1);
+    return times == 1;
+}
+
+/* Whatever clients and owner do: each request is answered or its client is reported gone, nothing is left. */
+static void anything_in_any_order(void **state UNUSED)
+{
+    const char *seed = getenv("SKEP_SEED");
+    uint64_t number = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    struct http_server_options o = {.linger_ms = 50, .pipeline_max = 4};
+    struct rig *rig = rig_new(&certs, &o);
+    struct chaos *k = mem_alloc(sizeof *k);
+    print_message("SKEP_SEED=%llu\n", (unsigned long long)number);
+    prng_init(&k->prng, number);
+    for (size_t i = 0; i < CHAOS_CLIENTS; i++)
+        k->clients[i].fd = -1;
+    rig->pause_upload = number % 2;
+    for (int step = 0; step < CHAOS_STEPS; step++) {
+        struct client *c = &k->clients[prng_below(&k->prng, CHAOS_CLIENTS)];
+        uint64_t what = prng_below(&k->prng, 8);
+        if (what < 4)
+            chaos_send(rig, k, c);
+        else if (what < 7)
+            rig_do(rig, do_chaos_answer, k);
+        else
+            chaos_leave(k, c);
+    }
+    for (size_t i = 0; i < CHAOS_CLIENTS; i++)
+        if (k->clients[i].fd >= 0)
+            client_reset(&k->clients[i]);
+    await(rig_stats(rig).open == 0);
+    struct http_server_stats stats = rig_stats(rig);
+    assert_int_equal(stats.in_flight, 0);
+    assert_int_equal(stats.body_bytes, 0);
+    assert_true(rig->held_n > 100 && rig->gone_n > 10);
+    for (unsigned i = 0; i < rig->held_n; i++)
+        assert_true(was_gone(rig, rig->held[i]) || k->touched[i]);
+    free(k);
+    rig_free(rig);
+}
+
 static void curl_is_content(void **state UNUSED)
 {
     if (system("curl --version >/dev/null 2>&1"))
@@ -1196,6 +1330,7 @@ int main(void)
         cmocka_unit_test(the_longest_idle_makes_room),
         cmocka_unit_test(connections_come_at_a_bounded_rate),
         cmocka_unit_test(draining_ends_everything_in_order),
+        cmocka_unit_test(anything_in_any_order),
         cmocka_unit_test(curl_is_content),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -70,6 +70,29 @@ static void waiting_ends_at_its_time(void **state UNUSED)
     mailbox_free(m);
 }
 
+static void *post_one(void *arg)
+{
+    struct timespec pause = {.tv_nsec =
+                                 50000000}; /* the reader should sleep by then; if not, nothing is lost */
+    nanosleep(&pause, NULL);
+    mailbox_post(arg, item_new(7));
+    return NULL;
+}
+
+static void a_post_wakes_the_reader(void **state UNUSED)
+{
+    struct mailbox *m = mailbox_new(3, item_free);
+    void **items;
+    pthread_t thread;
+    pthread_create(&thread, NULL, post_one, m);
+    int64_t start = clock_ms();
+    assert_int_equal(mailbox_take_all(m, 20000, &items), 1);
+    assert_true(clock_ms() - start < 10000);
+    free(items[0]);
+    pthread_join(thread, NULL);
+    mailbox_free(m);
+}
+
 static void *close_it(void *arg)
 {
     mailbox_close(arg);
@@ -204,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_bound),
         cmocka_unit_test(waiting_ends_at_its_time),
+        cmocka_unit_test(a_post_wakes_the_reader),
         cmocka_unit_test(closing_wakes_the_reader),
         cmocka_unit_test(many_threads_to_a_blocking_reader),
         cmocka_unit_test(many_threads_to_an_event_loop),
