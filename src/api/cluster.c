@@ -14,26 +14,6 @@
 
 /* ---- the swarms a node serves ---- */
 
-/* Whether `settings` let the node serve: no "nodes", or one of them is its name or id. */
-static bool serves(const char *settings, const struct frozen_node *f)
-{
-    struct span one,
-        list = settings ? json_raw_member(settings, strlen(settings), "nodes") : (struct span){NULL, 0};
-    AUTOSTR struct str name = STR_INIT;
-    char id[ID_TEXT];
-    if (!list.p || json_type(list) != JSON_T_ARRAY)
-        return true;
-    id_text(&f->id, id);
-    struct json_iter it = json_iter_init(list);
-    while (json_iter_next(&it, NULL, &one)) {
-        str_clear(&name);
-        if (json_unquote(one, &name) &&
-            (strcmp(str_get(&name), f->name) == 0 || strcmp(str_get(&name), id) == 0))
-            return true;
-    }
-    return false;
-}
-
 static int write_swarms(struct store *s, const struct frozen_node *f, struct jw *j, struct err *e)
 {
     struct swarm_row row = {0};
@@ -43,7 +23,7 @@ static int write_swarms(struct store *s, const struct frozen_node *f, struct jw 
     struct stmt *q = store_ask(s, Q_SWARMS, "");
     while ((rc = store_next(q, T_SWARM, &row, e)) == 1) {
         defaults = defaults && strcmp(row.swarm, "default") != 0;
-        if (left-- > 0 && serves(row.settings, f))
+        if (left-- > 0 && swarm_serves(row.settings, &f->id, f->name))
             jw_string(j, row.swarm);
     }
     if (defaults)

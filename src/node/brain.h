@@ -261,6 +261,13 @@ void leases_fini(struct node *n);
 int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
 int own_expire(struct node *n);
 
+/* ---- settings of swarms (swarm.c) ---- */
+
+/* The settings as JSON, yours; NULL if the swarm has none. swarm "" (sessions) has none. */
+char *swarm_settings(struct store *s, const char *swarm);
+/* Whether these settings (NULL = none) let a node serve: no "nodes", or one of them is its name or id. */
+bool swarm_serves(const char *settings, const struct id *node, const char *name);
+
 /* ---- processes of this node (child.c, handoff.c) ---- */
 
 enum child_phase {

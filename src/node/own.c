@@ -63,12 +63,15 @@ bool own_target(struct node *n, const char *swarm, const char *name, char *const
                 const struct id *not_this, struct id *ret)
 {
     AUTOFREE struct place_node *list = NULL;
+    AUTOFREE char *settings = swarm_settings(n->store, swarm);
+    char text[ID_TEXT];
     size_t count = candidates(n, &list);
     for (size_t i = 0; i < count; i++) {
+        const struct id *id = &list[i].id;
         struct peer *p = peer_find(n, &list[i].id);
         bool takes = p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member;
-        list[i].eligible =
-            takes && listed(n, nodes, &list[i].id) && !(not_this && id_equal(not_this, &list[i].id));
+        list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
+                           swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
     }
     int best = place_pick(list, count, place_hash(swarm, name));
     if (best < 0)
