@@ -144,6 +144,7 @@ CREATE TABLE idem (
     request TEXT,             -- SHA-256 of method, path and body, hex
     status INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX idem_at ON idem (at);
 -- REPLICATED: names and processes -------------------------------------------------------------------------
 
 -- Who owns a name, and what is wanted under it: the claim and its specification are one row.
@@ -184,6 +185,7 @@ CREATE TABLE child (
     status TEXT,              -- starting | running | backoff | stopping | moving | stopped | failed | gone
     PRIMARY KEY (swarm, name)
 ) STRICT;
+CREATE INDEX child_gone ON child (at) WHERE status = 'gone';
 
 -- Metadata of a child, written by its owner.
 CREATE TABLE metadata (
@@ -254,6 +256,7 @@ CREATE TABLE session (
     ttl_ms INTEGER NOT NULL DEFAULT 0,
     updated_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX session_expires ON session (updated_at + ttl_ms) WHERE ttl_ms > 0;
 
 -- Entries form a tree; the conversation is the path from the head to the root.
 CREATE TABLE entry (

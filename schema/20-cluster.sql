@@ -62,3 +62,4 @@ CREATE TABLE idem (
     request TEXT,             -- SHA-256 of method, path and body, hex
     status INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX idem_at ON idem (at);

@@ -38,6 +38,7 @@ CREATE TABLE child (
     status TEXT,              -- starting | running | backoff | stopping | moving | stopped | failed | gone
     PRIMARY KEY (swarm, name)
 ) STRICT;
+CREATE INDEX child_gone ON child (at) WHERE status = 'gone';
 
 -- Metadata of a child, written by its owner.
 CREATE TABLE metadata (

@@ -22,6 +22,7 @@ CREATE TABLE session (
     ttl_ms INTEGER NOT NULL DEFAULT 0,
     updated_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX session_expires ON session (updated_at + ttl_ms) WHERE ttl_ms > 0;
 
 -- Entries form a tree; the conversation is the path from the head to the root.
 CREATE TABLE entry (

@@ -16,6 +16,7 @@ static const struct query_text queries[Q_N] = {
               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tbl, key) DO UPDATE SET "
               "rank = excluded.rank, actor = excluded.actor, hlc = excluded.hlc, dead = excluded.dead, "
               "hash = excluded.hash"},
+    [Q_CHANGE_DOT] = {T_N, "SELECT 1 FROM change WHERE actor = ?1 AND hlc = ?2"},
     [Q_CHANGE_DROP] = {T_N, "DELETE FROM change WHERE tbl = ?1 AND key = ?2"},
     [Q_CHANGE_PREFIX] = {T_N, "SELECT key FROM change WHERE tbl = ?1 AND key >= ?2 AND key < ?3"},
     [Q_ACTOR_AFTER] = {T_N, "SELECT min(actor) FROM change WHERE actor > ?1"},
@@ -41,13 +42,14 @@ static const struct query_text queries[Q_N] = {
                           "AND who IS NOT NULL ORDER BY seq LIMIT ?2"},
     [Q_LOG_LAST] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT ?3"},
-    [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE seq <= "
-                         "(SELECT max(seq) FROM log) - ?2 OR at < ?1 ORDER BY seq LIMIT 1000)"},
+    /* looks at the oldest thousand only */
+    [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
+                         "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2)"},
     [Q_NODES] = {T_NODE, "ORDER BY node"},
     [Q_NODE_MARKS] = {T_NODE_MARK, "ORDER BY node"},
     [Q_TOKENS] = {T_TOKEN, "ORDER BY token"},
     [Q_SWARMS] = {T_SWARM, "ORDER BY swarm"},
-    [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 LIMIT 500"},
+    [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_NAME,
                       "WHERE owner_actor = ?1 AND owner_actor <> 0 AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
     [Q_NAME_OWNERS] = {T_N, "SELECT min(owner_actor) FROM name WHERE owner_actor > ?1 AND owner_actor <> 0"},
@@ -56,27 +58,45 @@ static const struct query_text queries[Q_N] = {
     [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
     [Q_CHILD_NAMES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 AND kind = 'child' "
                             "ORDER BY name LIMIT 1"},
-    [Q_CHILD_LEFT] = {T_CHILD, "WHERE status IN ('gone') AND at < ?1 LIMIT 200"},
+    [Q_CHILD_LEFT] = {T_CHILD, "WHERE status = 'gone' AND at < ?1 ORDER BY at LIMIT 200"},
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
     [Q_CHUNKS] = {T_CHUNK, "WHERE swarm = ?1 AND name = ?2 AND epoch = ?3 ORDER BY idx"},
     [Q_TEMPLATE_LIST] = {T_TEMPLATE, "WHERE template > ?1 ORDER BY template LIMIT ?2"},
-    [Q_SESSION_LIST] = {T_SESSION, "WHERE session > ?1 ORDER BY session LIMIT ?2"},
-    [Q_ENTRY_PATH] = {T_N, "WITH RECURSIVE path(entry, parent, turn, role, content, seq, at) AS ("
-                           "SELECT entry, parent, turn, role, content, seq, at FROM entry "
-                           "WHERE session = ?1 AND entry = ?2 UNION ALL "
+    [Q_SESSION_LIST] = {T_SESSION, "WHERE session > ?1 AND (?2 IS NULL OR status = ?2) ORDER BY session LIMIT ?3"},
+    /* session, from which entry upwards, above which seq, how many */
+    [Q_ENTRY_PATH] = {T_N, "WITH RECURSIVE path(entry, parent, seq) AS ("
+                           "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                           "SELECT e.entry, e.parent, e.seq FROM path p "
+                           "JOIN entry e ON e.session = ?1 AND e.entry = p.parent WHERE p.seq > ?3 + 1) "
                            "SELECT e.entry, e.parent, e.turn, e.role, e.content, e.seq, e.at FROM path p "
-                           "JOIN entry e ON e.session = ?1 AND e.entry = p.parent) "
-                           "SELECT entry, parent, turn, role, content, seq, at FROM path ORDER BY seq"},
-    [Q_ENTRY_LEAVES] = {T_ENTRY,
-                        "WHERE session = ?1 AND NOT EXISTS (SELECT 1 FROM entry k "
-                        "WHERE k.session = entry.session AND k.parent = entry.entry) ORDER BY at, entry"},
-    [Q_ENTRY_CHILDREN] = {T_ENTRY, "WHERE session = ?1 AND parent = ?2 ORDER BY at, entry"},
-    [Q_TURN_LIST] = {T_TURN, "WHERE session = ?1 ORDER BY created_at, turn LIMIT ?2"},
+                           "JOIN entry e ON e.session = ?1 AND e.entry = p.entry WHERE p.seq > ?3 "
+                           "ORDER BY p.seq LIMIT ?4"},
+    /* session, head, the entry looked for, its seq */
+    [Q_ENTRY_ON_PATH] = {T_N, "WITH RECURSIVE path(entry, parent, seq) AS ("
+                              "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                              "SELECT e.entry, e.parent, e.seq FROM path p "
+                              "JOIN entry e ON e.session = ?1 AND e.entry = p.parent WHERE p.seq > ?4) "
+                              "SELECT count(*) FROM path WHERE entry = ?3"},
+    [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
+                                 "WHERE k.session = ?1 AND k.parent IS NOT NULL) ORDER BY at, entry"},
+    /* session, head, leaf: how many entries the branch of this leaf has, and where it left the path */
+    [Q_ENTRY_BRANCH] = {T_N, "WITH RECURSIVE path(entry, parent) AS ("
+                             "SELECT entry, parent FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                             "SELECT e.entry, e.parent FROM path p "
+                             "JOIN entry e ON e.session = ?1 AND e.entry = p.parent), "
+                             "branch(entry, parent, seq) AS ("
+                             "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?3 UNION ALL "
+                             "SELECT e.entry, e.parent, e.seq FROM branch b "
+                             "JOIN entry e ON e.session = ?1 AND e.entry = b.parent "
+                             "WHERE b.parent NOT IN (SELECT entry FROM path)) "
+                             "SELECT count(*), (SELECT parent FROM branch ORDER BY seq LIMIT 1) FROM branch"},
+    [Q_TURN_LIST] = {T_TURN, "WHERE session = ?1 AND (created_at, turn) > (?2, ?3) AND (?4 IS NULL OR status = ?4) "
+                             "ORDER BY created_at, turn LIMIT ?5"},
     [Q_TURN_OPEN] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn"},
     [Q_TURN_NEXT] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn LIMIT 1"},
     [Q_SESSION_UNFINISHED] = {T_N, "SELECT DISTINCT session FROM turn WHERE ended_at = 0 AND session > ?1 "
                                    "ORDER BY session LIMIT ?2"},
-    [Q_SESSION_EXPIRED] = {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 LIMIT 100"},
+    [Q_SESSION_EXPIRED] = {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 ORDER BY updated_at + ttl_ms LIMIT 100"},
     [Q_COUNTS] = {T_N, "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM log)"},
 };
 

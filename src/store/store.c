@@ -446,6 +446,9 @@ static int next_stamp(struct store *s, const struct table *t, const struct versi
     if (old->found && rank < old->stamp.rank)
         return err_set(e, SKEP_EFENCED, "epoch %lld is not the current one: %lld is; write no more under it",
                        (long long)rank, (long long)old->stamp.rank);
+    /* what was merged in a chain that never ended stands above the vector, and may stand above our clock */
+    if (old->found && old->stamp.hlc > s->hlc)
+        s->hlc = old->stamp.hlc;
     *ret = (struct stamp){.rank = rank, .hlc = store_stamp(s), .actor = s->actor};
     ensure(!old->found || stamp_compare(ret, &old->stamp) > 0,
            "a local write to %s does not exceed what is there", t->name);
@@ -537,8 +540,7 @@ static int drop_one(struct store *s, enum table_id id, struct span key, struct e
 
 int store_drop(struct store *s, enum table_id id, const char *key_prefix, struct err *e)
 {
-    AUTOFREE char *end =
-        mem_printf("%s\xf4\x8f\xbf\xbf", key_prefix); /* above every UTF-8 text with this prefix */
+    AUTOFREE char *end = mem_printf("%s\xff", key_prefix); /* above every UTF-8 text with this prefix */
     for (;;) {
         struct stmt *q = store_ask(s, Q_CHANGE_PREFIX, "ttt", table_get(id)->name, key_prefix, end);
         int rc = stmt_step(q, e);
@@ -551,6 +553,13 @@ int store_drop(struct store *s, enum table_id id, const char *key_prefix, struct
         if (rc < 0)
             return rc;
     }
+}
+
+int store_drop_row(struct store *s, enum table_id id, const void *row, struct err *e)
+{
+    AUTOSTR struct str key = STR_INIT;
+    store_key(id, row, &key);
+    return drop_one(s, id, (struct span){str_get(&key), key.n}, e);
 }
 
 /* ---- replication ---- */
@@ -705,6 +714,15 @@ static int aside(struct store *s, const struct remote_row *row, const char *why,
     return stmt_run(q, e);
 }
 
+/* A table holds them: NULL stands in no key and in no number. */
+static bool vals_fit(const struct table *t, const struct val vals[TABLE_COLS_MAX])
+{
+    for (int i = 0; i < t->cols_n; i++)
+        if (vals[i].type == VAL_NULL && (t->cols[i].type == VAL_INT || is_key(t, i)))
+            return false;
+    return true;
+}
+
 /* The values of a remote row: all of them, or the key only when it is dead. */
 static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
                        struct str *memory, struct str *extra, struct err *e)
@@ -721,8 +739,9 @@ static int remote_vals(struct store *s, const struct remote_row *row, struct val
             vals[t->key[k]] = keys[k];
     }
     struct span key = key_of(s, t, vals);
+    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : 0;
     if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
-        (!row->dead && t->epoch >= 0 && vals[t->epoch].i != row->stamp.rank))
+        (!row->dead && (rank != row->stamp.rank || !vals_fit(t, vals))))
         return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
     return 0;
 }
@@ -750,7 +769,11 @@ int store_merge(struct store *s, const struct remote_row *row, enum merged *ret,
     *ret = MERGED_TAKEN;
     rc = row->dead ? domain_del(s, row->t, vals, e)
                    : domain_put(s, row->t, vals, (struct span){str_get(&extra), extra.n}, e);
-    return rc < 0 ? rc : version_put(s, t, row->key, &row->stamp, row->dead, row->bytes, e);
+    if (rc == 0)
+        rc = version_put(s, t, row->key, &row->stamp, row->dead, row->bytes, e);
+    if (rc == SKEP_ESTORE && store_number(s, Q_CHANGE_DOT, 0, "ii", row->stamp.actor, row->stamp.hlc))
+        return err_set(e, SKEP_EARG, "a row of table %s has the stamp of another row", t->name);
+    return rc;
 }
 
 /* ---- the log ---- */

@@ -77,6 +77,9 @@ void store_key(enum table_id t, const void *row, struct str *ret);
 /* Removes dependants of a dead parent without tombstones: rows of table t whose key begins with `prefix`. */
 int store_drop(struct store *s, enum table_id t, const char *key_prefix, struct err *e);
 
+/* The same for the one row with these key members. */
+int store_drop_row(struct store *s, enum table_id t, const void *row, struct err *e);
+
 /* Asks one of the queries of store/query.h; kinds: 't' const char * (NULL allowed), 'i' int64_t. */
 struct stmt *store_ask(struct store *s, enum query q, const char *kinds, ...);
 /* The next row of a query of table t into a struct (emptied first). 1, 0 at the end (then the row is empty).

@@ -1,0 +1,353 @@
+/* One store: rows in and out, their versions, epochs, tombstones, dropping, stamps. */
+#include "bench.h"
+
+static void create_refuses_what_is_there_and_open_what_is_not(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1);
+    struct id id = {{9}};
+    struct err why = {0};
+    AUTOFREE char *path = mem_printf("%s/1.db", b->dir), *none = mem_printf("%s/none.db", b->dir);
+    store_end(s);
+    assert_int_equal(store_create(path, &id, &id, "x", true, NULL, &why), SKEP_EARG);
+    assert_non_null(strstr(why.text, path));
+    assert_int_equal(store_open(&s, &(struct store_options){.path = none, .clock = &b->clock}, &why),
+                     SKEP_ENOTFOUND);
+    assert_int_not_equal(access(none, F_OK), 0);
+}
+
+static void meta_keeps_who_the_node_is(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    AUTOFREE char *cluster = store_meta(s, "cluster"), *name = store_meta(s, "name");
+    assert_string_equal(cluster, "01000000000000000000000000000000");
+    assert_string_equal(name, "a");
+    assert_null(store_meta(s, "admin_token_hash"));
+    assert_null(store_meta(s, "nothing"));
+    ok(store_meta_set(s, "nothing", "some", e));
+    ok(store_meta_set(s, "nothing", "more", e));
+    AUTOFREE char *value = store_meta(s, "nothing");
+    assert_string_equal(value, "more");
+    store_end(s);
+}
+
+static void every_struct_comes_back_as_it_was_saved(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1);
+    struct prng p;
+    prng_init(&p, 3);
+    for (int i = 0; i < 400; i++) {
+        enum table_id id = (enum table_id)(i % T_N);
+        _Alignas(8) char row[ROW_MAX], back[ROW_MAX];
+        struct stamp before;
+        any_row(id, row, &p);
+        const struct table *t = table_get(id);
+        if (store_version(s, id, row, &before, NULL, NULL) == 1 &&
+            t->epoch >= 0) /* not below what is there */
+            *(int64_t *)(void *)(row + t->offset[t->epoch]) = before.rank;
+        ok(store_save(s, id, row, e));
+        key_only(id, row, back);
+        assert_int_equal(store_load(s, id, back, NULL), 1);
+        assert_rows_equal(id, row, back);
+        row_fini(id, back);
+        key_only(id, row, back);
+        store_end(TAKE(s));
+        s = store_again(b, 1, 2 + i);
+        assert_int_equal(store_load(s, id, back, NULL), 1);
+        assert_rows_equal(id, row, back);
+        row_fini(id, row);
+        row_fini(id, back);
+        if (i == 2 * T_N) /* reopening costs: twice around is enough, the rest checks updates */
+            break;
+    }
+    assert_versions_fit(s);
+    store_end(s);
+}
+
+static void a_row_that_is_not_there_leaves_the_struct_alone(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct name_row row = {.swarm = (char *)"s", .name = (char *)"n", .epoch = 5};
+    struct stamp stamp = {7, 7, 7};
+    assert_int_equal(store_load(s, T_NAME, &row, NULL), 0);
+    assert_int_equal(row.epoch, 5);
+    assert_string_equal(row.name, "n");
+    assert_int_equal(store_version(s, T_NAME, &row, &stamp, NULL, NULL), 0);
+    assert_int_equal(stamp.rank, 7);
+    ok(store_kill(s, T_NAME, &row, 9, e)); /* nothing there is fine, and leaves nothing */
+    assert_int_equal(ask(s, "SELECT count(*) FROM change"), 0);
+    store_end(s);
+}
+
+static void columns_of_a_newer_version_stay_with_their_row(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    AUTOSTR struct str extra = STR_INIT;
+    struct col newer = {"zeal", VAL_INT, {.type = VAL_INT}};
+    row_encode(&extra, &newer, &(struct val){.type = VAL_INT, .i = 5}, 1, (struct span){NULL, 0});
+    struct swarm_row row = {.swarm = (char *)"x", .extra = {extra.p, extra.n}},
+                     back = {.swarm = mem_dup("x")};
+    ok(store_save(s, T_SWARM, &row, e));
+    assert_int_equal(store_load(s, T_SWARM, &back, NULL), 1);
+    assert_rows_equal(T_SWARM, &row, &back);
+    row_fini(T_SWARM, &back);
+    store_end(s);
+}
+
+static void random_writes_keep_versions_and_rows_together(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 77);
+    struct prng p;
+    prng_init(&p, 11);
+    int64_t last = 0;
+    for (int i = 0; i < 3000; i++) {
+        enum table_id id = (enum table_id)prng_below(&p, T_N);
+        _Alignas(8) char row[ROW_MAX];
+        struct stamp old = {0}, now;
+        bool dead;
+        any_row(id, row, &p);
+        int found = store_version(s, id, row, &old, NULL, NULL);
+        bool kill = prng_below(&p, 3) == 0;
+        int rc =
+            kill ? store_kill(s, id, row, (int64_t)prng_below(&p, 7), NULL) : store_save(s, id, row, NULL);
+        assert_true(rc == 0 || rc == SKEP_EFENCED);
+        if (rc == 0 && store_version(s, id, row, &now, &dead, NULL) == 1) {
+            bool wrote = !found || stamp_compare(&now, &old) != 0;
+            assert_true(!found || stamp_compare(&now, &old) >= 0);
+            assert_true(!wrote || (now.actor == 77 && now.hlc > last && dead == kill));
+            if (wrote)
+                last = now.hlc;
+            assert_int_equal(store_written(s), last);
+        }
+        row_fini(id, row);
+        b->real_ms += (int64_t)prng_below(&p, 3) - 1; /* a clock that also steps back */
+    }
+    assert_versions_fit(s);
+    assert_true(ask(s, "SELECT count(*) FROM change WHERE dead = 1") > 10);
+    store_end(s);
+}
+
+static struct name_row claim(int64_t epoch)
+{
+    return (struct name_row){
+        .swarm = (char *)"s", .name = (char *)"n", .kind = (char *)"child", .epoch = epoch};
+}
+
+static void an_older_epoch_is_fenced(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct name_row now = claim(5), old = claim(4), more = claim(6);
+    struct stamp stamp;
+    struct err why = {0};
+    bool dead;
+    ok(store_save(s, T_NAME, &now, e));
+    ok(store_save(s, T_NAME, &now, e)); /* its owner may go on */
+    assert_int_equal(store_save(s, T_NAME, &old, &why), SKEP_EFENCED);
+    assert_non_null(strstr(why.text, "4"));
+    assert_non_null(strstr(why.text, "5"));
+    assert_int_equal(ask(s, "SELECT epoch FROM name"), 5);
+    ok(store_save(s, T_NAME, &more, e));
+    assert_int_equal(store_version(s, T_NAME, &old, &stamp, &dead, NULL), 1);
+    assert_int_equal(stamp.rank, 6);
+    assert_false(dead);
+    store_end(s);
+}
+
+static void a_tombstone_keeps_the_rank_and_still_fences(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct name_row row = claim(5), old = claim(4), more = claim(9);
+    struct stamp stamp, again;
+    bool dead;
+    ok(store_save(s, T_NAME, &row, e));
+    ok(store_kill(s, T_NAME, &row, 8, e));
+    assert_int_equal(ask(s, "SELECT count(*) FROM name"), 0);
+    assert_int_equal(store_version(s, T_NAME, &row, &stamp, &dead, NULL), 1);
+    assert_true(dead && stamp.rank == 8);
+    ok(store_kill(s, T_NAME, &row, 3, e)); /* dead is dead: no second tombstone */
+    assert_int_equal(store_version(s, T_NAME, &row, &again, &dead, NULL), 1);
+    assert_int_equal(stamp_compare(&stamp, &again), 0);
+    assert_int_equal(store_save(s, T_NAME, &old, NULL), SKEP_EFENCED);
+    assert_int_equal(ask(s, "SELECT count(*) FROM name"), 0);
+    ok(store_save(s, T_NAME, &more, e));
+    assert_int_equal(store_version(s, T_NAME, &row, &again, &dead, NULL), 1);
+    assert_true(!dead && again.rank == 9);
+    assert_versions_fit(s);
+    store_end(s);
+}
+
+static void a_kill_is_not_below_what_it_kills(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct name_row row = claim(5);
+    struct stamp stamp;
+    ok(store_save(s, T_NAME, &row, e));
+    ok(store_kill(s, T_NAME, &row, 0, e));
+    assert_int_equal(store_version(s, T_NAME, &row, &stamp, NULL, NULL), 1);
+    assert_int_equal(stamp.rank, 5);
+    store_end(s);
+}
+
+static void chunk_add(struct store *s, const char *swarm, const char *name, int64_t idx)
+{
+    struct chunk_row row = {.swarm = (char *)swarm, .name = (char *)name, .epoch = 1, .idx = idx};
+    ok(store_save(s, T_CHUNK, &row, e));
+}
+
+static void drop_takes_what_begins_with_the_prefix_and_no_tombstone(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    for (int64_t i = 0; i < 20; i++)
+        chunk_add(s, "s", "n", i);
+    chunk_add(s, "s", "n2", 0);
+    chunk_add(s, "s", "m", 0);
+    chunk_add(s, "s", "n/0", 0); /* in its key the slash is escaped */
+    chunk_add(s, "t", "n", 0);
+    struct entry_row entry = {.session = (char *)"s/n", .entry = (char *)"\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"};
+    ok(store_save(s, T_ENTRY, &entry, e)); /* the highest characters there are */
+    ok(store_drop(s, T_CHUNK, "s/n/", e));
+    assert_int_equal(ask(s, "SELECT count(*) FROM chunk"), 4);
+    assert_int_equal(ask(s, "SELECT count(*) FROM change"), 5);
+    ok(store_drop(s, T_ENTRY, "s%2Fn/", e));
+    assert_int_equal(ask(s, "SELECT count(*) FROM entry"), 0);
+    assert_versions_fit(s);
+    struct chunk_row one = {.swarm = (char *)"t", .name = (char *)"n", .epoch = 1};
+    ok(store_drop_row(s, T_CHUNK, &one, e));
+    ok(store_drop_row(s, T_CHUNK, &one, e));
+    assert_int_equal(ask(s, "SELECT count(*) FROM chunk WHERE swarm = 't'"), 0);
+    assert_int_equal(ask(s, "SELECT count(*) FROM change WHERE dead = 1"), 0);
+    assert_versions_fit(s);
+    store_end(s);
+}
+
+static void stamps_rise_while_the_clock_stands_or_falls(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1);
+    int64_t last = 0;
+    for (int i = 0; i < 100; i++) {
+        int64_t hlc = store_stamp(s);
+        assert_true(hlc > last && hlc_ms(hlc) == START_MS);
+        assert_int_equal(store_hlc(s), hlc);
+        last = hlc;
+        b->real_ms--;
+    }
+    b->real_ms = START_MS + 5;
+    assert_int_equal(store_stamp(s), hlc_at(START_MS + 5));
+    assert_int_equal(store_written(s), 0); /* a stamp alone is no write */
+    store_end(s);
+}
+
+/* A peer's clock is a little ahead of ours, and we were killed in the middle of a pull: what it wrote is
+ * here, the vector does not say so. Writing the same row must still exceed it. */
+static void a_write_exceeds_what_is_there_after_a_restart(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1), *peer = store_new(b, 2);
+    struct template_row row = {.template = (char *)"t", .spec = (char *)"{}"};
+    struct stamp theirs, ours;
+    b->real_ms = START_MS + 4000;
+    ok(store_save(peer, T_TEMPLATE, &row, e));
+    pull_all(s, peer);
+    store_end(s);
+    b->real_ms = START_MS;
+    s = store_again(b, 1, 3);
+    assert_int_equal(store_version(s, T_TEMPLATE, &row, &theirs, NULL, NULL), 1);
+    ok(store_save(s, T_TEMPLATE, &row, e));
+    assert_int_equal(store_version(s, T_TEMPLATE, &row, &ours, NULL, NULL), 1);
+    assert_true(ours.actor == 3 && stamp_compare(&ours, &theirs) > 0);
+    store_end(s);
+    store_end(peer);
+}
+
+static void the_vector_only_grows(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1);
+    AUTOVV struct vv vv = VV_INIT;
+    ok(store_vv_raise(s, 5, 100, e));
+    ok(store_vv_raise(s, 5, 50, e));
+    ok(store_vv_raise(s, 6, hlc_at(START_MS + 9), e));
+    ok(store_vv(s, &vv, e));
+    assert_int_equal(vv.n, 2);
+    assert_int_equal(vv_get(&vv, 5), 100);
+    store_end(s);
+    s = store_again(b, 1, 2);
+    assert_true(store_stamp(s) > hlc_at(START_MS + 9)); /* and is never stamped below again */
+    store_end(s);
+}
+
+static void the_log_is_one_sequence(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    ok(store_log(
+        s, &(struct log_entry){.type = "child_started", .swarm = "s", .name = "n", .epoch = 3, .who = "me"},
+        e));
+    ok(store_log(s, &(struct log_entry){.type = "node_up", .node = "b"}, e));
+    ok(store_log(s, &(struct log_entry){.type = "child_exited", .swarm = "s", .name = "n", .data = "{}"}, e));
+    struct stmt *q = store_ask(s, Q_LOG_NAME, "ttii", "s", "n", (int64_t)0, (int64_t)10);
+    assert_int_equal(stmt_step(q, NULL), 1);
+    assert_int_equal(col_i64(q, 0), 1);
+    assert_string_equal(col_text(q, 2), "child_started");
+    assert_int_equal(col_i64(q, 6), 3);
+    assert_int_equal(stmt_step(q, NULL), 1);
+    assert_int_equal(col_i64(q, 0), 3);
+    assert_true(col_is_null(q, 6) && col_is_null(q, 7));
+    assert_int_equal(stmt_step(q, NULL), 0);
+    assert_int_equal(ask(s, "SELECT count(*) FROM log WHERE node = 'b' AND swarm IS NULL AND name IS NULL"),
+                     1);
+    assert_int_equal(ask(s, "SELECT min(at) FROM log"), START_MS);
+    assert_int_equal(ask(s, "SELECT count(*) FROM v_audit"), 1);
+    /* trimming: by age, and by number */
+    ok(store_do(s, Q_LOG_TRIM, e, "ii", (int64_t)START_MS, (int64_t)2));
+    assert_int_equal(ask(s, "SELECT min(seq) FROM log"), 2);
+    ok(store_do(s, Q_LOG_TRIM, e, "ii", (int64_t)START_MS + 1, (int64_t)100));
+    assert_int_equal(ask(s, "SELECT count(*) FROM log"), 0);
+    store_end(s);
+}
+
+static void queries_of_a_table_fill_its_struct(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct name_row row = {0};
+    int n = 0;
+    for (int64_t i = 1; i <= 5; i++) {
+        AUTOFREE char *name = mem_printf("n%d", (int)i);
+        struct name_row put = {
+            .swarm = (char *)"s", .name = name, .epoch = i, .owner_actor = i % 2, .expires_at = i};
+        ok(store_save(s, T_NAME, &put, e));
+    }
+    struct stmt *q = store_ask(s, Q_NAME_EXPIRED, "ii", (int64_t)3, (int64_t)10);
+    while (store_next(q, T_NAME, &row, NULL) == 1)
+        assert_int_equal(row.epoch, ++n);
+    assert_int_equal(n, 3);
+    assert_null(row.name);
+    assert_int_equal(store_number(s, Q_NAME_OWNED_COUNT, -1, "i", (int64_t)1), 3);
+    assert_int_equal(store_number(s, Q_NAME_OWNERS, -1, "i", (int64_t)1), -1); /* min of nothing is NULL */
+    store_end(s);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_make, bench_remove)
+    const struct CMUnitTest tests[] = {
+        T(create_refuses_what_is_there_and_open_what_is_not),
+        T(meta_keeps_who_the_node_is),
+        T(every_struct_comes_back_as_it_was_saved),
+        T(a_row_that_is_not_there_leaves_the_struct_alone),
+        T(columns_of_a_newer_version_stay_with_their_row),
+        T(random_writes_keep_versions_and_rows_together),
+        T(an_older_epoch_is_fenced),
+        T(a_tombstone_keeps_the_rank_and_still_fences),
+        T(a_kill_is_not_below_what_it_kills),
+        T(drop_takes_what_begins_with_the_prefix_and_no_tombstone),
+        T(stamps_rise_while_the_clock_stands_or_falls),
+        T(a_write_exceeds_what_is_there_after_a_restart),
+        T(the_vector_only_grows),
+        T(the_log_is_one_sequence),
+        T(queries_of_a_table_fill_its_struct),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
