@@ -1,14 +1,14 @@
 /* session: who owns a session, and what is written to it.
  *
- * Decides where a write may happen, claims what nobody alive owns, keeps the entries' tree, and ends sessions. Turns
- * and workers are turn.c's; whether an orphan is to be taken is core/reap.h's.
+ * Decides where a write may happen, claims what nobody alive owns, keeps the entries' tree, and ends
+ * sessions. Turns and workers are turn.c's; whether an orphan is to be taken is core/reap.h's.
  *
  * Invariants
  *  1. Rows of a session are written in a transaction that saw this run's claim, under that claim's epoch.
- *  2. While its owner is alive only the owner hands a claim on; a home claims only what nobody alive owns. So the old
- *     owner is fenced in the very transaction that makes the new one, or it is dead.
- *  3. A new owner writes session, state and unfinished turns anew under its epoch before anything else: what a former
- *     owner wrote unseen loses every merge. Its entries stay, as branches.
+ *  2. While its owner is alive only the owner hands a claim on; a home claims only what nobody alive owns. So
+ * the old owner is fenced in the very transaction that makes the new one, or it is dead.
+ *  3. A new owner writes session, state and unfinished turns anew under its epoch before anything else: what
+ * a former owner wrote unseen loses every merge. Its entries stay, as branches.
  *  4. The head moves in the transaction that writes its entry.
  */
 #include "node/session.h"
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "node/effect.h"
+#include "node/template.h"
 #include "wire/digest.h"
 
 #define SILENT_MS  15000 /* a node that fell silent keeps its sessions this long beyond the verdict */
@@ -32,7 +33,8 @@ void session_fini(struct session *s)
 
 int session_load(struct node *n, const char *id, struct session *ret)
 {
-    *ret = (struct session){.claim = {.swarm = mem_dup(""), .name = mem_dup(id)}, .row = {.session = mem_dup(id)}};
+    *ret = (struct session){.claim = {.swarm = mem_dup(""), .name = mem_dup(id)},
+                            .row = {.session = mem_dup(id)}};
     int rc = store_load(n->store, T_NAME, &ret->claim, &n->fault);
     if (rc == 1)
         rc = store_load(n->store, T_SESSION, &ret->row, &n->fault);
@@ -93,7 +95,8 @@ static int take(struct node *n, struct name_row *claim, const struct id *to, con
     AUTOFREE char *data = mem_printf("{\"from\":\"%s\",\"why\":\"%s\"}", from ? from : "", why);
     int rc = store_save(n->store, T_NAME, claim, &n->fault);
     if (rc == 0)
-        rc = node_log(n, "session_claimed", "", claim->name, node_name_of(n, claim->owner), claim->epoch, who, data);
+        rc = node_log(n, "session_claimed", "", claim->name, node_name_of(n, claim->owner), claim->epoch, who,
+                      data);
     node_wake(n, "", claim->name);
     return rc < 0 ? rc : session_changed(n, claim->name);
 }
@@ -166,11 +169,15 @@ static int fenced(struct node *n, struct op *op, const struct session *s, int64_
 {
     struct err e;
     if (epoch == s->claim.epoch)
-        err_field(&e, SKEP_EFENCED, "epoch", "the node that epoch %lld was given to is gone, and the epoch with it; "
-                                             "nothing was written. Claim the session again", (long long)epoch);
+        err_field(&e, SKEP_EFENCED, "epoch",
+                  "the node that epoch %lld was given to is gone, and the epoch with it; "
+                  "nothing was written. Claim the session again",
+                  (long long)epoch);
     else
-        err_field(&e, SKEP_EFENCED, "epoch", "epoch %lld is not the current one, %lld is; nothing was written. Claim "
-                                             "the session again, or end", (long long)epoch, (long long)s->claim.epoch);
+        err_field(&e, SKEP_EFENCED, "epoch",
+                  "epoch %lld is not the current one, %lld is; nothing was written. Claim "
+                  "the session again, or end",
+                  (long long)epoch, (long long)s->claim.epoch);
     fail(n, op, &e);
     return 0;
 }
@@ -251,8 +258,9 @@ static void op_name(const struct op *op, char ret[ID_TEXT])
 static int taken(struct node *n, struct op *op, const struct name_row *claim)
 {
     struct err e;
-    err_field(&e, SKEP_ETAKEN, "id", "there is a session %s already, on %s; choose another id, or leave it out",
-              claim->name, claim->owner ? node_name_of(n, claim->owner) : "no node");
+    err_field(&e, SKEP_ETAKEN, "id",
+              "there is a session %s already, on %s; choose another id, or leave it out", claim->name,
+              claim->owner ? node_name_of(n, claim->owner) : "no node");
     fail(n, op, &e);
     return 0;
 }
@@ -279,8 +287,8 @@ static int create_rows(struct node *n, struct op *op, const struct session_row *
     if (rc == 0)
         rc = store_save(n->store, T_NAME, &s->claim, &n->fault);
     if (rc == 0)
-        rc = node_log(n, "session_created", "", s->claim.name, node_name_of(n, s->claim.owner), s->claim.epoch,
-                      op->request->who.name, NULL);
+        rc = node_log(n, "session_created", "", s->claim.name, node_name_of(n, s->claim.owner),
+                      s->claim.epoch, op->request->who.name, NULL);
     node_wake(n, "", s->claim.name);
     return rc < 0 ? rc : session_changed(n, s->claim.name);
 }
@@ -334,7 +342,8 @@ static int create_at_home(struct node *n, struct op *op, const struct session_ro
     return rc < 0 ? rc : 1;
 }
 
-int session_create(struct node *n, struct op *op, const char *id, const struct session_row *want, struct session *ret)
+int session_create(struct node *n, struct op *op, const char *id, const struct session_row *want,
+                   struct session *ret)
 {
     if (!node_open_now(n)) {
         op_wait_open(n, op);
@@ -352,8 +361,8 @@ int session_create(struct node *n, struct op *op, const char *id, const struct s
     return rc;
 }
 
-/* Whether this node may change or end the claim: its owner if that lives, else its home. Otherwise the op is sent
- * there. */
+/* Whether this node may change or end the claim: its owner if that lives, else its home. Otherwise the op is
+ * sent there. */
 static bool decides(struct node *n, struct op *op, const struct session *s, bool again)
 {
     struct id home = own_home(n, "", s->claim.name);
@@ -497,8 +506,9 @@ static int append_again(struct entry_row *entry, struct entry_row *there, struct
         *there = (struct entry_row){0};
         return 1;
     }
-    err_field(e, SKEP_EKEYREUSED, "Idempotency-Key", "another entry was written under this key; a new one needs a new "
-                                                     "key");
+    err_field(e, SKEP_EKEYREUSED, "Idempotency-Key",
+              "another entry was written under this key; a new one needs a new "
+              "key");
     return 0;
 }
 
@@ -517,7 +527,8 @@ static int parent_seq(struct node *n, const struct session *s, const struct entr
     if (rc == 0 && entry->parent)
         err_field(e, SKEP_ENOENTRY, "parent", "the session %s has no entry %s", s->row.session, id);
     else if (rc == 0)
-        err_set(e, SKEP_ESETTLING, "the newest entries of %s are still on their way to this node", s->row.session);
+        err_set(e, SKEP_ESETTLING, "the newest entries of %s are still on their way to this node",
+                s->row.session);
     return rc;
 }
 
@@ -559,8 +570,8 @@ int session_need(struct node *n, struct op *op, const struct session *s)
 {
     int members = n->member, need;
     struct peer *p;
-    TAILQ_FOREACH(p, &n->peers, link)
-    members += p->member && !p->left;
+    TAILQ_FOREACH (p, &n->peers, link)
+        members += p->member && !p->left;
     need = members / 2;
     if (s->row.consistency && strcmp(s->row.consistency, "quorum") == 0 && op->acks < need + 1)
         op->acks = need + 1; /* a majority of the members, and no fewer if some are down */
@@ -569,9 +580,14 @@ int session_need(struct node *n, struct op *op, const struct session *s)
 
 /* ---- the reaper ---- */
 
-static bool is_eager(const struct session_row *row)
+int session_resume(struct store *s, const struct session_row *row, struct err *e)
 {
-    return row->resume && strcmp(row->resume, "eager") == 0;
+    struct template template;
+    if (row->resume)
+        return strcmp(row->resume, resume_words[RESUME_EAGER]) == 0 ? RESUME_EAGER : RESUME_LAZY;
+    int rc = template_load(s, row->template, &template, e), resume = template.resume;
+    template_fini(&template);
+    return rc < 0 ? rc : resume;
 }
 
 int session_orphaned(struct node *n, struct name_row *row, enum owner_state state, int64_t down_since_ms)
@@ -582,7 +598,10 @@ int session_orphaned(struct node *n, struct name_row *row, enum owner_state stat
     int rc = session_load(n, row->name, &s);
     if (rc < 1)
         return rc;
-    struct reap_input in = {.resume = is_eager(&s.row) ? RESUME_EAGER : RESUME_LAZY,
+    int resume = session_resume(n->store, &s.row, &n->fault);
+    if (resume < 0)
+        return resume;
+    struct reap_input in = {.resume = (enum resume)resume,
                             .unfinished = turns_unfinished(n, row->name),
                             .owner = state,
                             .down_since_ms = down_since_ms,
@@ -651,7 +670,8 @@ static int unfinished(struct node *n, struct slice *s)
     return rc < 0 ? rc : 0;
 }
 
-/* Every unfinished session, a slice at a time: whose owner is gone (the home claims), and whose turn waits here. */
+/* Every unfinished session, a slice at a time: whose owner is gone (the home claims), and whose turn waits
+ * here. */
 int sessions_reap(struct node *n)
 {
     CLEANUP(slice_fini) struct slice s = {.n = 0};

@@ -1,7 +1,7 @@
 /* session: conversations that outlive their node, for session.c, turn.c and the routes of api/.
  *
- * A session is owned like a process: its claim is a name row (swarm '', kind session). Whoever holds the claim, and
- * nobody else, writes the session's rows, under the claim's epoch.
+ * A session is owned like a process: its claim is a name row (swarm '', kind session). Whoever holds the
+ * claim, and nobody else, writes the session's rows, under the claim's epoch.
  */
 #ifndef SKEP_NODE_SESSION_H
 #define SKEP_NODE_SESSION_H
@@ -22,11 +22,13 @@ int session_load(struct node *n, const char *id, struct session *ret);
 /* This run holds the claim, and no row of a newer claim is here. */
 bool session_is_mine(const struct node *n, const struct session *s);
 
-/* Brings a write to where it may happen. 1: here; go on with *ret (yours), in this handler. 0: the op was answered,
- * sent on, or waits. If nobody alive owns the session, the node that was asked claims it first. epoch 0: any. */
+/* Brings a write to where it may happen. 1: here; go on with *ret (yours), in this handler. 0: the op was
+ * answered, sent on, or waits. If nobody alive owns the session, the node that was asked claims it first.
+ * epoch 0: any. */
 int session_here(struct node *n, struct op *op, const char *id, int64_t epoch, struct session *ret);
 
-/* A new session, owned by the node that was asked. want: all but session, epoch and times. 1: *ret; 0 as above. */
+/* A new session, owned by the node that was asked. want: all but session, epoch and times. 1: *ret; 0 as
+ * above. */
 int session_create(struct node *n, struct op *op, const char *id, const struct session_row *want,
                    struct session *ret);
 /* POST …/claim: the node that was asked becomes the owner under a new epoch. As above. */
@@ -36,13 +38,16 @@ int session_end_here(struct node *n, struct op *op, const char *id, struct sessi
 /* Ends it, with all that depends on it. */
 int session_end(struct node *n, const struct session *s, const char *type, const char *who);
 
-/* The id of what this op makes, the same wherever and however often it runs: from its Idempotency-Key, or from the
- * op. kind keeps different things apart. */
+/* The id of what this op makes, the same wherever and however often it runs: from its Idempotency-Key, or
+ * from the op. kind keeps different things apart. */
 void session_op_id(const struct op *op, const char *session, const char *kind, char ret[ID_TEXT]);
-/* Appends an entry behind its parent, or behind the head, and moves the head there. In: entry (its id), role, content,
- * parent or NULL, turn or NULL. Out: all of it; if it is there already, as it is there. 1; 0: refused, see e. */
+/* Appends an entry behind its parent, or behind the head, and moves the head there. In: entry (its id), role,
+ * content, parent or NULL, turn or NULL. Out: all of it; if it is there already, as it is there. 1; 0:
+ * refused, see e. */
 int session_append(struct node *n, struct session *s, struct entry_row *entry, struct err *e);
 int session_put_state(struct node *n, struct session *s, struct span state);
+/* The enum resume that holds for it: its own, or that of its template as it is now. < 0: the store failed. */
+int session_resume(struct store *s, const struct session_row *row, struct err *e);
 /* Writes s->row with now as its last use. */
 int session_save(struct node *n, struct session *s);
 /* For how many other nodes an answer about a write waits. May raise op->acks. */
@@ -56,7 +61,8 @@ void session_later(struct node *n, const char *id);
 int turn_accept(struct node *n, struct session *s, const char *turn, struct span input, const char *who);
 /* 1; 0: it has ended already, or there is none. */
 int turn_cancel(struct node *n, struct session *s, const char *turn, const char *who);
-/* What is to be done for the session that is ours: spawn its worker, give it its next turn, or let it idle. */
+/* What is to be done for the session that is ours: spawn its worker, give it its next turn, or let it idle.
+ */
 int turn_kick(struct node *n, struct session *s);
 /* The session's claim is new: unfinished turns come under it, interrupted ones go back into the queue. */
 int turns_possess(struct node *n, struct session *s);

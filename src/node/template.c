@@ -1,7 +1,7 @@
 /* template: reads, checks and writes templates.
  *
- * Refuses what looks like a credential. That is a guess by names and well-known shapes: it catches accidents, not
- * intent. Secrets belong into the node's pass_env or env_file, which never leave the node.
+ * Refuses what looks like a credential. That is a guess by names and well-known shapes: it catches accidents,
+ * not intent. Secrets belong into the node's pass_env or env_file, which never leave the node.
  */
 #include "node/template.h"
 
@@ -20,7 +20,8 @@ static const struct template defaults = {
 static const struct json_field fields[] = {
     JSON_FIELD(struct template, argv, JSON_STRINGS, .required = true, .bytes_max = 128 * 1024, .max = 1024,
                .may_be_empty = true),
-    JSON_FIELD(struct template, env, JSON_STRING_MAP, .bytes_max = 128 * 1024, .max = 1024, .may_be_empty = true),
+    JSON_FIELD(struct template, env, JSON_STRING_MAP, .bytes_max = 128 * 1024, .max = 1024,
+               .may_be_empty = true),
     JSON_FIELD(struct template, idle_ms, JSON_INT, .min = 0, .max = 365 * DAY_MS),
     JSON_FIELD(struct template, turn_ms, JSON_INT, .min = 1, .max = 365 * DAY_MS),
     JSON_FIELD(struct template, approval_ms, JSON_INT, .min = 1, .max = 365 * DAY_MS),
@@ -55,8 +56,9 @@ static bool is_number(const char *s)
 /* A name that says what its value is. MAX_TOKENS=4096 is a limit, not a token. */
 static bool name_is_secret(const char *name, const char *value)
 {
-    static const char *const words[] = {"SECRET",  "PASSWORD",    "PASSWD",     "PASSPHRASE",   "API_KEY", "APIKEY",
-                                        "API-KEY", "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIAL",   "AUTHORIZATION"};
+    static const char *const words[] = {"SECRET",     "PASSWORD",   "PASSWD",       "PASSPHRASE",
+                                        "API_KEY",    "APIKEY",     "API-KEY",      "PRIVATE_KEY",
+                                        "ACCESS_KEY", "CREDENTIAL", "AUTHORIZATION"};
     for (size_t i = 0; i < COUNT(words); i++)
         if (holds_fold(name, words[i]))
             return true;
@@ -94,9 +96,9 @@ static bool value_is_secret(const char *value)
     static const struct {
         const char *prefix;
         size_t rest;
-    } shapes[] = {{"sk-", 16},        {"ghp_", 20},  {"gho_", 20},  {"ghs_", 20},  {"github_pat_", 20}, {"glpat-", 16},
-                  {"xoxb-", 10},      {"xoxp-", 10}, {"AKIA", 16},  {"ASIA", 16},  {"AIza", 30},        {"hf_", 20},
-                  {"eyJhbGciOi", 20}, {"npm_", 30}};
+    } shapes[] = {{"sk-", 16},    {"ghp_", 20},  {"gho_", 20},       {"ghs_", 20}, {"github_pat_", 20},
+                  {"glpat-", 16}, {"xoxb-", 10}, {"xoxp-", 10},      {"AKIA", 16}, {"ASIA", 16},
+                  {"AIza", 30},   {"hf_", 20},   {"eyJhbGciOi", 20}, {"npm_", 30}};
     if (strstr(value, "-----BEGIN ") && strstr(value, "PRIVATE KEY"))
         return true;
     for (size_t i = 0; i < COUNT(shapes); i++) {
@@ -110,8 +112,10 @@ static bool value_is_secret(const char *value)
 
 static int refuse(struct err *e, const char *field, const char *what)
 {
-    return err_field(e, SKEP_EARG, field, "%.200s looks like a credential, and a template is kept in plain text on "
-                                          "every node; give it to the node instead: pass_env or env_file", what);
+    return err_field(e, SKEP_EARG, field,
+                     "%.200s looks like a credential, and a template is kept in plain text on "
+                     "every node; give it to the node instead: pass_env or env_file",
+                     what);
 }
 
 /* --password=x, --api-key x */
@@ -173,21 +177,17 @@ void template_write(const struct template *t, struct jw *j)
     jw_kv_string(j, "resume", resume_words[t->resume]);
 }
 
-int template_load(struct node *n, const char *id, struct template *ret)
+int template_load(struct store *s, const char *id, struct template *ret, struct err *e)
 {
     template_defaults(ret);
     if (!id)
         return 0;
     struct template_row row = {.template = mem_dup(id)};
-    int rc = store_load(n->store, T_TEMPLATE, &row, &n->fault);
-    if (rc == 1 && row.spec) {
-        struct err e;
-        if (json_read(row.spec, strlen(row.spec), &template_table, ret, &e) < 0) {
-            log_warn(n->w.log, "template %s cannot be read: %s", id, e.text);
-            template_fini(ret);
-            template_defaults(ret);
-            rc = 0;
-        }
+    int rc = store_load(s, T_TEMPLATE, &row, e);
+    if (rc == 1 && (!row.spec || json_read(row.spec, strlen(row.spec), &template_table, ret, NULL) < 0)) {
+        template_fini(ret); /* of a newer version */
+        template_defaults(ret);
+        rc = 0;
     }
     row_fini(T_TEMPLATE, &row);
     return rc;

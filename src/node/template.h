@@ -6,7 +6,8 @@
 #include "node/brain.h"
 #include "wire/json.h"
 
-struct template {
+struct template
+{
     struct json_strings argv;
     struct json_map env;
     int64_t idle_ms, turn_ms, approval_ms;
@@ -19,12 +20,13 @@ extern const char *const resume_words[];       /* by enum resume, NULL-terminate
 
 void template_defaults(struct template *t);
 void template_fini(struct template *t);
-/* What the table cannot say, and that nothing in it looks like a credential: a template is replicated to every node
- * and kept in plain text. */
+/* What the table cannot say, and that nothing in it looks like a credential: a template is replicated to
+ * every node and kept in plain text. */
 int template_check(const struct template *t, struct err *e);
 /* The members, without braces. */
 void template_write(const struct template *t, struct jw *j);
-/* The template of this id; the defaults if there is none (0). 1 found. Yours: template_fini. */
-int template_load(struct node *n, const char *id, struct template *ret);
+/* The template of this id; the defaults if there is none (0), or none that can be read. 1 found. Yours, also
+ * on failure: template_fini. */
+int template_load(struct store *s, const char *id, struct template *ret, struct err *e);
 
 #endif
