@@ -85,6 +85,9 @@ struct op {
     const void *route; /* api's */
     bool kept, woken, waits_open;
     bool again, lost;             /* forwarded: may be sent twice; its newest try has come to nothing */
+    bool unsure;                  /* a try was lost, and may have been carried out */
+    int refusals;                 /* of its tries */
+    struct node *node;
     char *key;                    /* what it waits for: "swarm\nname"; owned */
     int64_t seen_actor, seen_hlc; /* OP_CLIENT after an outcome: the dot our own store must cover first */
     struct answer *outcome;       /* waiting for that */
@@ -369,6 +372,7 @@ struct node {
     uint64_t next_call, next_run;
     struct oplist ops, woken;
     struct waiters *waiters; /* uthash */
+    int waits_pending;       /* op_wait_* of this batch */
     int unseen;              /* ops with an outcome that our store does not cover yet */
     struct coverlist covers;
     struct child *children; /* uthash by key */

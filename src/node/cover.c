@@ -18,12 +18,19 @@ struct cover {
     TAILQ_ENTRY(cover) link;
 };
 
+/* Only what a node of the view has counts: another one may be gone for good. */
+static bool counts(struct node *n, const struct peer *p)
+{
+    const struct view_node *v = view_find(&n->view, &p->id);
+    return v && v->member && v->in_view;
+}
+
 int cover_count(struct node *n, int64_t hlc)
 {
     int copies = 0;
     struct peer *p;
     TAILQ_FOREACH (p, &n->peers, link)
-        copies += p->member && !p->down && vv_covers(&p->vv, n->actor, hlc);
+        copies += counts(n, p) && vv_covers(&p->vv, n->actor, hlc);
     return copies;
 }
 
@@ -48,7 +55,7 @@ void cover_check(struct node *n)
     int64_t best = 0;
     struct peer *p;
     TAILQ_FOREACH (p, &n->peers, link)
-        if (p->member && !p->down && vv_get(&p->vv, n->actor) > best)
+        if (counts(n, p) && vv_get(&p->vv, n->actor) > best)
             best = vv_get(&p->vv, n->actor);
     bool alone = view_others(&n->view) == 0;
     TAILQ_FOREACH_SAFE(c, &n->covers, link, next)
@@ -61,10 +68,14 @@ void cover_check(struct node *n)
     }
 }
 
+static void end_overdue(struct node *n, void *arg)
+{
+    end(n, arg, -1);
+}
+
 static int overdue(struct node *n, struct timer *t)
 {
-    struct cover *c = (struct cover *)(void *)((char *)t - offsetof(struct cover, timer));
-    end(n, c, -1);
+    eff_do(n, end_overdue, (char *)t - offsetof(struct cover, timer), NULL);
     return 0;
 }
 

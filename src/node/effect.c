@@ -141,13 +141,13 @@ struct mark effects_mark(const struct effects *fx)
 
 void effects_drop(struct effects *fx, struct mark m)
 {
-    while (fx->n > m.effects)
-        drop_one(&fx->list[--fx->n]);
-    while (fx->undo_n > m.undos) {
+    while (fx->undo_n > m.undos) { /* first, for dropping an effect may free what was touched */
         const struct undo *u = &fx->undo[--fx->undo_n];
         memcpy(u->at, fx->saved.p + u->saved, u->bytes);
         fx->saved.n = u->saved;
     }
+    while (fx->n > m.effects)
+        drop_one(&fx->list[--fx->n]);
 }
 
 static void release_one(struct node *n, struct effect *e)

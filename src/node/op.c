@@ -17,6 +17,8 @@
 
 #define SEEN_MS      1000
 #define TRY_AGAIN_MS 100
+#define RETRY_MIN_MS 20 /* after a refusal, doubled up to RETRY_STEPS times */
+#define RETRY_STEPS  4
 
 struct waiters {
     char *key;
@@ -103,10 +105,17 @@ static void wake_one(struct node *n, struct op *op)
 static void wait_now(struct node *n, void *arg)
 {
     struct op *op = arg;
+    n->waits_pending--;
     keep(n, op);
     key_leave(n, op);
     if (op->key)
         key_enter(n, op, op->key);
+}
+
+static void wait_dropped(void *arg)
+{
+    struct op *op = arg;
+    op->node->waits_pending--;
 }
 
 void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *name)
@@ -114,14 +123,16 @@ void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *n
     free(op->key);
     op->key = mem_printf("%s\n%s", swarm, name);
     op->waits_open = false;
-    eff_do(n, wait_now, op, NULL);
+    n->waits_pending++;
+    eff_do(n, wait_now, op, wait_dropped);
 }
 
 void op_wait_open(struct node *n, struct op *op)
 {
     free(TAKE(op->key));
     op->waits_open = true;
-    eff_do(n, wait_now, op, NULL);
+    n->waits_pending++;
+    eff_do(n, wait_now, op, wait_dropped);
 }
 
 static void wake_key(struct node *n, void *arg)
@@ -137,7 +148,7 @@ static void wake_key(struct node *n, void *arg)
 
 void node_wake(struct node *n, const char *swarm, const char *name)
 {
-    if (n->waiters)
+    if (n->waiters || n->waits_pending) /* who began to wait in this batch is not in the index yet */
         eff_do(n, wake_key, mem_printf("%s\n%s", swarm, name), free);
 }
 
@@ -312,6 +323,7 @@ void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, str
     remember(n, op, a, need);
     op->st.done = true;
     op->st.hlc = hlc;
+    eff_do(n, keep, op, NULL);
     bool strict = op->acks > 0;
     cover_wait(n, hlc, strict ? op->acks - 1 : need, strict, op->deadline_ms, covered, end, ending_free);
     timer_set(n, &op->timer, INT64_MAX); /* from here the cover has the deadline */
@@ -353,6 +365,7 @@ static int op_due(struct node *n, struct timer *t)
 struct op *op_new(struct node *n, enum op_source source, struct request *r TAKES)
 {
     struct op *op = mem_alloc(sizeof *op);
+    op->node = n;
     op->source = source;
     op->request = r;
     op->deadline_ms = n->now_ms + 30000;
@@ -387,6 +400,8 @@ static int forward_step(struct node *n, struct op *op)
         return 0;
     }
     op->lost = false;
+    op->unsure = true;
+    node_touch(n, &op->sent_to, sizeof op->sent_to);
     op->sent_to = (struct id){0};
     return n->o.serve(n, op);
 }
@@ -405,6 +420,13 @@ int op_begin(struct node *n, struct op *op TAKES)
 
 /* ---- forwarding ---- */
 
+static void try_lost(struct node *n, struct op *op)
+{
+    op->lost = true;
+    if (op->deadline_ms > n->now_ms + TRY_AGAIN_MS)
+        timer_set(n, &op->timer, n->now_ms + TRY_AGAIN_MS);
+}
+
 static void send_try(struct node *n, void *arg)
 {
     struct op *op = arg;
@@ -412,8 +434,10 @@ static void send_try(struct node *n, void *arg)
     struct peer *p = peer_find(n, &op->sent_to);
     struct str m = STR_INIT;
     keep(n, op);
-    if (!p)
+    if (!p) {
+        try_lost(n, op);
         return;
+    }
     buf_u8(&m, MAIL_FORWARD);
     buf_id(&m, &op->id);
     buf_varint(&m, (uint64_t)op->st.attempt);
@@ -437,6 +461,7 @@ void op_forward(struct node *n, struct op *op, const struct id *to, bool again)
     if (op->st.stamp == 0)
         op->st.stamp = store_stamp(n->store);
     op->st.attempt++;
+    node_touch(n, &op->sent_to, sizeof op->sent_to);
     op->sent_to = *to;
     op->again = again;
     eff_do(n, send_try, op, NULL);
@@ -446,11 +471,8 @@ void ops_lost(struct node *n, const struct id *peer)
 {
     struct op *op;
     TAILQ_FOREACH (op, &n->ops, link)
-        if (id_equal(&op->sent_to, peer) && !op->outcome) {
-            op->lost = true;
-            if (op->deadline_ms > n->now_ms + TRY_AGAIN_MS)
-                timer_set(n, &op->timer, n->now_ms + TRY_AGAIN_MS);
-        }
+        if (id_equal(&op->sent_to, peer) && !op->outcome && !op->st.done)
+            try_lost(n, op);
 }
 
 static void refuse_try(struct node *n, void *arg)
@@ -459,16 +481,25 @@ static void refuse_try(struct node *n, void *arg)
     gone(n, arg);
 }
 
+/* Only when every try was answered with a refusal is a new stamp safe: one that was lost may have been
+ * carried out, and undone by somebody else since. Without one it is refused until its deadline says so. */
+static void refused(struct node *n, struct op *op)
+{
+    int64_t wait_ms = op->refusals < RETRY_STEPS ? RETRY_MIN_MS << op->refusals : RETRY_MIN_MS << RETRY_STEPS;
+    op->refusals++;
+    if (!op->unsure)
+        op->st.stamp = 0;
+    timer_set(n, &op->timer, n->now_ms + wait_ms < op->deadline_ms ? n->now_ms + wait_ms : op->deadline_ms);
+}
+
 static void wake_later(struct node *n, void *arg)
 {
-    struct op *op = arg;
-    timer_set(n, &op->timer, n->now_ms + 10);
+    refused(n, arg);
 }
 
 void op_retry(struct node *n, struct op *op)
 {
     if (op->source != OP_PEER) { /* our own stamp was too old: the handler may take a new one at once */
-        op->st.stamp = 0;
         op_wait_open(n, op);
         eff_do(n, wake_later, op, NULL);
         return;
@@ -481,7 +512,7 @@ struct op *op_find(struct node *n, const struct id *id)
 {
     struct op *op;
     TAILQ_FOREACH (op, &n->ops, link)
-        if (op->source != OP_PEER && id_equal(&op->id, id))
+        if (id_equal(&op->id, id))
             return op;
     return NULL;
 }
@@ -507,10 +538,19 @@ static void end_outcome(struct node *n, struct op *op, bool replicated)
     gone(n, op);
 }
 
+static void end_unseen(struct node *n, void *arg)
+{
+    end_outcome(n, arg, false);
+}
+
 static int outcome_due(struct node *n, struct timer *t)
 {
     struct op *op = (struct op *)(void *)((char *)t - offsetof(struct op, timer));
-    end_outcome(n, op, false);
+    if (!op->st.done) {
+        node_touch(n, &op->st, sizeof op->st);
+        op->st.done = true;
+        eff_do(n, end_unseen, op, NULL);
+    }
     return 0;
 }
 
@@ -518,15 +558,15 @@ void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct a
                  int64_t actor, int64_t hlc)
 {
     struct op *op = op_find(n, id);
-    if (!op || op->st.done || op->outcome || attempt != (uint64_t)op->st.attempt) {
+    if (!op || id_is_zero(&op->sent_to) || op->st.done || op->outcome ||
+        attempt != (uint64_t)op->st.attempt) {
         answer_free(a);
         return;
     }
-    if (retry) { /* answered with a refusal: the only case in which a new stamp is safe */
+    if (retry) {
         answer_free(a);
-        op->st.stamp = 0;
         op->sent_to = (struct id){0};
-        timer_set(n, &op->timer, n->now_ms + 20);
+        refused(n, op);
         return;
     }
     op->outcome = a;

@@ -343,8 +343,9 @@ static void again_done(struct node *n, void *arg)
     size_t done = (size_t)(uintptr_t)arg;
     for (size_t i = 0; i < done; i++)
         again_free(n->again[i]);
-    memmove(n->again, n->again + done, (n->again_n - done) * sizeof *n->again);
     n->again_n -= done;
+    if (n->again_n)
+        memmove(n->again, n->again + done, n->again_n * sizeof *n->again);
 }
 
 int own_work(struct node *n)
@@ -353,7 +354,8 @@ int own_work(struct node *n)
     size_t count = n->again_n < SCAN_NAMES ? n->again_n : SCAN_NAMES;
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = run_again(n, n->again[i]);
-    eff_do(n, again_done, (void *)(uintptr_t)count, NULL);
+    if (count)
+        eff_do(n, again_done, (void *)(uintptr_t)count, NULL);
     if (n->now_ms >= n->scan_at_ms) {
         n->scan_at_ms = INT64_MAX;
         own_scan(n);

@@ -50,8 +50,8 @@ static const struct query_text queries[Q_N] = {
     [Q_TOKENS] = {T_TOKEN, "ORDER BY token"},
     [Q_SWARMS] = {T_SWARM, "ORDER BY swarm"},
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
-    [Q_NAME_OWNED] = {T_NAME,
-                      "WHERE owner_actor = ?1 AND owner_actor <> 0 AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
+    [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "
+                           "AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
     [Q_NAME_OWNERS] = {T_N, "SELECT min(owner_actor) FROM name WHERE owner_actor > ?1 AND owner_actor <> 0"},
     [Q_NAME_OWNED_COUNT] = {T_N, "SELECT count(*) FROM name WHERE owner_actor = ?1 AND owner_actor <> 0"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},

@@ -190,14 +190,20 @@ int store_create(const char *path, const struct id *cluster, const struct id *no
                  bool member, const char *admin_token_hash, struct err *e)
 {
     struct store_options o = {.path = path};
+    return store_create_in(&o, cluster, node, node_name, member, admin_token_hash, e);
+}
+
+int store_create_in(const struct store_options *o, const struct id *cluster, const struct id *node,
+                    const char *node_name, bool member, const char *admin_token_hash, struct err *e)
+{
     struct db_options options;
     struct db *db;
-    db_options_of(&o, true, &options);
+    db_options_of(o, true, &options);
     int rc = db_open(&db, &options, e);
     if (rc < 0)
         return rc;
     if (db_i64(db, "PRAGMA user_version", 0) != 0)
-        rc = err_set(e, SKEP_EARG, "%s is a node's database already; choose an empty folder", path);
+        rc = err_set(e, SKEP_EARG, "%s is a node's database already; choose an empty folder", o->path);
     if (rc == 0)
         rc = migrate(db, e);
     if (rc == 0 && (rc = db_begin(db, e)) == 0) {

@@ -41,6 +41,9 @@ struct store_options {
  * or NULL. member: the node of `skep init` is born one. */
 int store_create(const char *path, const struct id *cluster, const struct id *node, const char *node_name,
                  bool member, const char *admin_token_hash, struct err *e);
+/* The same through another VFS. */
+int store_create_in(const struct store_options *o, const struct id *cluster, const struct id *node,
+                    const char *node_name, bool member, const char *admin_token_hash, struct err *e);
 
 /* Opens and, for the writer, migrates. SKEP_ENEWER, SKEP_EFOREIGN, SKEP_EDAMAGED and SKEP_ENOTFOUND say what
  * is wrong with the file. */
