@@ -1,0 +1,201 @@
+/* host_brain: the brain's thread, and the world as the brain has it: wishes become commands for the I/O
+ * thread. */
+#include <string.h>
+
+#include "base/ensure.h"
+#include "real/host_inside.h"
+#include "real/machine.h"
+#include "real/tail.h"
+
+#define TURN_EVENTS 512 /* a turn that is longer would look like a stop */
+
+void command_free(void *command)
+{
+    struct command *c = command;
+    if (!c)
+        return;
+    answer_free(c->answer);
+    peer_call_free(c->call);
+    spawn_free(c->spawn);
+    free(c->line);
+    free(c);
+}
+
+void note_free(void *note)
+{
+    struct note *n = note;
+    if (!n)
+        return;
+    event_fini(&n->event);
+    setup_unref(n->setup);
+    free(n);
+}
+
+/* ---- the world ---- */
+
+static void post(struct host *h, struct command c)
+{
+    struct command *copy = mem_alloc(sizeof *copy);
+    *copy = c;
+    copy->keeper = h->brain_keeper;
+    mailbox_post_always(h->to_io, copy);
+}
+
+static void net_answer(void *self, uint64_t request, struct answer *a TAKES)
+{
+    post(self, (struct command){.kind = CMD_ANSWER, .id = request, .answer = a});
+}
+
+static void net_call(void *self, struct peer_call *call TAKES)
+{
+    post(self, (struct command){.kind = CMD_CALL, .call = call});
+}
+
+static void proc_spawn(void *self, struct spawn *s TAKES)
+{
+    post(self, (struct command){.kind = CMD_SPAWN, .id = s->run, .spawn = s});
+}
+
+static int proc_find(void *self UNUSED, const char *argv0, char *const *env, const char *cwd, char *ret_path,
+                     size_t bytes)
+{
+    return machine_find(argv0, env, cwd, ret_path, bytes);
+}
+
+static int proc_tail(void *self, const char *log, int64_t lines, int64_t after, struct str *ret_text,
+                     int64_t *ret_next)
+{
+    struct host *h = self;
+    return tail_read(h->brain_setup->config.log_dir, log, lines, after, ret_text, ret_next);
+}
+
+static void proc_terminate(void *self, uint64_t run)
+{
+    post(self, (struct command){.kind = CMD_TERMINATE, .id = run});
+}
+
+static void proc_kill(void *self, uint64_t run)
+{
+    post(self, (struct command){.kind = CMD_KILL, .id = run});
+}
+
+static void proc_line(void *self, uint64_t run, char *line TAKES, size_t n)
+{
+    post(self, (struct command){.kind = CMD_LINE, .id = run, .line = line, .line_n = n});
+}
+
+static struct world world_of(struct host *h)
+{
+    struct world w = {
+        .clock = machine_clock,
+        .random = machine_random,
+        .net = {h, net_answer, net_call},
+        .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line},
+        .disk = {.path = h->db},
+        .log = &h->brain_log,
+    };
+    if (h->ca)
+        pki_ca_world(h->ca, &w.ca);
+    return w;
+}
+
+/* ---- the thread ---- */
+
+void host_post_note(struct host *h, struct note n TAKES)
+{
+    struct note *copy = mem_alloc(sizeof *copy);
+    *copy = n;
+    copy->event.at_boot_ms = machine_boot_ms();
+    mailbox_post_always(h->to_brain, copy);
+}
+
+bool host_post(struct host *h, struct event ev TAKES)
+{
+    struct note *n = mem_alloc(sizeof *n);
+    n->event = ev;
+    n->event.at_boot_ms = machine_boot_ms();
+    return ev.kind == EV_REQUEST ? mailbox_post(h->to_brain, n) : mailbox_post_always(h->to_brain, n);
+}
+
+static void options_use(struct host *h)
+{
+    int64_t keeper_pid = h->options.keeper_pid;
+    h->options = h->brain_setup->options;
+    h->options.keeper_pid = keeper_pid;
+    node_reload(h->node, &h->options);
+}
+
+/* What is for this thread, not for the node alone. */
+static void note_taken(struct host *h, struct note *n)
+{
+    if (n->event.kind == EV_KEEPER_DIED) {
+        h->brain_keeper = n->keeper;
+        h->options.keeper_pid = n->keeper_pid;
+        node_reload(h->node, &h->options);
+    }
+    if (n->setup) {
+        struct setup *old = h->brain_setup;
+        h->brain_setup = TAKE(n->setup);
+        h->brain_log.min = setup_log_level(h->brain_setup);
+        options_use(h);
+        setup_unref(old);
+    }
+}
+
+static void turn(struct host *h, struct event *events, size_t n)
+{
+    if (node_ended(h->node) < 0)
+        node_turn(h->node, events, n);
+    for (size_t i = 0; i < n; i++)
+        event_fini(&events[i]);
+    atomic_store(&h->turned_boot_ms, machine_boot_ms());
+}
+
+/* Everything that has come, in turns of bounded length. Without anything, time passes. */
+static void turns(struct host *h, void **notes, size_t n)
+{
+    struct event events[TURN_EVENTS];
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct note *note = notes[i];
+        note_taken(h, note);
+        events[count++] = note->event;
+        free(note);
+        if (count == TURN_EVENTS && i + 1 < n) {
+            turn(h, events, count);
+            count = 0;
+        }
+    }
+    turn(h, events, count);
+}
+
+static void *brain_run(void *arg)
+{
+    struct host *h = arg;
+    void **notes;
+    pthread_setname_np(pthread_self(), "skepd-brain");
+    while (node_ended(h->node) < 0 && !mailbox_closed(h->to_brain)) {
+        int64_t wait_ms = node_deadline_boot_ms(h->node) - machine_boot_ms();
+        size_t n = mailbox_take_all(h->to_brain, wait_ms > 0 ? wait_ms : 0, &notes);
+        turns(h, notes, n);
+    }
+    post(h, (struct command){.kind = CMD_ENDED, .status = node_ended(h->node)});
+    return NULL;
+}
+
+int host_brain_open(struct host *h, struct err *e)
+{
+    h->brain_setup = setup_ref(h->setup);
+    h->options = h->setup->options;
+    struct world w = world_of(h);
+    int rc = node_open(&h->node, &h->options, &w, e);
+    atomic_store(&h->turned_boot_ms, machine_boot_ms());
+    return rc;
+}
+
+void host_brain_start(struct host *h)
+{
+    h->brain_started = true;
+    int rc = pthread_create(&h->brain, NULL, brain_run, h);
+    ensure(rc == 0, "no thread for the brain: %d", rc);
+}

@@ -1,0 +1,113 @@
+/* host_inside: what the three threads of a host share. For src/real/host*.c only.
+ *
+ * Who may touch what: "io", "brain", "reader" name the thread; what has no name is written before the threads
+ * start and only read after that.
+ */
+#ifndef SKEP_REAL_HOST_INSIDE_H
+#define SKEP_REAL_HOST_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "real/host.h"
+#include "real/http_client.h"
+#include "real/http_server.h"
+#include "real/identity.h"
+#include "real/keeper_link.h"
+#include "real/loop.h"
+#include "real/mailbox.h"
+#include "real/pki.h"
+
+#define BRAIN_REQUESTS_MAX  10000
+#define READER_REQUESTS_MAX 2000
+
+/* What the brain and the reader want done by the I/O thread. */
+enum command_kind { CMD_ANSWER, CMD_CALL, CMD_SPAWN, CMD_TERMINATE, CMD_KILL, CMD_LINE, CMD_ENDED };
+
+struct command {
+    enum command_kind kind;
+    uint64_t id;     /* of the request or the run */
+    unsigned keeper; /* generation of the keeper that the brain knew */
+    struct answer *answer;
+    struct peer_call *call;
+    struct spawn *spawn;
+    char *line;
+    size_t line_n;
+    int status; /* CMD_ENDED */
+};
+
+/* What the brain's mailbox holds. */
+struct note {
+    struct event event;
+    struct setup *setup; /* with EV_RELOADED: a reference */
+    unsigned keeper;     /* with EV_KEEPER_DIED: the generation that follows */
+    int keeper_pid;
+};
+
+struct host {
+    struct setup *setup; /* io */
+    char *const *envp;
+    char *keeper_path, *cgroup, *db;
+    char self[ID_TEXT], boot[ID_TEXT], name[64];
+    struct identity_lock lock;
+    struct log log;       /* io */
+    struct log brain_log; /* brain */
+    struct pki_ca *ca;
+
+    struct loop *loop; /* io, and all down to the threads */
+    struct loop_timer *tick, *ready, *drain, *revive;
+    struct http_server *server;
+    struct http_client *client;
+    struct keeper_link *keeper; /* NULL while it is dead */
+    unsigned keeper_generation;
+    int64_t keeper_died_ms;
+    bool ended;
+    int stops, exit_status;
+    int64_t watchdog_ms, cert_warned_ms;
+
+    struct mailbox *to_io, *to_brain, *to_reader;
+    pthread_t brain, reader;
+    bool brain_started, reader_started;
+    struct node *node;           /* brain, but for node_frozen */
+    struct store *store;         /* reader */
+    struct setup *brain_setup;   /* brain */
+    struct node_options options; /* brain */
+    unsigned brain_keeper;       /* brain */
+
+    _Atomic int64_t turned_boot_ms; /* the brain's last turn */
+};
+
+void command_free(void *command);
+void note_free(void *note);
+
+/* ---- the brain's thread (host_brain.c) ---- */
+
+/* Opens the node. Its world posts commands. */
+int host_brain_open(struct host *h, struct err *e);
+void host_brain_start(struct host *h);
+/* An event for the brain, stamped now. Any thread. False: too many requests wait; it is freed. */
+bool host_post(struct host *h, struct event ev TAKES);
+void host_post_note(struct host *h, struct note n TAKES);
+
+/* ---- the reader's thread (host_reader.c) ---- */
+
+int host_reader_open(struct host *h, struct err *e);
+void host_reader_start(struct host *h);
+/* False: too many reads wait; the request is freed. */
+bool host_read(struct host *h, struct request *r TAKES);
+int64_t host_brain_age_ms(struct host *h);
+
+/* ---- requests, on the I/O thread (host_door.c) ---- */
+
+int host_door_open(struct host *h, struct err *e);
+/* Certificates and keys as the files hold them now. */
+int host_door_tls(struct host *h, struct err *e);
+bool host_is_peer_path(const char *path);
+
+/* ---- the loop (host.c) ---- */
+
+void host_do(struct host *h, struct command *c TAKES);
+void host_drained(struct host *h);
+
+#endif

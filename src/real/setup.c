@@ -1,0 +1,211 @@
+/* setup: decides what of skepd's own environment and files a child sees, and which setting is which option.
+ */
+#include "real/setup.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "real/env_file.h"
+#include "real/file.h"
+
+#define CA_BYTES_MAX 65536
+
+/* ---- the environment of children ---- */
+
+/* NAME of "NAME=value" is this one. */
+static bool is_named(const char *pair, const char *name, size_t n)
+{
+    return strncmp(pair, name, n) == 0 && pair[n] == '=';
+}
+
+static void env_set(struct texts *env, const char *pair)
+{
+    size_t n = strcspn(pair, "=");
+    for (size_t i = 0; i < env->n; i++)
+        if (is_named(env->v[i], pair, n)) {
+            mem_replace(&env->v[i], pair);
+            return;
+        }
+    texts_add(env, pair);
+}
+
+static void env_pass(struct texts *env, char *const *envp, const char *name)
+{
+    for (char *const *p = envp; p && *p; p++)
+        if (is_named(*p, name, strlen(name)))
+            env_set(env, *p);
+}
+
+/* "*" means everything of the user's, not what is between skepd and whoever started it. */
+static bool is_ours(const char *pair)
+{
+    static const char *const ours[] = {"SKEP_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "INVOCATION_ID="};
+    for (size_t i = 0; i < COUNT(ours); i++)
+        if (text_starts(pair, ours[i]))
+            return true;
+    return !strchr(pair, '=') || pair[0] == '=';
+}
+
+static void env_pass_all(struct texts *env, char *const *envp)
+{
+    for (char *const *p = envp; p && *p; p++)
+        if (!is_ours(*p))
+            env_set(env, *p);
+}
+
+/* Children of another user live in that user's home. */
+static int env_user(struct texts *env, const struct config *c, struct err *e)
+{
+    if (!c->exec_user)
+        return 0;
+    const struct passwd *pw = getpwnam(c->exec_user);
+    if (!pw)
+        return err_field(e, SKEP_ECONFIG, "exec_user", "exec_user: there is no user %s on this machine",
+                         c->exec_user);
+    if (geteuid() != 0 && pw->pw_uid != geteuid())
+        return err_field(e, SKEP_ECONFIG, "exec_user",
+                         "exec_user: only a skepd that runs as root can run children as %s", c->exec_user);
+    AUTOFREE char *home = mem_printf("HOME=%s", pw->pw_dir);
+    env_set(env, home);
+    return 0;
+}
+
+static int env_of_file(struct texts *env, const struct config *c, struct err *e)
+{
+    char **list;
+    if (!c->env_file)
+        return 0;
+    int rc = env_file_read(c->env_file, &list, e);
+    if (rc < 0)
+        return rc;
+    for (char **p = list; *p; p++)
+        env_set(env, *p);
+    env_file_free(list);
+    return 0;
+}
+
+static int env_of(const struct config *c, char *const *envp, char ***ret, struct err *e)
+{
+    static const char *const always[] = {"PATH", "HOME", "LANG", "TZ"};
+    CLEANUP(texts_fini) struct texts env = TEXTS_INIT;
+    env_set(&env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    for (size_t i = 0; i < COUNT(always); i++)
+        env_pass(&env, envp, always[i]);
+    int rc = env_user(&env, c, e);
+    for (size_t i = 0; i < c->pass_env.n; i++)
+        if (strcmp(c->pass_env.v[i], "*") == 0)
+            env_pass_all(&env, envp);
+        else
+            env_pass(&env, envp, c->pass_env.v[i]);
+    if (rc == 0)
+        rc = env_of_file(&env, c, e);
+    if (rc == 0)
+        *ret = TAKE(env.v);
+    env.n = rc == 0 ? 0 : env.n;
+    return rc;
+}
+
+/* ---- options ---- */
+
+static void options_of(struct setup *s)
+{
+    const struct config *c = &s->config;
+    s->options = (struct node_options){
+        .version = SKEP_VERSION,
+        .ca_pem = s->ca_pem,
+        .peers = c->peers.v,
+        .allow_exec = c->allow_exec.v,
+        .env = s->env,
+        .work_dir = c->work_dir,
+        .exec_user = c->exec_user,
+        .socket = c->socket,
+        .worker_role = c->worker_role,
+        .suspect_ms = c->suspect_ms,
+        .down_ms = c->down_ms,
+        .ping_ms = c->ping_ms,
+        .sync_ms = c->sync_ms,
+        .batch_window_ms = c->nodedown_batch_window_ms,
+        .brake_ms = c->brake_ms,
+        .handoff_ttl_ms = c->handoff_ttl_ms,
+        .events_keep_ms = c->events_keep_ms,
+        .events_keep_rows = c->events_keep_rows,
+        .alone_ms = SETUP_ALONE_MS,
+        .checkpoint_acks = (int)c->checkpoint_acks,
+        .children_max = c->max_children,
+        .serve = api_serve,
+    };
+}
+
+static char *ca_text(const struct config *c)
+{
+    AUTOSTR struct str text = STR_INIT;
+    return file_read(c->ca, CA_BYTES_MAX, &text, NULL, NULL) == 0 ? str_take(&text) : NULL;
+}
+
+int setup_new(struct config *c TAKES, char *const *envp, struct setup **ret, struct err *e)
+{
+    struct setup *s = mem_alloc(sizeof *s);
+    atomic_init(&s->refs, 1);
+    s->config = *c;
+    *c = CONFIG_INIT;
+    int rc = env_of(&s->config, envp, &s->env, e);
+    if (rc < 0) {
+        setup_unref(s);
+        return rc;
+    }
+    s->ca_pem = ca_text(&s->config);
+    options_of(s);
+    *ret = s;
+    return 0;
+}
+
+struct setup *setup_ref(struct setup *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void setup_unref(struct setup *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
+        return;
+    env_file_free(s->env);
+    free(s->ca_pem);
+    free(s->url);
+    free(s->boot);
+    config_fini(&s->config);
+    free(s);
+}
+
+void setup_name(struct setup *s, const char *url, const char *boot, int pid, int keeper_pid)
+{
+    mem_replace(&s->url, url);
+    mem_replace(&s->boot, boot);
+    s->options.url = s->url;
+    s->options.boot = s->boot;
+    s->options.pid = pid;
+    s->options.keeper_pid = keeper_pid;
+}
+
+enum log_level setup_log_level(const struct setup *s)
+{
+    static const char *const words[] = {"debug", "info", "warn", "error"};
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (strcmp(s->config.log_level, words[i]) == 0)
+            return (enum log_level)i;
+    return LOG_INFO;
+}
+
+uint16_t setup_listen(const struct setup *s, char **ret_host)
+{
+    const char *text = s->config.listen, *colon = strrchr(text, ':');
+    int64_t port = 0;
+    bool bracket = text[0] == '[';
+    text_i64(colon + 1, 0, UINT16_MAX, &port);
+    AUTOFREE char *host = mem_copy(text + bracket, (size_t)(colon - text) - 2 * (size_t)bracket);
+    *ret_host = strcmp(host, "*") == 0 ? mem_dup("0.0.0.0") : TAKE(host);
+    return (uint16_t)port;
+}
