@@ -332,6 +332,8 @@ static const char components[] =
     "\"responses\":{\"Problem\":{\"description\":\"What went wrong, and what to do about it (RFC 9457).\","
     "\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}}}}";
 
+static const char security_of_all[] = "[{\"bearer\":[]},{\"certificate\":[]}]";
+
 void openapi_write(const char *version, struct str *s)
 {
     struct jw j = jw_init(s);
@@ -341,7 +343,7 @@ void openapi_write(const char *version, struct str *s)
     jw_kv_string(&j, "title", "skep");
     jw_kv_string(&j, "version", version);
     jw_object_close(&j);
-    jw_kv_raw(&j, "security", (struct span){"[{\"bearer\":[]},{\"certificate\":[]}]", 35});
+    jw_kv_raw(&j, "security", (struct span){security_of_all, sizeof security_of_all - 1});
     paths(&j);
     jw_kv_raw(&j, "components", (struct span){components, sizeof components - 1});
     jw_object_close(&j);
