@@ -367,7 +367,7 @@ static int list_entries(const struct call *c, const struct reading *r, struct st
                         struct answer *ret UNUSED, struct err *e)
 {
     AUTOFREE char *head = NULL, *last = NULL;
-    int64_t above, left = limit_of(c->query);
+    int64_t above = 0, left = limit_of(c->query);
     bool more = false;
     int rc = head_of(c, r, &head, e);
     if (rc < 0 || (rc == 1 && (rc = seq_after(c, r, &above, e)) < 0))
