@@ -51,7 +51,7 @@ struct config {
     /* processes */
     struct texts allow_exec, pass_env;
     char *env_file, *work_dir, *exec_user, *worker_role;
-    int64_t max_children, child_nofile_max, child_memory_bytes_max;
+    int64_t max_children;
     /* failure detection and replication */
     int64_t ping_ms, suspect_ms, down_ms, nodedown_batch_window_ms, brake_ms, sync_ms, checkpoint_acks;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;

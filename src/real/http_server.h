@@ -97,7 +97,8 @@ struct http_server *http_server_new(struct event_base *base, const struct http_s
 void http_server_free(struct http_server *s);
 
 /* Listens for TLS. host: a name or number, "::" or "0.0.0.0" for all; port 0 = any free one. Takes a
- * reference on tls. SKEP_ECONFIG with a sentence: address in use, no such address, not permitted. */
+ * reference on tls. SKEP_EUNREACHABLE for a port in use, SKEP_ECONFIG with a
+ * sentence for the rest: no such address, not permitted. */
 int http_server_listen_tls(struct http_server *s, const char *host, uint16_t port, SSL_CTX *tls,
                            struct err *e);
 /* Listens on a Unix socket, mode 0660. A socket file that nobody listens on is replaced; one that somebody

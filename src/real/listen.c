@@ -1,6 +1,7 @@
 #include "real/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -47,7 +48,7 @@ static void tcp_options(int fd, int family)
 static int bind_failed(const char *host, uint16_t port, struct err *e)
 {
     if (errno == EADDRINUSE)
-        return err_set(e, SKEP_ECONFIG,
+        return err_set(e, SKEP_EUNREACHABLE,
                        "port %u of %s is in use by another program. Choose another port, or end "
                        "that program (`ss -ltnp` names it)",
                        port, host);
@@ -98,7 +99,7 @@ int listen_tcp(const char *host, uint16_t port, int backlog, int *ret_fd, struct
 }
 
 /* 0 = the path is free now. Only a socket that refuses connections is stale. */
-static int replace_stale(const struct sockaddr_un *at, struct err *e)
+static int replace_stale(const struct sockaddr_un *at, const char *path, struct err *e)
 {
     struct stat st;
     if (lstat(at->sun_path, &st))
@@ -107,32 +108,50 @@ static int replace_stale(const struct sockaddr_un *at, struct err *e)
         return err_set(e, SKEP_ECONFIG,
                        "%s exists and is not a socket. Move it away, or choose another path for "
                        "the socket",
-                       at->sun_path);
+                       path);
     int fd CLEANUP(close_ptr) = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 || errno == EAGAIN)
         return err_set(e, SKEP_ELOCKED,
-                       "another process answers on the socket %s. End it, or choose another path",
-                       at->sun_path);
+                       "another process answers on the socket %s. End it, or choose another path", path);
     if (errno == ECONNREFUSED && unlink(at->sun_path) == 0)
         return 0;
-    return err_set(e, SKEP_ECONFIG, "cannot replace the socket %s: %s", at->sun_path, strerror(errno));
+    return err_set(e, SKEP_ECONFIG, "cannot replace the socket %s: %s", path, strerror(errno));
+}
+
+/* The address of a path that does not fit into one: through its folder, which stays open as *ret_dir
+ * meanwhile. */
+static int unix_address(const char *path, struct sockaddr_un *ret, int *ret_dir, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) < sizeof ret->sun_path) {
+        memcpy(ret->sun_path, path, strlen(path) + 1);
+        return 0;
+    }
+    AUTOFREE char *dir = mem_copy(path, slash ? (size_t)(slash - path) : 0);
+    *ret_dir = slash ? open(slash == path ? "/" : dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    AUTOFREE char *through = mem_printf("/proc/self/fd/%d%s", *ret_dir, slash ? slash : "");
+    if (*ret_dir < 0 || strlen(through) >= sizeof ret->sun_path)
+        return err_set(e, SKEP_ECONFIG,
+                       "the socket's path is longer than %zu bytes: %s. Choose a shorter one",
+                       sizeof ret->sun_path - 1, path);
+    memcpy(ret->sun_path, through, strlen(through) + 1);
+    return 0;
 }
 
 int listen_unix(const char *path, int backlog, int *ret_fd, struct err *e)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof at.sun_path)
-        return err_set(e, SKEP_ECONFIG,
-                       "the socket's path is longer than %zu bytes: %s. Choose a shorter one",
-                       sizeof at.sun_path - 1, path);
-    memcpy(at.sun_path, path, strlen(path) + 1);
-    int rc = replace_stale(&at, e);
+    struct sockaddr_un at;
+    int dir CLEANUP(close_ptr) = -1;
+    int rc = unix_address(path, &at, &dir, e);
+    if (rc == 0)
+        rc = replace_stale(&at, path, e);
     if (rc)
         return rc;
     int fd CLEANUP(close_ptr) = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* The mode of the unbound socket is the mode the file is born with, less the umask: never wider. */
     if (fd < 0 || fchmod(fd, 0660) || bind(fd, (const struct sockaddr *)&at, sizeof at) ||
-        chmod(path, 0660) || listen(fd, backlog))
+        chmod(at.sun_path, 0660) || listen(fd, backlog))
         return err_set(e, SKEP_ECONFIG, "cannot listen on the socket %s: %s. Check the folder", path,
                        strerror(errno));
     *ret_fd = take_fd(&fd);
