@@ -184,7 +184,7 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
 {
     struct spec spec;
     struct id to;
-    char from[ID_TEXT], *const *nodes = NULL;
+    char from[128], *const *nodes = NULL;
     spec_defaults(&spec);
     if (row->spec && spec_parse(row->spec, &spec, NULL) == 0)
         nodes = spec.nodes.list;
@@ -192,7 +192,7 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     spec_fini(&spec);
     if (!some)
         return 0; /* another view may have one: own_scan comes with it */
-    snprintf(from, sizeof from, "%s", row->owner ? row->owner : "");
+    snprintf(from, sizeof from, "%s", row->owner ? node_name_of(n, row->owner) : "");
     row->since = 0;
     own_claim(n, row, &to, row->epoch);
     AUTOFREE char *data = mem_printf("{\"from\":\"%s\",\"why\":\"%s\"}", from, why);
