@@ -54,7 +54,8 @@ static int body_check(struct node *n, const struct token_body *b, struct err *e)
     if (b->role == WORD_JOIN && b->swarm)
         return err_field(e, SKEP_EARG, "swarm", "a join token lets a node into the cluster; it has no swarm");
     if (b->role == WORD_JOIN && !n->o.ca_fingerprint)
-        return err_set(e, SKEP_EFORBIDDEN, "this node does not hold the cluster's CA; ask one that does");
+        return err_set(e, SKEP_EFORBIDDEN,
+                       "this node does not know the cluster's CA certificate; name it with ca in skep.conf");
     return 0;
 }
 

@@ -116,6 +116,7 @@ static void options_of(struct setup *s)
     s->options = (struct node_options){
         .version = SKEP_VERSION,
         .ca_pem = s->ca_pem,
+        .ca_fingerprint = *s->ca_fingerprint ? s->ca_fingerprint : NULL,
         .peers = c->peers.v,
         .allow_exec = c->allow_exec.v,
         .env = s->env,
@@ -157,6 +158,8 @@ int setup_new(struct config *c TAKES, char *const *envp, struct setup **ret, str
         return rc;
     }
     s->ca_pem = ca_text(&s->config);
+    if (s->ca_pem)
+        pki_fingerprint_pem(s->ca_pem, s->ca_fingerprint, NULL);
     options_of(s);
     *ret = s;
     return 0;

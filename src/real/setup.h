@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "node/node.h"
 #include "real/config.h"
+#include "real/pki.h"
 
 #define SETUP_ALONE_MS 5000 /* node_options.alone_ms */
 
@@ -21,6 +22,7 @@ struct setup {
     struct node_options options; /* url, boot and the pids are the caller's to fill, before others see it */
     char **env;                  /* of children */
     char *ca_pem;                /* NULL where there is none to hand out */
+    char ca_fingerprint[PKI_FINGERPRINT];
     char *url, *boot;            /* owned, may be NULL until filled */
 };
 
