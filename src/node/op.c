@@ -30,6 +30,7 @@ struct answer *answer_json(int status, struct str *body TAKES)
 {
     struct answer *a = mem_alloc(sizeof *a);
     a->status = status;
+    a->content_type = status >= 400 ? "application/problem+json" : NULL;
     a->body_n = body->n;
     a->body = str_take(body);
     return a;
