@@ -277,6 +277,15 @@ static int start_at_home(struct node *n, struct op *op, const struct call *c, co
     return 0;
 }
 
+/* Not for this node: a client's request goes on; who forwarded one decides anew, for one of us is behind. */
+static void send_on(struct node *n, struct op *op, const struct id *to, bool again)
+{
+    if (op->source == OP_PEER)
+        op_retry(n, op);
+    else
+        op_forward(n, op, to, again);
+}
+
 static int start_serve(struct node *n, struct op *op, const struct call *c)
 {
     const struct start_body *b = c->body;
@@ -295,7 +304,7 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
     }
     struct id home = own_home(n, c->param[0], c->param[1]);
     if (!id_equal(&home, &n->self)) {
-        op_forward(n, op, &home, true);
+        send_on(n, op, &home, true);
         return 0;
     }
     return start_at_home(n, op, c, &k);
@@ -315,17 +324,23 @@ static int at_owner(struct node *n, struct op *op, const struct call *c, struct 
     if (rc < 0)
         return rc;
     bool child = k->found && is(k->name.kind, "child");
-    if (child && op->st.stamp && k->name.incarnation > op->st.stamp)
-        return not_found(n, op, c); /* it was asked of a former life of the name */
+    if (child && op->st.stamp && k->name.incarnation > op->st.stamp) {
+        op_retry(n, op); /* it was asked of a former life of the name, or by a node that is behind */
+        return 0;
+    }
     if (child && k->name.owner_actor == n->actor)
         return 1;
     enum owner_state state = child ? owner_state(n, k->name.owner, k->name.owner_actor, &since) : OWNER_LEFT;
     if (child && state == OWNER_ALIVE && id_parse(k->name.owner, &owner) && !id_equal(&owner, &n->self)) {
-        op_forward(n, op, &owner, again);
+        send_on(n, op, &owner, again);
         return 0;
     }
-    if (!child && op->source != OP_PEER && !id_equal(&home, &n->self) && node_open_now(n)) {
-        op_forward(n, op, &home, again);
+    if (!child && !node_open_now(n)) { /* we may be behind: only an OPEN home knows that there is none */
+        op_wait_open(n, op);
+        return 0;
+    }
+    if (!child && !id_equal(&home, &n->self)) {
+        send_on(n, op, &home, again);
         return 0;
     }
     if (!child)

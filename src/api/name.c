@@ -161,7 +161,10 @@ static int at_home(struct node *n, struct op *op, const struct call *c)
     struct id home = own_home(n, c->param[0], c->param[1]);
     if (id_equal(&home, &n->self))
         return 1;
-    op_forward(n, op, &home, true);
+    if (op->source == OP_PEER)
+        op_retry(n, op); /* we do not agree who is the home: whoever forwarded it decides anew */
+    else
+        op_forward(n, op, &home, true);
     return 0;
 }
 
@@ -188,9 +191,9 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
                 row->name);
         return api_fail(n, op, &e);
     }
-    if (op->st.stamp && row->incarnation > op->st.stamp) { /* it was asked of a former registration */
-        err_set(&e, SKEP_ENOTFOUND, "what was to be released is gone; the name was registered anew since");
-        return api_fail(n, op, &e);
+    if (op->st.stamp && row->incarnation > op->st.stamp) {
+        op_retry(n, op); /* it was asked of a former registration, or by a node that is behind */
+        return 0;
     }
     if (api_match(op->request, rev_of(n->store, row), &e) < 0)
         return api_fail(n, op, &e);

@@ -127,6 +127,7 @@ void covers_fini(struct node *n)
     struct cover *c;
     while ((c = TAILQ_FIRST(&n->covers))) {
         TAILQ_REMOVE(&n->covers, c, link);
+        timer_set(n, &c->timer, INT64_MAX);
         forget(c);
     }
 }

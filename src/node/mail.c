@@ -12,8 +12,9 @@
 #include "wire/buf.h"
 
 #define MAIL_TIMEOUT_MS 5000
-#define MAIL_BYTES_MAX  (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line  \
-                                     */
+#define MAIL_BYTES_MAX                                                                                       \
+    (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line                      \
+                 */
 #define MAIL_FAIL_MS 100
 
 void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
@@ -98,14 +99,21 @@ static int forward_arrived(struct node *n, const struct id *from, struct reader 
     r->if_match = read_text(m);
     r->idempotency_key = read_text(m);
     struct span body = read_bytes(m);
+    snprintf(r->who.name, sizeof r->who.name, "%s", name ? name : "");
+    r->body = mem_copy(body.p ? body.p : "", body.n);
+    r->body_n = body.n;
     if (!reader_done(m) || !r->path || !role_ok((uint8_t)r->who.role) || r->method > HTTP_M_DELETE ||
         op->st.stamp <= 0 || hlc_ms(op->st.stamp) > n->real_ms + HLC_AHEAD_MS_MAX) {
         op_drop(op);
         return 0;
     }
-    snprintf(r->who.name, sizeof r->who.name, "%s", name ? name : "");
-    r->body = mem_copy(body.p, body.n);
-    r->body_n = body.n;
+    struct op *before = op_find(n, &op->id);
+    if (before && before->source == OP_PEER && id_equal(&before->from, from)) { /* the same, asked again */
+        node_touch(n, &before->from_try, sizeof before->from_try);
+        before->from_try = op->from_try;
+        op_drop(op);
+        return 0;
+    }
     op->deadline_ms = n->now_ms + (timeout_ms > 0 && timeout_ms < 3600000 ? timeout_ms : 1);
     return op_begin(n, op);
 }

@@ -195,8 +195,31 @@ static void tell_peer(struct node *n, struct op *op, struct answer *a, bool retr
     str_fini(&m);
 }
 
+static struct answer *problem(int code, const char *text)
+{
+    struct err e;
+    struct str s = STR_INIT;
+    err_set(&e, code, "%s", text);
+    json_problem(&s, &e, (struct span){NULL, 0});
+    struct answer *a = answer_json(err_info(code)->http, &s);
+    a->retry_after_s = a->status == 503;
+    return a;
+}
+
+/* "There is none" after a lost try may be that try's own work. */
+static struct answer *honest(const struct op *op, struct answer *a TAKES)
+{
+    if (!op->unsure || a->status != 404 || op->request->method == HTTP_M_GET)
+        return a;
+    answer_free(a);
+    return problem(SKEP_ETIMEOUT,
+                   "It is not there. A try of this request was lost on the way; it may have been "
+                   "carried out");
+}
+
 static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
 {
+    a = honest(op, a);
     if (op->source == OP_PEER) {
         tell_peer(n, op, a, false);
         answer_free(a);
@@ -290,17 +313,6 @@ void op_answer(struct node *n, struct op *op, struct answer *a TAKES)
     *end = (struct ending){op, a};
     op->st.done = true;
     eff_do(n, end_now, end, ending_free);
-}
-
-static struct answer *problem(int code, const char *text)
-{
-    struct err e;
-    struct str s = STR_INIT;
-    err_set(&e, code, "%s", text);
-    json_problem(&s, &e, (struct span){NULL, 0});
-    struct answer *a = answer_json(err_info(code)->http, &s);
-    a->retry_after_s = a->status == 503;
-    return a;
 }
 
 static void covered(struct node *n, void *arg, int copies)
@@ -602,6 +614,7 @@ void ops_fini(struct node *n)
     struct op *op;
     while ((op = TAILQ_FIRST(&n->ops))) {
         TAILQ_REMOVE(&n->ops, op, link);
+        timer_set(n, &op->timer, INT64_MAX);
         key_leave(n, op);
         op_drop(op);
     }

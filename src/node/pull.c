@@ -25,7 +25,7 @@
 #include "node/effect.h"
 #include "wire/buf.h"
 
-#define PULL_TIMEOUT_MS 10000
+#define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
 
