@@ -150,9 +150,10 @@ def answer_of(data):
 class Cluster:
     """`skep dev -n count`, ready. Ends with stop(), or with the program that made it."""
 
-    def __init__(self, count=1, folder=None):
-        self.folder = folder or tempfile.mkdtemp(prefix="skep-api-")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
+    def __init__(self, count=1, folder=None, env=None):
+        """On a folder of an earlier one it resumes that cluster; env is added to the environment of its nodes."""
+        self.folder, self.keep = folder or tempfile.mkdtemp(prefix="skep-api-"), bool(folder)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")} | (env or {})
         self.log = open(os.path.join(self.folder, "dev.err"), "ab")
         self.process = subprocess.Popen([SKEP, "dev", "-n", str(count), "--dir", self.folder, "-o", "json"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
@@ -178,7 +179,7 @@ class Cluster:
         return self.nodes[i]
 
     def stop(self):
-        """Ends it in order. Whether it had to be killed."""
+        """Ends it in order; its folder goes, unless it was given. The exit status of dev."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -190,7 +191,8 @@ class Cluster:
         self.log.close()
         atexit.unregister(self.stop)
         code = self.process.returncode
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
         return code
 
 
