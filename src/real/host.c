@@ -253,7 +253,7 @@ static void on_hup(struct host *h)
         log_error(&h->log, "the old configuration goes on to count: %s", e.text);
     if (host_door_tls(h, &e) < 0)
         log_error(&h->log, "the old certificates go on to count: %s", e.text);
-    h->cert_warned_ms = 0;
+    h->cert_checked_ms = 0;
     notify_say("READY=1");
 }
 
@@ -290,10 +290,11 @@ static void watchdog(struct host *h)
 static void cert_check(struct host *h)
 {
     int64_t expires, now = machine_real_ms();
-    if (pki_expiry(h->setup->config.cert, &expires, NULL) < 0 || expires - now > CERT_WARN_MS ||
-        (h->cert_warned_ms && now - h->cert_warned_ms < CERT_AGAIN_MS))
+    if (h->cert_checked_ms && now - h->cert_checked_ms < CERT_AGAIN_MS)
         return;
-    h->cert_warned_ms = now;
+    h->cert_checked_ms = now;
+    if (pki_expiry(h->setup->config.cert, &expires, NULL) < 0 || expires - now > CERT_WARN_MS)
+        return;
     log_warn(&h->log, "the certificate %s expires in %lld days; replace it and send HUP",
              h->setup->config.cert, (long long)((expires - now) / 86400000));
 }
@@ -304,6 +305,7 @@ static void on_tick(void *ctx)
     loop_timer_start(h->tick, TICK_MS);
     keeper_feed(h);
     watchdog(h);
+    cert_check(h);
 }
 
 static void on_ready(void *ctx)
@@ -328,10 +330,11 @@ static int check_files(struct host *h, struct err *e)
     AUTOSTR struct str warnings = STR_INIT;
     struct id zero = {0}, self;
     int rc = identity_check(c->dir, &warnings, e);
-    if (rc == 0)
-        rc = pki_check(c->ca, c->cert, c->key, &zero, machine_real_ms(), &self, e);
     if (rc < 0)
         return rc;
+    rc = pki_check(c->ca, c->cert, c->key, &zero, machine_real_ms(), &self, e);
+    if (rc < 0)
+        return e->code = SKEP_ECONFIG; /* a file that is missing, too: no restart mends it */
     id_text(&self, h->self);
     if (warnings.n)
         log_warn(&h->log, "%.*s", (int)strcspn(warnings.p, "\n"), warnings.p);
@@ -457,7 +460,6 @@ int host_run(struct host *h)
 {
     log_info(&h->log, "skepd %s, pid %d, keeper %d, folder %s", SKEP_VERSION, (int)getpid(),
              (int)keeper_link_pid(h->keeper), h->setup->config.dir);
-    cert_check(h);
     host_brain_start(h);
     host_reader_start(h);
     on_tick(h);

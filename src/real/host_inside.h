@@ -64,7 +64,7 @@ struct host {
     int64_t keeper_died_ms;
     bool ended;
     int stops, exit_status;
-    int64_t watchdog_ms, cert_warned_ms;
+    int64_t watchdog_ms, cert_checked_ms;
 
     struct mailbox *to_io, *to_brain, *to_reader;
     pthread_t brain, reader;
