@@ -349,6 +349,7 @@ struct node {
     int exit_status;
     int64_t now_ms, real_ms; /* of this turn */
     int64_t late_due_ms;     /* when this turn was due, for self-doubt */
+    int64_t work_after_ms; /* its last transaction failed */
     int64_t leave_by_ms, checkpoint_ms, wal_warned_ms;
     struct doubt doubt;
     struct prng prng;

@@ -332,14 +332,8 @@ int child_spawn(struct node *n, struct child *c)
     c->s.queued_bytes = c->s.queued_lines = 0;
     eff_do(n, run_enter, c, NULL);
     eff_spawn(n, s);
-    return 0;
-}
-
-static bool may_spawn(struct node *n, const struct name_row *row)
-{
-    char view[17];
-    own_signature(n, view);
-    return node_open_now(n) && !n->leaving && !n->draining && row->view && strcmp(row->view, view) == 0;
+    /* said before it is so: a home that finds nothing here may give the name to another node */
+    return child_write(n, c, "starting", NULL);
 }
 
 /* What the row says of the past of this incarnation. */
@@ -349,8 +343,11 @@ static int remember(struct node *n, struct child *c)
     int rc = store_load(n->store, T_CHILD, &row, &n->fault);
     if (rc == 1 && row.epoch >= c->s.incarnation) {
         c->s.restarts = row.restarts;
+        c->s.started_at = row.started_at;
         c->s.published = row.started_at > 0;
-        c->s.given_up = row.epoch == c->s.epoch && row.status && strcmp(row.status, "failed") == 0;
+        c->s.given_up = row.status && strcmp(row.status, "failed") == 0;
+        if (c->s.given_up && row.epoch < c->s.epoch) /* a claim after a node's end does not revive it */
+            rc = child_write(n, c, "failed", row.reason);
     }
     row_fini(T_CHILD, &row);
     return rc < 0 ? rc : 0;
@@ -378,9 +375,46 @@ static int adopt(struct node *n, struct child *c, const struct name_row *row)
 {
     if (c->s.epoch == row->epoch)
         return 0;
+    static const char *const words[] = {[PHASE_SPAWNING] = "starting",
+                                        [PHASE_STARTING] = "starting",
+                                        [PHASE_RUNNING] = "running",
+                                        [PHASE_LEAVING] = "moving",
+                                        [PHASE_STOPPING] = "stopping"};
     child_touch(n, c);
     c->s.epoch = row->epoch;
-    return c->s.phase == PHASE_RUNNING ? child_write(n, c, "running", NULL) : 0;
+    return child_write(n, c, words[c->s.phase], NULL);
+}
+
+/* Who may decide about a claim that was made under another view and runs nothing: its home, unless the row
+ * of this node says that something runs here. Then it is still ours to move, or to give to the home. */
+static int ask_home(struct node *n, struct child *c)
+{
+    struct child_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
+    bool moved;
+    int rc = store_load(n->store, T_CHILD, &row, &n->fault);
+    bool ours = rc == 1 && row.epoch == c->s.epoch && row.status && strcmp(row.status, "backoff") != 0;
+    row_fini(T_CHILD, &row);
+    if (rc < 0 || !ours)
+        return rc < 0 ? rc : 0;
+    if (n->leaving || n->draining || c->s.moving)
+        return handoff_claim(n, c, &moved);
+    return child_write(n, c, "backoff", NULL);
+}
+
+/* Owned, and nothing runs: what may be done depends on the view as it is. Every view that opens comes back.
+ */
+static int idle(struct node *n, struct child *c, const struct name_row *row, bool covered)
+{
+    char view[17];
+    bool moved;
+    own_signature(n, view);
+    if (!node_open_now(n))
+        return 0;
+    if (!row->view || strcmp(row->view, view) != 0)
+        return ask_home(n, c);
+    if (n->leaving || n->draining || c->s.moving)
+        return handoff_claim(n, c, &moved);
+    return covered && n->now_ms >= c->s.backoff_until_ms ? child_spawn(n, c) : 0;
 }
 
 int child_owned(struct node *n, const struct name_row *row, bool covered)
@@ -400,15 +434,7 @@ int child_owned(struct node *n, const struct name_row *row, bool covered)
         rc = begin_incarnation(n, c, row);
     child_touch(n, c);
     c->s.epoch = row->epoch;
-    if (rc < 0 || c->s.given_up)
-        return rc;
-    if (n->leaving || c->s.moving) {
-        bool moved;
-        return handoff_claim(n, c, &moved);
-    }
-    if (!covered || n->now_ms < c->s.backoff_until_ms || !may_spawn(n, row))
-        return 0;
-    return child_spawn(n, c);
+    return rc < 0 || c->s.given_up ? rc : idle(n, c, row, covered);
 }
 
 int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now)
@@ -608,7 +634,7 @@ static int spawned(struct node *n, struct child *c, const struct event *ev)
     if (c->spec.ready == READY_SPAWN)
         return child_up(n, c);
     timer_set(n, &c->timer, n->now_ms + c->spec.start_ms);
-    return child_write(n, c, "starting", NULL);
+    return 0;
 }
 
 static int spawn_failed(struct node *n, struct child *c, const struct event *ev)

@@ -155,7 +155,9 @@ int handoff_claim(struct node *n, struct child *c, bool *ret_moved)
         return 0;
     }
     if (!target(n, c, &to)) {
-        c->s.moving = false;
+        c->s.moving = n->draining && !n->leaving;
+        if (c->s.moving) /* a draining node starts nothing: it waits for somebody to take it */
+            return 0;
         if (!n->leaving)
             return own_changed(n, c->swarm, c->name); /* it stays, and runs here again */
         c->s.given_up = true;

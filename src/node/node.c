@@ -170,6 +170,11 @@ static void run_jobs(struct node *n, struct job *jobs, size_t count)
     if (count == 0)
         return;
     int rc = run_batch(n, jobs, count);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (fatal(jobs[i].rc)) {
+            die(n);
+            return;
+        }
     if (rc == 0)
         return;
     for (size_t i = 0; i < count; i++) {
@@ -280,6 +285,20 @@ static int event_handle(struct node *n, void *arg)
     return 0;
 }
 
+/* A failure that may be over soon. */
+static bool passes(int rc)
+{
+    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT;
+}
+
+static void hold(struct node *n, struct event *ev)
+{
+    ARRAY_GROW(n->held, n->held_n, n->held_cap);
+    n->held[n->held_n++] = *ev;
+    *ev = (struct event){0};
+    n->held_until_ms = n->now_ms + RETRY_MS;
+}
+
 /* The store would not take it: a request gets its verdict, everything else is tried again. */
 static void refuse(struct node *n, struct event *ev, int rc)
 {
@@ -300,10 +319,12 @@ static void refuse(struct node *n, struct event *ev, int rc)
         event_fini(ev);
         return;
     }
-    ARRAY_GROW(n->held, n->held_n, n->held_cap);
-    n->held[n->held_n++] = *ev;
-    *ev = (struct event){0};
-    n->held_until_ms = n->now_ms + RETRY_MS;
+    if (!passes(rc)) { /* it would be refused for ever */
+        log_error(n->w.log, "an event of kind %d was given up: %s", (int)ev->kind, e.text);
+        event_fini(ev);
+        return;
+    }
+    hold(n, ev);
 }
 
 static void events_run(struct node *n, struct event *events, size_t count)
@@ -314,6 +335,10 @@ static void events_run(struct node *n, struct event *events, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (memory_event(n, &events[i])) {
             event_fini(&events[i]);
+            continue;
+        }
+        if (n->held_n && events[i].kind != EV_REQUEST) { /* after those that came before it */
+            hold(n, &events[i]);
             continue;
         }
         of[jobs_n] = &events[i];
@@ -458,8 +483,9 @@ void node_turn(struct node *n, struct event *events, size_t count)
     peers_tick(n);
     peers_view(n);
     effects_release(n);
-    if (own_has_work(n) || peers_have_work(n))
-        node_transact(n, work, NULL);
+    if ((own_has_work(n) || peers_have_work(n)) && n->now_ms >= n->work_after_ms &&
+        node_transact(n, work, NULL) < 0)
+        n->work_after_ms = n->now_ms + RETRY_MS;
     timers_run(n);
     woken_run(n);
     leave_when_done(n);
@@ -473,7 +499,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
 int64_t node_deadline_boot_ms(const struct node *n)
 {
     int64_t at = n->now_ms + TICK_MS;
-    if (n->scanning || n->again_n || !TAILQ_EMPTY(&n->woken))
+    if (((n->scanning || n->again_n) && n->now_ms >= n->work_after_ms) || !TAILQ_EMPTY(&n->woken))
         at = n->now_ms;
     if (n->heap_n && n->heap[0]->due_ms < at)
         at = n->heap[0]->due_ms;

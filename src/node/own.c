@@ -120,10 +120,16 @@ static void again_free(void *arg)
     free(a);
 }
 
-static int run_again(struct node *n, void *arg)
+/* A store that cannot write at the moment stops the work, to be done again; what only this name has, does
+ * not. */
+static int look(struct node *n, const struct again *a)
 {
-    struct again *a = arg;
-    return own_changed(n, a->swarm, a->name);
+    int rc = own_changed(n, a->swarm, a->name);
+    if (rc == 0 || rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_EIO || rc == SKEP_ESTORE ||
+        rc == SKEP_EDAMAGED)
+        return rc;
+    log_error(n->w.log, "%s cannot be looked after: %s", a->name, n->fault.text);
+    return 0;
 }
 
 /* A second copy is there: look again, in a transaction of its own. */
@@ -211,11 +217,12 @@ static int confirm(struct node *n, struct name_row *row, const struct child_row 
 {
     char view[17];
     own_signature(n, view);
-    if (seen->status || (row->view && strcmp(row->view, view) == 0))
+    bool idle = !seen->status || strcmp(seen->status, "backoff") == 0;
+    if (!idle || (row->view && strcmp(row->view, view) == 0))
         return 0;
     if (is_mine(n, row) && child_running(n, row->swarm, row->name))
         return 0;
-    if (row->incarnation == row->epoch)
+    if (row->incarnation == row->epoch && !seen->status)
         row->incarnation = 0; /* never ran: the new claim is the first one still */
     return take_over(n, row, "confirmed");
 }
@@ -230,13 +237,12 @@ static int home_side(struct node *n, struct name_row *row)
         return state == OWNER_ALIVE ? 0 : session_orphaned(n, row, state, down_since_ms);
     struct child_row seen;
     int rc = observed(n, row, &seen);
-    bool given_up = seen.status && strcmp(seen.status, "failed") == 0;
     if (rc == 0 && state == OWNER_ALIVE)
         rc = confirm(n, row, &seen);
     else if (rc == 0 && state == OWNER_DOWN_SILENT &&
              (brake_held(&n->brake, n->now_ms) || n->now_ms < down_since_ms + ORPHAN_DELAY_MS))
         own_scan_at(n, n->now_ms + 1000);
-    else if (rc == 0 && !given_up)
+    else if (rc == 0)
         rc = take_over(n, row,
                        state == OWNER_NEWER_ACTOR ? "restarted"
                        : state == OWNER_LEFT      ? "left"
@@ -326,7 +332,7 @@ static int scan_slice(struct node *n)
     int rc = slice_read(n, &s);
     for (size_t i = 0; i < s.n; i++) {
         if (rc == 0)
-            rc = own_changed(n, s.names[i]->swarm, s.names[i]->name);
+            rc = look(n, s.names[i]);
         again_free(s.names[i]);
     }
     node_touch(n, &n->scanning, sizeof n->scanning);
@@ -353,7 +359,7 @@ int own_work(struct node *n)
     int rc = 0;
     size_t count = n->again_n < SCAN_NAMES ? n->again_n : SCAN_NAMES;
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = run_again(n, n->again[i]);
+        rc = look(n, n->again[i]);
     if (count)
         eff_do(n, again_done, (void *)(uintptr_t)count, NULL);
     if (n->now_ms >= n->scan_at_ms) {

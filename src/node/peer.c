@@ -182,6 +182,8 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         p->pull.failures = 0;
         p->pull.next_ms = n->now_ms;
         vv_clear(&p->vv);
+        down_batch_cancel(&n->down_batch, &p->id);
+        ops_lost(n, &p->id); /* what the old run was asked died with it */
     }
     set_text(&p->name, m->name);
     set_text(&p->url, m->url);
@@ -279,10 +281,10 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
         peer_pong(n, p, ev);
         return;
     }
-    p->ping_next_ms = n->now_ms + PING_REFUSED_MS;
+    p->ping_next_ms = n->now_ms + (p->down || p->left ? n->o.ping_ms : PING_REFUSED_MS);
     if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
         detector_refused(&p->detector, ev->at_boot_ms);
-        if (!p->down)
+        if (!p->down || !p->proven) /* proof spares the names of a silent node their orphan delay */
             down_batch_refused(&n->down_batch, &p->id, ev->at_boot_ms);
     }
 }
@@ -336,11 +338,11 @@ static int64_t ping_due_ms(const struct node *n, const struct peer *p)
 static void judge(struct node *n, struct peer *p, const struct detect_opts *o, int64_t late_ms)
 {
     enum liveness was = p->liveness, is = detector_judge(&p->detector, o, n->now_ms, late_ms);
-    if (p->down || p->left || !p->known || is == was)
+    if (p->down || p->left || id_is_zero(&p->id) || is == was)
         return;
     p->liveness = is;
     n->frozen_dirty = true;
-    if (is == LIVENESS_SUSPECT)
+    if (is == LIVENESS_SUSPECT && p->known)
         fact(n, "node_suspect", p);
     if (is != LIVENESS_DOWN)
         return;
@@ -370,10 +372,11 @@ static void refused_due(struct node *n)
         struct peer *p = peer_find(n, &ids[i]);
         if (!p)
             continue;
+        bool was_down = p->down;
         p->down = p->proven = true;
         p->liveness = LIVENESS_DOWN;
         p->down_since_ms = n->now_ms;
-        if (p->known)
+        if (p->known && !was_down)
             fact(n, "node_down", p);
         ops_lost(n, &p->id);
         own_scan(n);

@@ -256,6 +256,8 @@ static int row_merged(struct node *n, const struct remote_row *row)
         node_wake(n, a, b);
         return own_changed(n, a, b);
     case T_CHILD:
+        node_wake(n, a, b);
+        return own_changed(n, a, b); /* its owner may ask for a new claim */
     case T_METADATA:
     case T_CHECKPOINT:
         node_wake(n, a, b);
