@@ -139,8 +139,9 @@ static void fail(struct node *n, struct op *op, const struct err *e)
     op_fail(n, op, e, (struct span){NULL, 0});
 }
 
-/* Not for this node: who forwarded it decides anew, a client's request is sent on. */
-static void send_on(struct node *n, struct op *op, const char *to_text, const struct id *to_id, bool again)
+/* Not for this node: who forwarded it decides anew, a client's request is sent on. Whatever is asked here may
+ * run twice: what it makes has one id, and what it ends stays ended. */
+static void send_on(struct node *n, struct op *op, const char *to_text, const struct id *to_id)
 {
     struct id to;
     if (to_id)
@@ -148,7 +149,7 @@ static void send_on(struct node *n, struct op *op, const char *to_text, const st
     if (op->source == OP_PEER || (!to_id && !id_parse(to_text, &to)) || id_equal(&to, &n->self))
         op_retry(n, op);
     else
-        op_forward(n, op, &to, again);
+        op_forward(n, op, &to, true);
 }
 
 /* Only its home knows for certain that there is no such session. */
@@ -160,7 +161,7 @@ static int unknown(struct node *n, struct op *op, const char *id)
         err_set(&e, SKEP_ENOSESSION, "there is no session %s; POST /v1/sessions makes one", id);
         fail(n, op, &e);
     } else {
-        send_on(n, op, NULL, &home, true);
+        send_on(n, op, NULL, &home);
     }
     return 0;
 }
@@ -187,7 +188,7 @@ static int adopt(struct node *n, struct op *op, struct session *s)
 {
     struct id to = asked_node(n, op), home = own_home(n, "", s->claim.name);
     if (!id_equal(&home, &n->self)) {
-        send_on(n, op, NULL, &home, true);
+        send_on(n, op, NULL, &home);
         return 0;
     }
     if (!can_own(n, &to) && !own_target(n, "", s->claim.name, NULL, NULL, &to)) {
@@ -215,7 +216,7 @@ static int here(struct node *n, struct op *op, int64_t epoch, struct session *s)
         return adopt(n, op, s);
     }
     if (!holds_claim(n, s)) {
-        send_on(n, op, s->claim.owner, NULL, true);
+        send_on(n, op, s->claim.owner, NULL);
         return 0;
     }
     if (epoch && epoch != s->claim.epoch)
@@ -351,7 +352,7 @@ int session_create(struct node *n, struct op *op, const char *id, const struct s
     }
     struct id home = own_home(n, "", id);
     if (!id_equal(&home, &n->self)) {
-        send_on(n, op, NULL, &home, true);
+        send_on(n, op, NULL, &home);
         return 0;
     }
     *ret = (struct session){.claim = {.swarm = mem_dup(""), .name = mem_dup(id)}, .fresh = true};
@@ -363,18 +364,18 @@ int session_create(struct node *n, struct op *op, const char *id, const struct s
 
 /* Whether this node may change or end the claim: its owner if that lives, else its home. Otherwise the op is
  * sent there. */
-static bool decides(struct node *n, struct op *op, const struct session *s, bool again)
+static bool decides(struct node *n, struct op *op, const struct session *s)
 {
     struct id home = own_home(n, "", s->claim.name);
     if (owner_lives(n, s)) {
         if (holds_claim(n, s))
             return true;
-        send_on(n, op, s->claim.owner, NULL, again);
+        send_on(n, op, s->claim.owner, NULL);
         return false;
     }
     if (id_equal(&home, &n->self))
         return true;
-    send_on(n, op, NULL, &home, again);
+    send_on(n, op, NULL, &home);
     return false;
 }
 
@@ -405,7 +406,7 @@ int session_claim(struct node *n, struct op *op, const char *id, struct session 
     int rc = session_load(n, id, ret);
     if (rc < 1)
         return rc < 0 ? rc : unknown(n, op, id);
-    rc = decides(n, op, ret, true) ? claim_decided(n, op, ret) : 0;
+    rc = decides(n, op, ret) ? claim_decided(n, op, ret) : 0;
     ret->fresh = true;
     if (rc < 1)
         session_fini(ret);
@@ -421,7 +422,7 @@ int session_end_here(struct node *n, struct op *op, const char *id, struct sessi
     int rc = session_load(n, id, ret);
     if (rc < 1)
         return rc < 0 ? rc : unknown(n, op, id);
-    rc = decides(n, op, ret, false);
+    rc = decides(n, op, ret);
     if (rc < 1)
         session_fini(ret);
     return rc;

@@ -458,11 +458,6 @@ static int idle(struct node *n, struct session *s, struct child *c)
 
 static int kick(struct node *n, struct session *s, struct child *c, struct turn_row *t)
 {
-    int rc = 0;
-    if (t->epoch < s->claim.epoch) /* a former owner took it, unseen until now */
-        rc = turn_save(n, s, t, turn_step(status_of(t), TURN_EV_LOST).status);
-    if (rc < 0)
-        return rc;
     if (c && c->s.given_up) { /* leaves memory with this batch: look again then */
         session_later(n, s->row.session);
         return 0;

@@ -803,6 +803,134 @@ static void a_waiting_turn_outlives_its_owner(void **state)
     rig_end(&r);
 }
 
+/* What a former owner wrote unseen loses to the claim, not to the next write. */
+static void a_claim_alone_beats_what_the_dead_owner_wrote_unseen(void **state)
+{
+    (void)state;
+    int unseen = 0;
+    for (uint64_t seed = 90; seed < 98; seed++) {
+        struct rig r;
+        rig_begin(&r, seed, 3);
+        session_make(&r, 1, "s", "lazy");
+        WANT(201, &r, post(&r, 1, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":\"seen\"}"));
+        run_ms(&r, 1000);
+        r.crash = 1;
+        WANT(201, &r, post(&r, 1, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":\"late\"}"));
+        AUTOFREE char *entry = words(answer(&r), "id");
+        AUTOFREE char *path = mem_printf("/v1/sessions/s/entries?head=%s", entry);
+        WANT(200, &r, post(&r, 2, "/v1/sessions/s/claim", "{}"));
+        run_ms(&r, 1000);
+        WANT(200, &r, get(&r, 2, path));
+        bool late = !says(&r, entry);
+        unseen += late;
+        assert_true(sim_start(r.sim, 1));
+        run_ms(&r, 3000);
+        converge(&r);
+        WANT(200, &r, get(&r, 0, "/v1/sessions/s/entries"));
+        assert_int_equal(says(&r, entry), !late);
+        WANT(200, &r, get(&r, 0, "/v1/sessions/s/branches"));
+        assert_int_equal(says(&r, entry), late);
+        rig_end(&r);
+    }
+    assert_true(unseen > 0);
+}
+
+static void an_epoch_that_never_was_is_fenced(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 91, 3);
+    session_make(&r, 1, "s", "lazy");
+    for (int i = 0; i < 3; i++) {
+        WANT(409, &r,
+             post(&r, i, "/v1/sessions/s/entries",
+                  "{\"role\":\"user\",\"content\":1,\"epoch\":\"9000000000000000000\"}"));
+        WANT(409, &r,
+             post(&r, i, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":1,\"epoch\":\"1\"}"));
+        assert_says(&r, "\"fenced\"");
+        WANT(400, &r, post(&r, i, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":1,\"epoch\":1}"));
+    }
+    /* the epoch of an owner that is gone ends with it */
+    WANT(200, &r, get(&r, 0, "/v1/sessions/s"));
+    AUTOFREE char *epoch = words(answer(&r), "epoch");
+    AUTOFREE char *body = mem_printf("{\"role\":\"user\",\"content\":1,\"epoch\":\"%s\"}", epoch);
+    WANT(201, &r, post(&r, 0, "/v1/sessions/s/entries", body));
+    sim_crash(r.sim, 1);
+    run_ms(&r, 3000);
+    WANT(409, &r, post(&r, 0, "/v1/sessions/s/entries", body));
+    rig_end(&r);
+}
+
+static void a_claim_by_the_owner_itself_fences_its_worker(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 92, 3);
+    template_put(&r, 0);
+    session_make(&r, 1, "s", "lazy");
+    WANT(202, &r, post(&r, 1, "/v1/sessions/s/turns", "{\"input\":{\"steps\":300},\"wait\":false}"));
+    until(&r, 1, "/v1/sessions/s/entries", "{\"step\":5}", 5000);
+    struct sim_process before, after;
+    assert_int_equal(sim_running(r.sim, "", "s", &before), 1);
+    WANT(200, &r, post(&r, 1, "/v1/sessions/s/claim", "{}"));
+    until(&r, 1, "/v1/sessions/s/turns", "\"done\"", 20000);
+    assert_says(&r, "\"resumed\":true");
+    assert_int_equal(sim_running(r.sim, "", "s", &after), 1);
+    assert_int_not_equal(before.pid, after.pid);
+    assert_true(after.epoch > before.epoch);
+    rig_end(&r);
+}
+
+/* The first answer was lost with its node: the same request elsewhere makes the same entry, not a second one.
+ */
+static void a_repeat_elsewhere_merges(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 93, 3);
+    session_make(&r, 1, "s", "lazy");
+    run_ms(&r, 1000);
+    r.crash = 1;
+    WANT(201, &r,
+         ask_key(&r, 1, HTTP_M_POST, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":\"once\"}",
+                 "k"));
+    WANT(201, &r,
+         ask_key(&r, 2, HTTP_M_POST, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":\"once\"}",
+                 "k"));
+    assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 3000);
+    converge(&r);
+    WANT(200, &r, get(&r, 1, "/v1/sessions/s/entries"));
+    assert_int_equal(times(&r, "once"), 1);
+    WANT(200, &r, get(&r, 1, "/v1/sessions/s/branches"));
+    assert_int_equal(times(&r, "\"head\""), 0);
+    rig_end(&r);
+}
+
+static void what_arrives_after_the_end_is_dropped(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 94, 3);
+    session_make(&r, 1, "s", "lazy");
+    run_ms(&r, 1000);
+    r.crash = 1;
+    WANT(201, &r, post(&r, 1, "/v1/sessions/s/entries", "{\"role\":\"user\",\"content\":\"late\"}"));
+    AUTOFREE char *entry = words(answer(&r), "id");
+    AUTOFREE char *path = mem_printf("/v1/sessions/s/entries?head=%s", entry);
+    WANT(200, &r, ask(&r, 2, HTTP_M_DELETE, "/v1/sessions/s", NULL));
+    assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 3000);
+    converge(&r);
+    WANT(201, &r, post(&r, 0, "/v1/sessions", "{\"id\":\"s\"}"));
+    run_ms(&r, 1000);
+    for (int i = 0; i < 3; i++) {
+        WANT(200, &r, get(&r, i, path));
+        assert_int_equal(times(&r, "late"), 0);
+    }
+    rig_end(&r);
+}
+
 static void an_unused_session_expires(void **state)
 {
     (void)state;
@@ -878,6 +1006,11 @@ int main(void)
         cmocka_unit_test(what_a_dead_owner_left_is_kept),
         cmocka_unit_test(an_accepted_turn_is_never_lost),
         cmocka_unit_test(a_waiting_turn_outlives_its_owner),
+        cmocka_unit_test(a_claim_alone_beats_what_the_dead_owner_wrote_unseen),
+        cmocka_unit_test(an_epoch_that_never_was_is_fenced),
+        cmocka_unit_test(a_claim_by_the_owner_itself_fences_its_worker),
+        cmocka_unit_test(a_repeat_elsewhere_merges),
+        cmocka_unit_test(what_arrives_after_the_end_is_dropped),
         cmocka_unit_test(an_unused_session_expires),
         cmocka_unit_test(templates_hold_no_credentials),
     };
