@@ -36,36 +36,31 @@ static const struct json_table settings_table = JSON_TABLE(struct settings, sett
 /* ---- strategies ---- */
 
 struct strategy {
-    const char *field, *word; /* the one that is carried out */
+    const char *field, *word; /* the word that is carried out */
     size_t offset;
-    const char *about;
 };
 
 static const struct strategy strategies[] = {
-    {"restart", "transient", offsetof(struct settings, restart),
-     "what a process does that asks for nothing else; \"restart\" of each process may differ"},
-    {"distribution", "consistent_hashing", offsetof(struct settings, distribution), "where a process is put"},
-    {"redundancy", "singularity", offsetof(struct settings, redundancy), "how many copies run"},
-    {"migration", "cold_swap", offsetof(struct settings, migration), "how a process moves"},
-    {"partition", "divergence", offsetof(struct settings, partition), "what a part of the cluster may do"},
-    {"synchronization", "pull", offsetof(struct settings, synchronization), "how nodes learn of changes"},
-    {"conflict", "newest", offsetof(struct settings, conflict), "which of two processes of one name stays"},
+    {"restart", "transient",
+     offsetof(struct settings, restart)}, /* of a process that asks for nothing else */
+    {"distribution", "consistent_hashing", offsetof(struct settings, distribution)},
+    {"redundancy", "singularity", offsetof(struct settings, redundancy)},
+    {"migration", "cold_swap", offsetof(struct settings, migration)},
+    {"partition", "divergence", offsetof(struct settings, partition)},
+    {"synchronization", "pull", offsetof(struct settings, synchronization)},
+    {"conflict", "newest", offsetof(struct settings, conflict)},
 };
 
-/* {"kind": word} and nothing else: none of these strategies has options. */
-static int kind_of(const struct strategy *s, struct span object, struct str *ret_word, struct err *e)
+static int options_check(const struct strategy *s, struct span object, struct err *e)
 {
-    struct span key, value;
+    struct span key;
     struct json_iter it = json_iter_init(object);
-    while (json_iter_next(&it, &key, &value)) {
+    while (json_iter_next(&it, &key, &(struct span){NULL, 0})) {
         AUTOSTR struct str name = STR_INIT;
         json_unquote(key, &name);
         AUTOFREE char *field = mem_printf("%s.%.60s", s->field, str_get(&name));
         if (strcmp(str_get(&name), "kind") != 0)
-            return err_field(e, SKEP_EARG, field, "no such option; \"%s\" takes \"kind\" and nothing else",
-                             s->word);
-        if (!json_unquote(value, ret_word))
-            return err_field(e, SKEP_EARG, field, "must be text; supported: \"%s\"", s->word);
+            return err_field(e, SKEP_EARG, field, "no such option; \"%s\" has none", s->word);
     }
     return 0;
 }
@@ -73,18 +68,17 @@ static int kind_of(const struct strategy *s, struct span object, struct str *ret
 static int strategy_check(const struct strategy *s, struct span value, struct err *e)
 {
     AUTOSTR struct str word = STR_INIT;
-    int rc = 0;
     if (!value.p)
         return 0;
-    if (json_type(value) == JSON_T_OBJECT)
-        rc = kind_of(s, value, &word, e);
-    else if (!json_unquote(value, &word))
+    bool object = json_type(value) == JSON_T_OBJECT;
+    struct span kind = object ? json_raw_member(value.p, value.n, "kind") : value;
+    if (!kind.p || !json_unquote(kind, &word))
         return err_field(e, SKEP_EARG, s->field,
-                         "must be a word, or an object with \"kind\"; supported: \"%s\"", s->word);
-    if (rc == 0 && strcmp(str_get(&word), s->word) != 0)
+                         "must be a word, or an object with a word as \"kind\"; supported: \"%s\"", s->word);
+    if (strcmp(str_get(&word), s->word) != 0)
         return err_field(e, SKEP_EARG, s->field, "\"%.60s\" is not supported; supported: \"%s\"",
                          str_get(&word), s->word);
-    return rc;
+    return object ? options_check(s, value, e) : 0;
 }
 
 static struct span setting_of(const struct settings *s, const struct strategy *t)
