@@ -1,0 +1,275 @@
+/* failover and handoff: a node with many small workers dies, or leaves, and they run elsewhere. Beside them a
+ * keeper that spawns as many.
+ *
+ * The workers are put on one node by a swarm that only this node serves at first. Each run has a cluster of
+ * its own, for a node that came back would not be the same.
+ */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "bench/load.h"
+#include "real/keeper_link.h"
+#include "real/loop.h"
+
+#define STATE_BYTES 4096
+#define LIMIT_MS    120000
+#define POLL_MS     10
+#define STARTERS    16
+#define SWARM       "/v1/swarms/bench"
+#define RUNNING_SQL                                                                                          \
+    "SELECT count(*) FROM child c JOIN name w ON w.swarm = c.swarm AND w.name = c.name AND w.epoch = "       \
+    "c.epoch "                                                                                               \
+    "WHERE c.swarm = 'bench' AND c.status = 'running' AND c.node = (SELECT value FROM meta WHERE key = "     \
+    "'node')"
+
+struct start {
+    const char *token, *body;
+    int next;
+};
+
+static void start_one(void *ctx, int connection, struct str *ret)
+{
+    struct start *s = ctx;
+    char path[64];
+    (void)connection;
+    snprintf(path, sizeof path, SWARM "/children/w%04d", s->next++);
+    http_request(ret, "PUT", path, s->token, s->body);
+}
+
+static int start_all(struct bench *b, struct cluster *c, size_t on, bool state, struct err *e)
+{
+    AUTOFREE char *body = mem_printf("{\"argv\":[\"%s/sleeper\"%s],\"handoff_ms\":10000}", b->examples,
+                                     state ? ",\"--state\",\"4096\"" : "");
+    struct start s = {.token = c->token, .body = body};
+    struct loaded got;
+    struct load l = {.tls = c->tls,
+                     .ports = &c->port[on],
+                     .ports_n = 1,
+                     .connections = STARTERS,
+                     .status = 201,
+                     .requests = b->workers,
+                     .request = start_one,
+                     .ctx = &s};
+    int rc = load_run(&l, &got, e);
+    loaded_fini(&got);
+    return rc;
+}
+
+/* Workers that run on the nodes other than `not`, each asked in its own file. */
+static int64_t running(const struct cluster *c, size_t not )
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (i != not )
+            n += raw_ask(c->node[i].db, RUNNING_SQL);
+    return n;
+}
+
+static int64_t waiting(const struct cluster *c, size_t not )
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (i != not )
+            n += raw_ask(c->node[i].db, "SELECT count(*) FROM handoff");
+    return n;
+}
+
+static int until(struct bench *b, struct cluster *c, size_t not, bool restored, double *ret_s, struct err *e)
+{
+    int64_t start = now_ns();
+    for (;;) {
+        int64_t n = running(c, not );
+        if (n == b->workers && (!restored || waiting(c, not ) == 0))
+            break;
+        if (now_ns() - start > (int64_t)LIMIT_MS * 1000000)
+            return err_set(e, SKEP_ETIMEOUT,
+                           "after %d s %lld of %d workers run elsewhere, %lld hand-offs wait",
+                           LIMIT_MS / 1000, (long long)n, b->workers, (long long)waiting(c, not ));
+        pause_ms(POLL_MS);
+    }
+    *ret_s = (double)(now_ns() - start) / 1e9;
+    return 0;
+}
+
+/* Every node knows of the swarm's new nodes. */
+static int serve(struct cluster *c, const char *nodes, int status, struct err *e)
+{
+    AUTOFREE char *body = mem_printf("{\"nodes\":[%s]}", nodes);
+    int rc = cluster_call(c, 0, "PUT", SWARM, body, status, NULL, e);
+    for (size_t i = 0; rc == 0 && i < c->n; i++)
+        for (int64_t end = now_ms() + 10000;;) {
+            AUTOFREE char *sql =
+                mem_printf("SELECT count(*) FROM swarm WHERE swarm = 'bench' AND "
+                           "json_array_length(settings, '$.nodes') = json_array_length('[%s]')",
+                           nodes);
+            if (raw_ask(c->node[i].db, sql) == 1)
+                break;
+            if (now_ms() > end)
+                return err_set(e, SKEP_ETIMEOUT, "node %s does not see the swarm's nodes", c->node[i].name);
+            pause_ms(POLL_MS);
+        }
+    return rc;
+}
+
+static int one_run(struct bench *b, int sig, double *ret_s, struct err *e)
+{
+    AUTOFREE char *dir = folder_new(b->dir, "move");
+    AUTOSTR struct str nodes = STR_INIT;
+    struct cluster c = {0};
+    size_t last = (size_t)b->nodes - 1;
+    double placed;
+    int rc = cluster_start(&c, b->bin, dir, (size_t)b->nodes, e);
+    if (rc == 0) {
+        AUTOFREE char *one = mem_printf("\"%s\"", c.node[last].name);
+        for (size_t i = 0; i < c.n; i++)
+            str_printf(&nodes, "%s\"%s\"", i ? "," : "", c.node[i].name);
+        rc = serve(&c, one, 201, e);
+    }
+    if (rc == 0)
+        rc = start_all(b, &c, last, sig == SIGTERM, e);
+    if (rc == 0)
+        rc = serve(&c, str_get(&nodes), 200, e);
+    if (rc == 0 && raw_ask(c.node[last].db, RUNNING_SQL) != b->workers)
+        rc = until(b, &c, c.n, false, &placed, e);
+    if (rc == 0) {
+        kill(c.node[last].pid, sig);
+        rc = until(b, &c, last, sig == SIGTERM, ret_s, e);
+    }
+    cluster_stop(&c);
+    folder_remove(dir);
+    return rc;
+}
+
+/* ---- the yardstick ---- */
+
+struct spawning {
+    struct loop *loop;
+    int left, failed;
+};
+
+static void one_spawned(void *ctx, uint64_t number, pid_t pid)
+{
+    struct spawning *s = ctx;
+    (void)number, (void)pid;
+    if (--s->left == 0)
+        loop_end(s->loop);
+}
+
+static void one_failed(void *ctx, uint64_t number, int error)
+{
+    struct spawning *s = ctx;
+    (void)number, (void)error;
+    s->failed++;
+    if (--s->left == 0)
+        loop_end(s->loop);
+}
+
+static void keeper_died(void *ctx)
+{
+    struct spawning *s = ctx;
+    s->failed = 1;
+    loop_end(s->loop);
+}
+
+static void none_exited(void *ctx, uint64_t number, int status, int sig)
+{
+    (void)ctx, (void)number, (void)status, (void)sig;
+}
+
+static void none_line(void *ctx, uint64_t number, char *line TAKES, size_t n)
+{
+    (void)ctx, (void)number, (void)n;
+    free(line);
+}
+
+static void none_overlong(void *ctx, uint64_t number)
+{
+    (void)ctx, (void)number;
+}
+
+static void none_drained(void *ctx, uint64_t number, size_t bytes)
+{
+    (void)ctx, (void)number, (void)bytes;
+}
+
+static struct spawn *spawn_new(const struct bench *b, uint64_t number)
+{
+    struct spawn *s = mem_alloc(sizeof *s);
+    s->run = number;
+    s->argv = mem_array(2, sizeof *s->argv);
+    s->argv[0] = mem_printf("%s/sleeper", b->examples);
+    s->env = mem_array(3, sizeof *s->env);
+    s->env[0] = mem_dup("SKEP_FD=3");
+    s->env[1] = mem_dup("SKEP_RUN=bench/1");
+    s->cwd = mem_dup("/");
+    s->log = mem_printf("w%04d", (int)number);
+    s->channel = true;
+    return s;
+}
+
+static int keeper_spawns(struct bench *b, double *ret_s, struct err *e)
+{
+    AUTOFREE char *dir = folder_new(b->dir, "keeper"), *path = mem_printf("%s/skep-keeper", b->bin);
+    const struct keeper_link_callbacks callbacks = {one_spawned,   one_failed,   none_exited, none_line,
+                                                    none_overlong, none_drained, keeper_died};
+    struct spawning s = {.loop = loop_new(), .left = b->workers};
+    struct keeper_link *k = NULL;
+    int rc =
+        keeper_link_new(loop_base(s.loop),
+                        &(struct keeper_link_options){.keeper_path = path, .node = "bench", .log_dir = dir},
+                        &callbacks, &s, &k, e);
+    int64_t start = now_ns();
+    if (rc == 0) {
+        for (int i = 0; i < b->workers; i++)
+            keeper_link_spawn(k, spawn_new(b, (uint64_t)i + 1));
+        loop_run(s.loop);
+        *ret_s = (double)(now_ns() - start) / 1e9;
+        if (s.failed)
+            rc = err_set(e, SKEP_EINTERNAL, "the keeper could not spawn %d of %d", s.failed, b->workers);
+    }
+    keeper_link_free(k);
+    loop_free(s.loop);
+    folder_remove(dir);
+    return rc;
+}
+
+static int measure_moves(struct bench *b, struct result *r, int sig, struct err *e)
+{
+    int rc = 0;
+    r->yardstick = "keeper alone";
+    r->aim = AIM_MAX;
+    for (int i = 0; rc == 0 && i < b->runs; i++) {
+        double got, yard;
+        progress("%s: run %d of %d", r->figure, i + 1, b->runs);
+        rc = keeper_spawns(b, &yard, e);
+        if (rc == 0)
+            rc = one_run(b, sig, &got, e);
+        if (rc == 0)
+            result_run(r, got, yard);
+    }
+    return rc;
+}
+
+static int measure_failover(struct bench *b, struct err *e)
+{
+    struct result *r =
+        report_new(&b->report, "failover", "s", "kill -9 with %d workers, %d nodes", b->workers, b->nodes);
+    r->limit = 3;
+    return measure_moves(b, r, SIGKILL, e);
+}
+
+static int measure_handoff(struct bench *b, struct err *e)
+{
+    struct result *r = report_new(&b->report, "handoff", "s", "SIGTERM with %d states of %d bytes, %d nodes",
+                                  b->workers, STATE_BYTES, b->nodes);
+    r->limit = 5;
+    return measure_moves(b, r, SIGTERM, e);
+}
+
+const struct figure figure_failover = {"failover", "a killed node's workers run elsewhere", measure_failover};
+const struct figure figure_handoff = {"handoff", "a leaving node's workers run elsewhere with their state",
+                                      measure_handoff};
