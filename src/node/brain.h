@@ -303,6 +303,7 @@ int child_disowned(struct node *n, const char *swarm, const char *name, const st
 int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why);
 int child_event(struct node *n, const struct event *ev);
 #define LEAVE_MOVE_MS 15000 /* how long a stopping node looks for takers */
+#define BATCHES_KEPT  63    /* transactions whose sizes are remembered, for /metrics */
 /* ok once the rows up to hlc (and the last checkpoint) have their copies; nothing without an ack. */
 void channel_ok(struct node *n, struct child *c, const char *ack, int64_t hlc);
 void channel_refuse(struct node *n, struct child *c, const char *ack, const struct err *e);
@@ -390,6 +391,8 @@ struct node {
     bool frozen_dirty;
     int64_t frozen_at_ms;
     struct frozen_counters counters;
+    int batch_sizes[BATCHES_KEPT]; /* events of the last transactions, a ring */
+    unsigned batches;
     struct lease *leases; /* renewals in memory, uthash by key */
     struct bucket reap_bucket;
     char *reap_after; /* session.c: how far its look at unfinished sessions has come; owned */

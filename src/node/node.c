@@ -327,6 +327,22 @@ static void refuse(struct node *n, struct event *ev, int rc)
     hold(n, ev);
 }
 
+static int ascending(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void batch_counted(struct node *n, int events)
+{
+    int sizes[BATCHES_KEPT];
+    n->batch_sizes[n->batches++ % BATCHES_KEPT] = events;
+    unsigned kept = n->batches < BATCHES_KEPT ? n->batches : BATCHES_KEPT;
+    memcpy(sizes, n->batch_sizes, sizeof sizes);
+    qsort(sizes, kept, sizeof *sizes, ascending);
+    n->counters.batch_last = events;
+    n->counters.batch_median = sizes[kept / 2];
+}
+
 static void events_run(struct node *n, struct event *events, size_t count)
 {
     struct job jobs[BATCH_EVENTS];
@@ -353,7 +369,7 @@ static void events_run(struct node *n, struct event *events, size_t count)
             event_fini(of[i]);
     n->counters.events += (int64_t)count;
     if (jobs_n)
-        n->counters.batch_last = (int64_t)jobs_n;
+        batch_counted(n, (int)jobs_n);
 }
 
 /* ---- what is due ---- */
