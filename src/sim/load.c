@@ -42,8 +42,9 @@ struct load {
     int slots_n, open;
     int64_t until_us;
     bool audited;
-    struct str broken;    /* what the audit's answers contradict */
-    int counts[DEEDS][6]; /* [status / 100], 0 = no answer */
+    struct str broken;         /* what the audit's answers contradict */
+    int counts[DEEDS][6];      /* [status / 100], 0 = no answer */
+    int64_t longest_us[DEEDS]; /* until an answer */
 };
 
 /* An operation under way. */
@@ -52,6 +53,7 @@ struct errand {
     struct slot *slot;
     enum deed deed;
     int node;
+    int64_t begun_us;
 };
 
 /* ---- What an answer proves ---- */
@@ -171,6 +173,9 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
     e->slot->busy = false;
     e->load->open--;
     e->load->counts[e->deed][r->status / 100 % 6]++;
+    int64_t took_us = sim_now_us(s) - e->begun_us;
+    if (r->status && took_us > e->load->longest_us[e->deed])
+        e->load->longest_us[e->deed] = took_us;
     if (never(r->status))
         odd(e, r);
     else
@@ -224,7 +229,8 @@ static void errand_run(struct load *l, struct slot *slot)
 {
     struct prng *p = sim_prng(l->sim);
     struct errand *e = mem_alloc(sizeof *e);
-    *e = (struct errand){l, slot, choose(p, slot), (int)prng_below(p, (uint64_t)sim_nodes(l->sim))};
+    *e = (struct errand){l, slot, choose(p, slot), (int)prng_below(p, (uint64_t)sim_nodes(l->sim)),
+                         sim_now_us(l->sim)};
     char path[96];
     struct sim_ask a = ask_of(e, path, sizeof path);
     a.done = errand_done;
@@ -298,7 +304,7 @@ static void audit_done(struct sim *s, void *arg, const struct sim_reply *r)
 static void audit_ask(struct load *l, struct slot *slot, int node)
 {
     struct errand *e = mem_alloc(sizeof *e);
-    *e = (struct errand){l, slot, slot->kind == SLOT_CHILD ? DO_LOOKUP : DO_FIND, node};
+    *e = (struct errand){l, slot, slot->kind == SLOT_CHILD ? DO_LOOKUP : DO_FIND, node, sim_now_us(l->sim)};
     struct sim_ask a = {.node = node, .method = HTTP_M_GET, .path = slot->path, .timeout_ms = TIMEOUT_MS};
     a.done = audit_done;
     a.drop = free;
@@ -409,8 +415,8 @@ void load_summary(struct load *l)
 {
     for (int d = 0; d < DEEDS; d++) {
         const int *c = l->counts[d];
-        sim_note(l->sim, NULL, "%-8s 2xx %-5d 4xx %-5d 5xx %-5d unanswered %d", deed_words[d], c[2], c[4],
-                 c[5], c[0]);
+        sim_note(l->sim, NULL, "%-8s 2xx %-5d 4xx %-5d 5xx %-5d unanswered %-5d longest %lld ms",
+                 deed_words[d], c[2], c[4], c[5], c[0], (long long)(l->longest_us[d] / 1000));
     }
     int there = 0, nothing = 0;
     for (int i = 0; i < l->slots_n; i++) {
