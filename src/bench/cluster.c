@@ -38,7 +38,19 @@ void folder_remove(const char *path)
         nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-pid_t run(char *const *argv, int out)
+int said(const char *error_file, const char *what, struct err *e)
+{
+    char words[400] = "";
+    FILE *f = fopen(error_file, "re");
+    if (f) {
+        fseek(f, -(long)(sizeof words - 1), SEEK_END);
+        words[fread(words, 1, sizeof words - 1, f)] = 0;
+        fclose(f);
+    }
+    return err_set(e, SKEP_EUNREACHABLE, "%s: %s", what, words);
+}
+
+pid_t run(char *const *argv, int out, const char *error_file)
 {
     pid_t us = getpid(), pid = fork();
     if (pid != 0)
@@ -49,12 +61,13 @@ pid_t run(char *const *argv, int out)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 0);
     dup2(out >= 0 ? out : null, 1);
+    dup2(open(error_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), 2);
     execv(argv[0], argv);
     _exit(127);
 }
 
 /* One line from a pipe. */
-static int read_line(int fd, struct str *ret, struct err *e)
+static int read_line(int fd, const char *log, struct str *ret, struct err *e)
 {
     int64_t end = now_ms() + START_MS;
     for (;;) {
@@ -63,7 +76,7 @@ static int read_line(int fd, struct str *ret, struct err *e)
         int64_t left = end - now_ms();
         ssize_t n = poll(&p, 1, left > 0 ? (int)left : 0) > 0 ? read(fd, bytes, sizeof bytes) : -1;
         if (n <= 0)
-            return err_set(e, SKEP_EUNREACHABLE, "skep dev did not come up; its words are on standard error");
+            return said(log, "skep dev did not come up", e);
         str_add(ret, bytes, (size_t)n);
         if (bytes[n - 1] == '\n')
             return 0;
@@ -110,12 +123,12 @@ int cluster_start(struct cluster *ret, const char *bin, const char *dir, size_t 
     AUTOFREE char *program = mem_printf("%s/skep", bin), *number = mem_printf("%zu", n);
     char *argv[] = {program, "dev", "-n", number, "--dir", (char *)(uintptr_t)dir, "-o", "json", NULL};
     int out[2];
-    *ret = (struct cluster){.dir = mem_dup(dir)};
+    *ret = (struct cluster){.dir = mem_dup(dir), .log = mem_printf("%s/dev.log", dir)};
     if (pipe2(out, O_CLOEXEC) < 0)
         return err_set(e, SKEP_EIO, "pipe: %m");
-    ret->dev = run(argv, out[1]);
+    ret->dev = run(argv, out[1], ret->log);
     close(out[1]);
-    int rc = ret->dev < 0 ? err_set(e, SKEP_EIO, "fork: %m") : read_line(out[0], &line, e);
+    int rc = ret->dev < 0 ? err_set(e, SKEP_EIO, "fork: %m") : read_line(out[0], ret->log, &line, e);
     close(out[0]);
     if (rc == 0)
         rc = cluster_read(ret, &line, e);
@@ -138,6 +151,7 @@ void cluster_stop(struct cluster *c)
     }
     http_tls_free(c->tls);
     free(c->dir);
+    free(c->log);
     free(c->ca);
     free(c->token);
     *c = (struct cluster){0};

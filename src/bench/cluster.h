@@ -19,7 +19,7 @@ struct bench_node {
 };
 
 struct cluster {
-    char *dir, *ca, *token; /* owned */
+    char *dir, *log, *ca, *token; /* owned; log: what `skep dev` says */
     struct bench_node node[CLUSTER_NODES_MAX];
     uint16_t port[CLUSTER_NODES_MAX]; /* the same ports again, for struct load */
     size_t n;
@@ -40,7 +40,10 @@ int cluster_call(struct cluster *c, size_t node, const char *method, const char 
 /* A new empty folder below base. Yours. */
 char *folder_new(const char *base, const char *name);
 void folder_remove(const char *path);
-/* A child process; out >= 0: its standard output. It gets SIGTERM when we die. < 0: failed. */
-pid_t run(char *const *argv, int out);
+/* A child process; out >= 0: its standard output; standard error is added to the file. It gets SIGTERM when
+ * we die. < 0: failed. */
+pid_t run(char *const *argv, int out, const char *error_file);
+/* Fails with the end of that file. */
+int said(const char *error_file, const char *what, struct err *e);
 
 #endif

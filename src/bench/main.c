@@ -28,6 +28,7 @@ static const char usage[] =
     "  --runs N          runs of each figure (5; quick: 2)\n"
     "  --quick           short runs, fewer workers and names: to see that all works, not to publish\n"
     "  --nodes N         nodes where a figure has several (3)\n"
+    "  --connections N   of register: only 1, 32 or 256 (all three)\n"
     "  --workers N       of failover and handoff (1000; quick: 100)\n"
     "  --names N         of million (1000000; quick: 50000)\n"
     "  --seconds N       of one load (3; quick: 1)\n"
@@ -47,7 +48,7 @@ void progress(const char *fmt, ...)
 
 struct options {
     bool wanted[COUNT(figures)], some, quick, json;
-    int64_t runs, nodes, workers, names, seconds;
+    int64_t runs, nodes, connections, workers, names, seconds;
     const char *dir;
 };
 
@@ -76,7 +77,18 @@ static bool number(const char *option, int64_t min, int64_t max, int64_t *ret)
     return false;
 }
 
-enum { O_FIGURE = 256, O_RUNS, O_QUICK, O_NODES, O_WORKERS, O_NAMES, O_SECONDS, O_DIR, O_HELP };
+enum {
+    O_FIGURE = 256,
+    O_RUNS,
+    O_QUICK,
+    O_NODES,
+    O_CONNECTIONS,
+    O_WORKERS,
+    O_NAMES,
+    O_SECONDS,
+    O_DIR,
+    O_HELP
+};
 
 static const struct option longs[] = {{"figure", required_argument, NULL, O_FIGURE},
                                       {"runs", required_argument, NULL, O_RUNS},
@@ -86,6 +98,7 @@ static const struct option longs[] = {{"figure", required_argument, NULL, O_FIGU
                                       {"names", required_argument, NULL, O_NAMES},
                                       {"seconds", required_argument, NULL, O_SECONDS},
                                       {"dir", required_argument, NULL, O_DIR},
+                                      {"connections", required_argument, NULL, O_CONNECTIONS},
                                       {"help", no_argument, NULL, O_HELP},
                                       {NULL, 0, NULL, 0}};
 
@@ -100,6 +113,8 @@ static bool option(struct options *o, int c)
         return o->quick = true;
     case O_NODES:
         return number("nodes", 2, CLUSTER_NODES_MAX, &o->nodes);
+    case O_CONNECTIONS:
+        return number("connections", 1, 256, &o->connections);
     case O_WORKERS:
         return number("workers", 1, 9999, &o->workers);
     case O_NAMES:
@@ -160,7 +175,7 @@ static int measure_all(struct bench *b, const struct options *o)
 
 static struct bench bench_of(const struct options *o)
 {
-    struct bench b = {.quick = o->quick, .nodes = (int)o->nodes};
+    struct bench b = {.quick = o->quick, .nodes = (int)o->nodes, .connections = (int)o->connections};
     b.runs = (int)(o->runs ? o->runs : o->quick ? 2 : 5);
     b.workers = (int)(o->workers ? o->workers : o->quick ? 100 : 1000);
     b.names = o->names ? o->names : o->quick ? 50000 : 1000000;

@@ -53,10 +53,10 @@ static int start(struct node *n, double *ret_s, struct err *e)
 {
     char *argv[] = {n->c.node[0].skepd, (char *)"--config", n->c.node[0].conf, NULL};
     int64_t began = now_ns();
-    n->pid = run(argv, -1);
+    n->pid = run(argv, -1, n->c.log);
     while (n->pid > 0 && !is_ready(n)) {
         if (waitpid(n->pid, NULL, WNOHANG) != 0)
-            return err_set(e, SKEP_EUNREACHABLE, "skepd ended at its start; %s has its log", n->c.dir);
+            return said(n->c.log, "skepd ended at its start", e);
         if (now_ns() - began > (int64_t)READY_MS * 1000000)
             return err_set(e, SKEP_ETIMEOUT, "skepd is not ready after %d s", READY_MS / 1000);
         pause_ms(2);

@@ -139,6 +139,12 @@ static int one_run(struct bench *b, int sig, double *ret_s, struct err *e)
         kill(c.node[last].pid, sig);
         rc = until(b, &c, last, sig == SIGTERM, ret_s, e);
     }
+    if (rc == 0 && sig == SIGTERM) {
+        int64_t came =
+            raw_ask(c.node[0].db, "SELECT count(*) FROM change WHERE tbl = 'handoff' AND dead = 1");
+        if (came != b->workers)
+            rc = err_set(e, SKEP_EINTERNAL, "%lld of %d states arrived", (long long)came, b->workers);
+    }
     cluster_stop(&c);
     folder_remove(dir);
     return rc;
