@@ -72,12 +72,23 @@ static int render(struct node *n, const struct call *c, struct str *body, char r
     return rc;
 }
 
+/* Who is told of the child through another node finds it there: claim and state are rows of two nodes. */
+static int shows_child(struct node *n, struct op *op, const struct call *c)
+{
+    struct name_row name = {.swarm = (char *)(uintptr_t)c->param[0], .name = (char *)(uintptr_t)c->param[1]};
+    struct child_row child = {.swarm = name.swarm, .name = name.name};
+    int rc = store_version(n->store, T_NAME, &name, &op->shows[0], NULL, &n->fault);
+    return rc < 0 ? rc : store_version(n->store, T_CHILD, &child, &op->shows[1], NULL, &n->fault);
+}
+
 static int answer_child(struct node *n, struct op *op, const struct call *c, int status, int64_t hlc,
                         int need)
 {
     struct str body = STR_INIT;
     char rev[32] = "";
-    int rc = render(n, c, &body, rev);
+    int rc = shows_child(n, op, c);
+    if (rc >= 0)
+        rc = render(n, c, &body, rev);
     if (rc <= 0) {
         str_fini(&body);
         struct err e;
@@ -105,7 +116,9 @@ static int already(struct node *n, struct op *op, const struct call *c, const st
     struct err e;
     if (q->if_exists == 1)
         return answer_child(n, op, c, 200, 0, 0);
-    int rc = render(n, c, &child, NULL);
+    int rc = shows_child(n, op, c);
+    if (rc >= 0)
+        rc = render(n, c, &child, NULL);
     if (rc < 0)
         return rc;
     spec_write(&b->spec, &spec);

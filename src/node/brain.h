@@ -66,6 +66,8 @@ struct op_state {
     bool done;
 };
 
+#define OP_SHOWN 2
+
 struct op {
     struct id id;
     enum op_source source;
@@ -84,13 +86,14 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool again, lost;             /* forwarded: may be sent twice; its newest try has come to nothing */
-    bool unsure;                  /* a try was lost, and may have been carried out */
-    int refusals;                 /* of its tries */
+    bool again, lost; /* forwarded: may be sent twice; its newest try has come to nothing */
+    bool unsure;      /* a try was lost, and may have been carried out */
+    int refusals;     /* of its tries */
     struct node *node;
-    char *key;                    /* what it waits for: "swarm\nname"; owned */
-    int64_t seen_actor, seen_hlc; /* OP_CLIENT after an outcome: the dot our own store must cover first */
-    struct answer *outcome;       /* waiting for that */
+    char *key;                       /* what it waits for: "swarm\nname"; owned */
+    struct stamp shows[OP_SHOWN];    /* rows of others that its answer shows; hlc 0 = none */
+    struct stamp seen[1 + OP_SHOWN]; /* after an outcome: what our own store must cover first */
+    struct answer *outcome;          /* waiting for that */
     struct timer timer;
     TAILQ_ENTRY(op) link, key_link, wake_link;
     struct waiters *waiters;
@@ -129,7 +132,7 @@ char *op_idem_request(const struct request *r);
 /* An op that waits; NULL if it has ended. */
 struct op *op_find(struct node *n, const struct id *id);
 void ops_outcome(struct node *n, const struct id *op, uint64_t attempt, struct answer *a TAKES, bool retry,
-                 int64_t actor, int64_t hlc);
+                 const struct stamp seen[1 + OP_SHOWN]);
 void ops_seen(struct node *n); /* own vector moved */
 void ops_fini(struct node *n);
 void ops_view_changed(struct node *n);
@@ -169,9 +172,9 @@ struct peer {
         int64_t next_ms;
         int64_t chain; /* what view_chain_begins said */
         int failures;
-        bool chaining, again, cut; /* again: poked meanwhile; cut: an actor of this chain is not proven */
-        int64_t rows;              /* merged in this chain */
-        struct vv cursor;
+        bool chaining, again;  /* again: poked meanwhile */
+        int64_t rows;          /* merged in this chain */
+        struct vv cursor, cut; /* of this chain; cut: actors that it does not prove */
     } pull;
     struct {
         uint64_t call;
@@ -220,6 +223,7 @@ void pull_poked(struct node *n, struct peer *p);
 enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
 /* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */
 void mail_send(struct node *n, struct peer *p, struct str *message TAKES);
+void mail_forget(struct peer *p); /* what still waits for it is lost */
 void mail_tick(struct node *n);
 /* ret_only_poke NULL: inside a handler, all of it. Otherwise memory only: done if it was nothing but a poke.
  */
@@ -350,7 +354,7 @@ struct node {
     int exit_status;
     int64_t now_ms, real_ms; /* of this turn */
     int64_t late_due_ms;     /* when this turn was due, for self-doubt */
-    int64_t work_after_ms; /* its last transaction failed */
+    int64_t work_after_ms;   /* its last transaction failed */
     int64_t leave_by_ms, checkpoint_ms, wal_warned_ms;
     struct doubt doubt;
     struct prng prng;

@@ -511,9 +511,10 @@ static int again(struct node *n, struct child *c, const char *reason)
         return rc < 0 ? rc
                       : node_log(n, "child_failed", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
     }
-    c->s.attempt = restart_attempt(c->s.attempt, ran_ms, window);
+    unsigned attempt = ran_ms < window ? c->s.attempt : 0;
     int64_t pause =
-        restart_delay_ms(c->s.attempt++, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
+        restart_delay_ms(attempt, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
+    c->s.attempt = restart_attempt(attempt, 0, window);
     c->s.restarts++;
     c->s.backoff_until_ms = n->now_ms + pause;
     timer_set(n, &c->timer, c->s.backoff_until_ms);
@@ -687,8 +688,10 @@ static int stop_idle(struct node *n, struct child *c, enum exit_kind why)
     child_touch(n, c);
     c->s.backoff_until_ms = 0;
     c->s.given_up = false;
-    if (why == EXIT_ASKED_STOP)
-        return child_free_name(n, c, "child_stopped", NULL);
+    if (why == EXIT_ASKED_STOP) {
+        AUTOFREE char *reason = reason_json(exit_kind_word(why), -1, 0, NULL);
+        return child_free_name(n, c, "child_stopped", reason);
+    }
     if (why == EXIT_ASKED_MOVE)
         c->s.moving = true;
     c->s.attempt = 0;

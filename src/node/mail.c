@@ -24,6 +24,12 @@ void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
     str_fini(message);
 }
 
+/* Whoever waits has been told that it is gone: what comes late would only surprise. */
+void mail_forget(struct peer *p)
+{
+    str_clear(&p->mail.out);
+}
+
 static void post(struct node *n, struct peer *p)
 {
     struct str body = STR_INIT;
@@ -123,7 +129,7 @@ struct outcome {
     uint64_t attempt;
     struct answer *answer;
     bool retry;
-    int64_t actor, hlc;
+    struct stamp seen[1 + OP_SHOWN];
 };
 
 static void outcome_drop(void *arg)
@@ -136,7 +142,7 @@ static void outcome_drop(void *arg)
 static void outcome_take(struct node *n, void *arg)
 {
     struct outcome *o = arg;
-    ops_outcome(n, &o->op, o->attempt, TAKE(o->answer), o->retry, o->actor, o->hlc);
+    ops_outcome(n, &o->op, o->attempt, TAKE(o->answer), o->retry, o->seen);
     free(o);
 }
 
@@ -150,8 +156,10 @@ static void outcome_arrived(struct node *n, struct reader *m)
     o->answer->status = (int)read_u32(m);
     AUTOFREE char *etag = read_text(m);
     o->answer->retry_after_s = (int)read_u32(m);
-    o->actor = read_i64(m);
-    o->hlc = read_i64(m);
+    for (size_t i = 0; i < COUNT(o->seen); i++) {
+        o->seen[i].actor = read_i64(m);
+        o->seen[i].hlc = read_i64(m);
+    }
     struct span body = read_bytes(m);
     if (!reader_done(m) || (!o->retry && (o->answer->status < 200 || o->answer->status > 599))) {
         outcome_drop(o);

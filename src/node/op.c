@@ -188,6 +188,10 @@ static void tell_peer(struct node *n, struct op *op, struct answer *a, bool retr
     buf_u32(&m, a ? (uint32_t)a->retry_after_s : 0);
     buf_i64(&m, n->actor);
     buf_i64(&m, op->st.hlc);
+    for (size_t i = 0; i < OP_SHOWN; i++) {
+        buf_i64(&m, op->shows[i].actor);
+        buf_i64(&m, op->shows[i].hlc);
+    }
     buf_bytes(&m, a && a->body ? a->body : "", a ? a->body_n : 0);
     struct peer *p = peer_find(n, &op->from);
     if (p)
@@ -532,7 +536,10 @@ struct op *op_find(struct node *n, const struct id *id)
 
 static bool seen(struct node *n, const struct op *op)
 {
-    return op->seen_hlc == 0 || vv_covers(&n->vv, op->seen_actor, op->seen_hlc);
+    for (size_t i = 0; i < COUNT(op->seen); i++)
+        if (op->seen[i].hlc && !vv_covers(&n->vv, op->seen[i].actor, op->seen[i].hlc))
+            return false;
+    return true;
 }
 
 static void end_outcome(struct node *n, struct op *op, bool replicated)
@@ -568,7 +575,7 @@ static int outcome_due(struct node *n, struct timer *t)
 }
 
 void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct answer *a TAKES, bool retry,
-                 int64_t actor, int64_t hlc)
+                 const struct stamp seen_first[1 + OP_SHOWN])
 {
     struct op *op = op_find(n, id);
     if (!op || id_is_zero(&op->sent_to) || op->st.done || op->outcome ||
@@ -583,8 +590,7 @@ void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct a
         return;
     }
     op->outcome = a;
-    op->seen_actor = actor;
-    op->seen_hlc = hlc;
+    memcpy(op->seen, seen_first, sizeof op->seen);
     if (seen(n, op)) {
         end_outcome(n, op, true);
         return;
