@@ -114,6 +114,7 @@ static void peer_free(struct peer *p)
     free(p->version);
     vv_fini(&p->vv);
     vv_fini(&p->pull.cursor);
+    vv_fini(&p->pull.cut);
     str_fini(&p->mail.out);
     free(p);
 }
@@ -350,6 +351,7 @@ static void judge(struct node *n, struct peer *p, const struct detect_opts *o, i
     p->down_since_ms = n->now_ms;
     p->proven = false;
     fact(n, "node_down", p);
+    mail_forget(p);
     ops_lost(n, &p->id);
     size_t members = 1;
     struct peer *other;
@@ -378,6 +380,7 @@ static void refused_due(struct node *n)
         p->down_since_ms = n->now_ms;
         if (p->known && !was_down)
             fact(n, "node_down", p);
+        mail_forget(p);
         ops_lost(n, &p->id);
         own_scan(n);
     }

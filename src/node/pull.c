@@ -105,7 +105,7 @@ static void pull_send(struct node *n, struct peer *p)
         p->pull.chaining = true;
         p->pull.again = false;
         p->pull.rows = 0;
-        p->pull.cut = false;
+        vv_clear(&p->pull.cut);
         vv_clear(&p->pull.cursor);
         p->pull.chain = view_chain_begins(&n->view, &p->id);
     }
@@ -178,7 +178,7 @@ static void chain_broken(struct node *n, struct peer *p)
 struct page {
     struct peer *peer;
     struct vv theirs, seen; /* the responder's vector; the highest row of each actor in this page */
-    struct vv cut;          /* actors that are not proven */
+    struct vv cut;          /* actors that are not proven, by this page or one before it */
     bool more;
     uint32_t rows;
 };
@@ -198,10 +198,10 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         if (vv_get(&g->cut, g->theirs.e[i].actor) == 0)
             vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
     p->pull.chaining = false;
-    if (!p->pull.cut)
+    if (p->pull.cut.n == 0)
         view_chain_ended(&n->view, &p->id, p->pull.chain);
-    /* what came must be acknowledged: the next request goes out at once */
-    int64_t wait = p->pull.rows ? 0 : n->o.sync_ms - n->o.sync_ms / 10;
+    /* what came must be acknowledged: the next request goes out at once, unless the same would come again */
+    int64_t wait = p->pull.rows && p->pull.cut.n == 0 ? 0 : n->o.sync_ms - n->o.sync_ms / 10;
     p->pull.next_ms =
         n->now_ms + wait + (wait ? (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1) : 0);
     ops_seen(n);
@@ -215,7 +215,7 @@ static void page_done(struct node *n, void *arg)
     n->counters.rows_merged += g->rows;
     p->pull.failures = 0;
     p->pull.rows += g->rows;
-    p->pull.cut |= g->cut.n > 0;
+    vv_copy(&p->pull.cut, &g->cut);
     vv_merge(&p->pull.cursor, &g->seen);
     if (g->more)
         p->pull.next_ms = n->now_ms;
@@ -300,10 +300,10 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
             break;
         if (too_far_ahead(n, &row.stamp))
             vv_raise(&g->cut, row.stamp.actor, 1);
+        vv_raise(&g->seen, row.stamp.actor, row.stamp.hlc); /* also of what is cut: the chain must go on */
         if (vv_get(&g->cut, row.stamp.actor))
             continue;
         rc = store_merge(n->store, &row, &how, &n->fault);
-        vv_raise(&g->seen, row.stamp.actor, row.stamp.hlc);
         if (rc == 0 && how == MERGED_TAKEN)
             taken[count++] = row;
     }
@@ -358,6 +358,7 @@ static int page_take(struct node *n, struct peer *p, const struct event *ev)
     struct page *g = mem_alloc(sizeof *g);
     struct reader r = reader_init(ev->bytes, ev->bytes_n);
     g->peer = p;
+    vv_copy(&g->cut, &p->pull.cut);
     vv_read(&r, &g->theirs);
     g->more = read_bool(&r);
     g->rows = read_u32(&r);
