@@ -75,7 +75,7 @@ class Node:
     def ask(self, method, path, body=None, headers=None, token=True, connection=None, timeout_s=60):
         """body: bytes as they are, anything else as JSON, None for none."""
         c = connection or self.connection(timeout_s)
-        headers = dict(headers or {})
+        headers = {"Accept": "application/json", **(headers or {})}
         if token:
             headers["Authorization"] = "Bearer " + (self.cluster.token if token is True else token)
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
