@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/follow.h"
 
 #define LOOKED_MAX 20000 /* rows of the log that one request looks at */
 
@@ -123,6 +123,95 @@ static int incidents_read(const struct call *c, const struct reading *r, struct 
                           struct answer *ret UNUSED, struct err *e)
 {
     return page(INCIDENTS, "incidents", c, r, body, e);
+}
+
+/* ---- the stream ---- */
+
+#define FOLLOW_ROWS  256
+#define FOLLOW_BYTES (256 * 1024)
+
+struct follow {
+    char *type, *swarm, *name;
+    int64_t seq;
+};
+
+static bool has_param(const char *query, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = query; p && *p; p = strchr(p, '&') ? strchr(p, '&') + 1 : NULL)
+        if (strncmp(p, name, n) == 0 && (p[n] == '=' || p[n] == '&' || p[n] == 0))
+            return true;
+    return false;
+}
+
+bool follow_wanted(const struct request *r)
+{
+    if (r->method != HTTP_M_GET || strcmp(r->path, "/v1/events") != 0)
+        return false;
+    if (r->accept && strstr(r->accept, FOLLOW_TYPE))
+        return true;
+    return !(r->accept && strstr(r->accept, "application/json")) && !has_param(r->query, "limit") &&
+           !has_param(r->query, "after");
+}
+
+void follow_free(struct follow *f)
+{
+    if (!f)
+        return;
+    free(f->type);
+    free(f->swarm);
+    free(f->name);
+    free(f);
+}
+
+int follow_new(const struct route *route, const struct request *r, const struct reading *reading,
+               struct follow **ret, struct err *e)
+{
+    CLEANUP(call_fini) struct call c;
+    int64_t seq;
+    int rc = api_parse(route, r, &c, e);
+    if (rc < 0)
+        return rc;
+    struct log_query *q = c.query;
+    if (r->last_event_id)
+        mem_replace(&q->after, r->last_event_id);
+    rc = after_of(q, reading->frozen, &seq, e);
+    if (rc < 0)
+        return rc;
+    struct follow *f = mem_alloc(sizeof *f);
+    *f = (struct follow){TAKE(q->type), TAKE(q->swarm), TAKE(q->name), seq};
+    if (!q->after)
+        f->seq = store_number(reading->store, Q_LOG_NEWEST, 0, "");
+    *ret = f;
+    return 0;
+}
+
+static void frame(struct stmt *s, const struct frozen *f, struct str *ret)
+{
+    str_printf(ret, "id: %s:%lld\ndata: ", f->name, (long long)col_i64(s, 0));
+    struct jw j = jw_init(ret);
+    size_t at = ret->n;
+    show_event(s, f->name, &j);
+    for (size_t i = at; i < ret->n; i++) /* a user's JSON may have line ends between its tokens */
+        if (ret->p[i] == '\n' || ret->p[i] == '\r')
+            ret->p[i] = ' ';
+    str_puts(ret, "\n\n");
+}
+
+int follow_read(struct follow *f, const struct reading *reading, struct str *ret, struct err *e)
+{
+    int rows = 0, rc = 1;
+    struct log_query q = {.type = f->type, .swarm = f->swarm, .name = f->name};
+    struct stmt *s =
+        store_ask(reading->store, Q_LOG_PAGE, "ittti", f->seq, NULL, NULL, NULL, (int64_t)FOLLOW_ROWS);
+    while (ret->n < FOLLOW_BYTES && (rc = stmt_step(s, e)) == 1) {
+        f->seq = col_i64(s, 0);
+        rows++;
+        if (passes(EVENTS, &q, s))
+            frame(s, reading->frozen, ret);
+    }
+    stmt_reset(s);
+    return rc < 0 ? rc : rows;
 }
 
 const struct route event_routes[] = {

@@ -176,6 +176,7 @@ static void ended(struct host *h, int status)
     if (status != 0 && h->keeper)
         keeper_link_shutdown(h->keeper, KEEPER_END_MS);
     loop_timer_start(h->drain, DRAIN_MS);
+    host_streams_end(h);
     http_server_drain(h->server);
 }
 
@@ -184,6 +185,9 @@ static void command(struct host *h, struct command *c)
     switch (c->kind) {
     case CMD_ANSWER:
         http_server_answer(h->server, c->id, TAKE(c->answer));
+        break;
+    case CMD_STREAM:
+        host_stream(h, c->id, c->line, c->line_n);
         break;
     case CMD_CALL:
         http_client_call(h->client, TAKE(c->call));
@@ -489,6 +493,8 @@ void host_free(struct host *h)
     if (!h)
         return;
     threads_join(h);
+    if (h->server)
+        host_streams_end(h);
     keeper_link_free(h->keeper);
     http_client_free(h->client);
     http_server_free(h->server);

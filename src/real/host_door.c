@@ -223,6 +223,16 @@ static void empty(void *ctx)
     host_drained(ctx);
 }
 
+static void gone(void *ctx, uint64_t id)
+{
+    host_stream_gone(ctx, id);
+}
+
+static void drained(void *ctx, uint64_t id)
+{
+    host_stream_drained(ctx, id);
+}
+
 /* ---- calls to peers ---- */
 
 static void answered(void *ctx, uint64_t call, int status, char *body TAKES, size_t n)
@@ -282,8 +292,13 @@ static int listen_all(struct host *h, SSL_CTX *tls, struct err *e)
 int host_door_open(struct host *h, struct err *e)
 {
     const struct config *c = &h->setup->config;
-    const struct http_server_callbacks server_calls = {
-        .ctx = h, .authorize = authorize, .head = head, .request = request, .empty = empty};
+    const struct http_server_callbacks server_calls = {.ctx = h,
+                                                       .authorize = authorize,
+                                                       .head = head,
+                                                       .request = request,
+                                                       .gone = gone,
+                                                       .drained = drained,
+                                                       .empty = empty};
     const struct http_client_options ordinary = {0};
     const struct http_client_callbacks client_calls = {
         .ctx = h, .answered = answered, .failed = failed, .closed = closed};

@@ -23,7 +23,16 @@
 #define READER_REQUESTS_MAX 2000
 
 /* What the brain and the reader want done by the I/O thread. */
-enum command_kind { CMD_ANSWER, CMD_CALL, CMD_SPAWN, CMD_TERMINATE, CMD_KILL, CMD_LINE, CMD_ENDED };
+enum command_kind {
+    CMD_ANSWER,
+    CMD_STREAM, /* begins (id is unknown yet) or goes on: line */
+    CMD_CALL,
+    CMD_SPAWN,
+    CMD_TERMINATE,
+    CMD_KILL,
+    CMD_LINE,
+    CMD_ENDED
+};
 
 struct command {
     enum command_kind kind;
@@ -35,6 +44,14 @@ struct command {
     char *line;
     size_t line_n;
     int status; /* CMD_ENDED */
+};
+
+/* What the reader's mailbox holds: a request, or news of a stream that the reader fills. */
+enum errand_kind { ERRAND_READ, ERRAND_ROOM, ERRAND_GONE };
+struct errand {
+    enum errand_kind kind;
+    struct request *request; /* ERRAND_READ */
+    uint64_t id;             /* of the stream's request */
 };
 
 /* What the brain's mailbox holds. */
@@ -59,7 +76,8 @@ struct host {
     struct loop_timer *tick, *ready, *drain, *revive;
     struct http_server *server;
     struct http_client *client;
-    struct keeper_link *keeper; /* NULL while it is dead */
+    struct stream_open *streams; /* uthash */
+    struct keeper_link *keeper;  /* NULL while it is dead */
     unsigned keeper_generation;
     int64_t keeper_died_ms;
     bool ended;
@@ -96,6 +114,7 @@ int host_reader_open(struct host *h, struct err *e);
 void host_reader_start(struct host *h);
 /* False: too many reads wait; the request is freed. */
 bool host_read(struct host *h, struct request *r TAKES);
+void host_read_stream(struct host *h, enum errand_kind kind, uint64_t id);
 int64_t host_brain_age_ms(struct host *h);
 
 /* ---- requests, on the I/O thread (host_door.c) ---- */
@@ -104,6 +123,15 @@ int host_door_open(struct host *h, struct err *e);
 /* Certificates and keys as the files hold them now. */
 int host_door_tls(struct host *h, struct err *e);
 bool host_is_peer_path(const char *path);
+
+/* ---- streams, on the I/O thread (host_stream.c) ---- */
+
+#define STREAMS_MAX 1000
+
+void host_stream(struct host *h, uint64_t id, const char *bytes, size_t n);
+void host_stream_gone(struct host *h, uint64_t id);
+void host_stream_drained(struct host *h, uint64_t id);
+void host_streams_end(struct host *h);
 
 /* ---- the loop (host.c) ---- */
 

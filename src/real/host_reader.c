@@ -1,22 +1,63 @@
-/* host_reader: the reader's thread: lists, look-ups and peers' pulls, from what is committed. Writes nothing.
+/* host_reader: the reader's thread: lists, look-ups, peers' pulls and event streams, from what is committed.
+ * Writes nothing.
+ *
+ * Streams are filled a piece at a time: after one, a stream waits until the I/O thread has room for the next.
+ * News is looked for every FOLLOW_MS while somebody follows.
  */
 #include <string.h>
 
+#include "api/follow.h"
 #include "base/ensure.h"
+#include "base/list.h"
 #include "real/host_inside.h"
 #include "real/machine.h"
 
 #define READ_LIMIT_MS 1000
+#define FOLLOW_MS     50
+#define LOOKS_MAX     16
+#define ALIVE_MS      15000 /* a comment in a silent stream: proxies and clients know that it lives */
 
-static void free_request(void *r)
+struct follower {
+    uint64_t id;
+    struct follow *follow;
+    bool waits;       /* for room */
+    int64_t seen;     /* the newest row when it last was up to date */
+    int64_t spoke_ms; /* boot time */
+    TAILQ_ENTRY(follower) link;
+};
+
+struct reader_state {
+    struct host *host;
+    TAILQ_HEAD(, follower) followers;
+    size_t followers_n;
+};
+
+static void errand_free(void *errand)
 {
-    request_free(r);
+    struct errand *e = errand;
+    if (e)
+        request_free(e->request);
+    free(e);
 }
 
 int64_t host_brain_age_ms(struct host *h)
 {
     return machine_boot_ms() - atomic_load(&h->turned_boot_ms);
 }
+
+static void post(struct host *h, struct command c)
+{
+    struct command *copy = mem_alloc(sizeof *copy);
+    *copy = c;
+    mailbox_post_always(h->to_io, copy);
+}
+
+static struct reading reading_of(struct host *h)
+{
+    return (struct reading){h->store, node_frozen(h->node), machine_real_ms(), host_brain_age_ms(h)};
+}
+
+/* ---- one answer ---- */
 
 static struct answer *pull(struct host *h, const struct request *r)
 {
@@ -33,57 +74,186 @@ static struct answer *pull(struct host *h, const struct request *r)
     return a;
 }
 
-static struct answer *read_route(struct host *h, const struct request *r)
+static void serve(struct host *h, struct request *r)
 {
+    struct answer *a;
     char allow[64];
     struct err e;
     const struct route *route = api_find(r->method, r->path, allow, &e);
-    if (!route)
-        return api_problem(&e, allow);
-    const struct frozen *f = node_frozen(h->node);
-    struct reading reading = {h->store, f, machine_real_ms(), host_brain_age_ms(h)};
-    struct answer *a = api_read(route, r, &reading);
-    frozen_unref(f);
-    return a;
+    if (r->who.role == ROLE_PEER) {
+        a = pull(h, r);
+    } else if (!route) {
+        a = api_problem(&e, allow);
+    } else {
+        struct reading reading = reading_of(h);
+        a = api_read(route, r, &reading);
+        frozen_unref(reading.frozen);
+    }
+    post(h, (struct command){.kind = CMD_ANSWER, .id = r->id, .answer = a});
+    request_free(r);
 }
 
-static void serve(struct host *h, struct request *r)
+/* ---- streams ---- */
+
+static struct follower *follower_find(struct reader_state *s, uint64_t id)
 {
-    struct command *c = mem_alloc(sizeof *c);
-    *c = (struct command){.kind = CMD_ANSWER, .id = r->id};
-    c->answer = r->who.role == ROLE_PEER ? pull(h, r) : read_route(h, r);
-    mailbox_post_always(h->to_io, c);
+    struct follower *f;
+    TAILQ_FOREACH (f, &s->followers, link)
+        if (f->id == id)
+            return f;
+    return NULL;
+}
+
+static void follower_end(struct reader_state *s, struct follower *f)
+{
+    TAILQ_REMOVE(&s->followers, f, link);
+    s->followers_n--;
+    follow_free(f->follow);
+    free(f);
+}
+
+static void send(struct reader_state *s, struct follower *f, struct str *piece)
+{
+    f->waits = true;
+    f->spoke_ms = machine_boot_ms();
+    size_t n = piece->n;
+    post(s->host, (struct command){.kind = CMD_STREAM, .id = f->id, .line = str_take(piece), .line_n = n});
+}
+
+static int follower_new(struct reader_state *s, const struct request *r, struct err *e)
+{
+    char allow[64];
+    struct follow *follow;
+    if (s->followers_n == STREAMS_MAX)
+        return err_set(e, SKEP_EOVERLOADED,
+                       "%d clients follow the events of this node already; ask another node", STREAMS_MAX);
+    struct reading reading = reading_of(s->host);
+    const struct route *route = api_find(r->method, r->path, allow, e);
+    int rc = route ? follow_new(route, r, &reading, &follow, e) : e->code;
+    frozen_unref(reading.frozen);
+    if (rc < 0)
+        return rc;
+    struct follower *f = mem_alloc(sizeof *f);
+    *f = (struct follower){.id = r->id, .follow = follow, .seen = -1};
+    TAILQ_INSERT_TAIL(&s->followers, f, link);
+    s->followers_n++;
+    struct str hello = STR_INIT;
+    str_puts(&hello, ": events of this node\n\n");
+    send(s, f, &hello);
+    return 0;
+}
+
+static void follow_begin(struct reader_state *s, struct request *r)
+{
+    struct err e = {0};
+    int rc = follower_new(s, r, &e);
+    if (rc < 0)
+        post(s->host, (struct command){.kind = CMD_ANSWER, .id = r->id, .answer = api_problem(&e, NULL)});
     request_free(r);
+}
+
+/* Rows that nobody here asked for cost one look each; a long way through them is cut into pieces. A read that
+ * failed is tried again: the stream has no word for it. */
+static void follower_fill(struct reader_state *s, struct follower *f, const struct reading *reading,
+                          int64_t newest)
+{
+    struct str piece = STR_INIT;
+    int rows = f->seen == newest ? 0 : 1;
+    for (int i = 0; rows > 0 && piece.n == 0 && i < LOOKS_MAX; i++)
+        rows = follow_read(f->follow, reading, &piece, NULL);
+    if (rows == 0)
+        f->seen = newest;
+    if (piece.n == 0 && machine_boot_ms() - f->spoke_ms >= ALIVE_MS)
+        str_puts(&piece, ":\n\n");
+    if (piece.n)
+        send(s, f, &piece);
+    str_fini(&piece);
+}
+
+static void followers_fill(struct reader_state *s)
+{
+    struct follower *f;
+    if (s->followers_n == 0)
+        return;
+    struct reading reading = reading_of(s->host);
+    int64_t newest = store_number(s->host->store, Q_LOG_NEWEST, -1, "");
+    TAILQ_FOREACH (f, &s->followers, link)
+        if (!f->waits)
+            follower_fill(s, f, &reading, newest);
+    frozen_unref(reading.frozen);
+}
+
+static void stream_errand(struct reader_state *s, const struct errand *e)
+{
+    struct follower *f = follower_find(s, e->id);
+    if (!f)
+        return;
+    if (e->kind == ERRAND_ROOM)
+        f->waits = false;
+    else
+        follower_end(s, f);
+}
+
+/* ---- the thread ---- */
+
+static bool is_peers(const struct errand *e)
+{
+    return e->kind == ERRAND_READ && e->request->who.role == ROLE_PEER;
+}
+
+static void errand(struct reader_state *s, struct errand *e)
+{
+    if (e->kind != ERRAND_READ)
+        stream_errand(s, e);
+    else if (follow_wanted(e->request))
+        follow_begin(s, TAKE(e->request));
+    else
+        serve(s->host, TAKE(e->request));
+    errand_free(e);
 }
 
 /* Peers first: what they pull is what the cluster agrees on, and clients can wait for it. */
 static void *reader_run(void *arg)
 {
     struct host *h = arg;
-    void **requests;
+    struct reader_state s = {.host = h};
+    void **errands;
+    TAILQ_INIT(&s.followers);
     pthread_setname_np(pthread_self(), "skepd-reader");
     while (!mailbox_closed(h->to_reader)) {
-        size_t n = mailbox_take_all(h->to_reader, -1, &requests);
-        for (int peers = 1; peers >= 0; peers--)
-            for (size_t i = 0; i < n; i++) {
-                struct request *r = requests[i];
-                if (r && (r->who.role == ROLE_PEER) == peers)
-                    serve(h, TAKE(requests[i]));
-            }
+        size_t n = mailbox_take_all(h->to_reader, s.followers_n ? FOLLOW_MS : -1, &errands);
+        for (size_t i = 0; i < n; i++)
+            if (is_peers(errands[i]))
+                errand(&s, TAKE(errands[i]));
+        for (size_t i = 0; i < n; i++)
+            if (errands[i])
+                errand(&s, errands[i]);
+        followers_fill(&s);
     }
+    for (struct follower *f; (f = TAILQ_FIRST(&s.followers));)
+        follower_end(&s, f);
     return NULL;
 }
 
 bool host_read(struct host *h, struct request *r TAKES)
 {
-    return r->who.role == ROLE_PEER ? mailbox_post_always(h->to_reader, r) : mailbox_post(h->to_reader, r);
+    struct errand *e = mem_alloc(sizeof *e);
+    e->request = r;
+    return r->who.role == ROLE_PEER ? mailbox_post_always(h->to_reader, e) : mailbox_post(h->to_reader, e);
+}
+
+void host_read_stream(struct host *h, enum errand_kind kind, uint64_t id)
+{
+    struct errand *e = mem_alloc(sizeof *e);
+    *e = (struct errand){.kind = kind, .id = id};
+    mailbox_post_always(h->to_reader, e);
 }
 
 int host_reader_open(struct host *h, struct err *e)
 {
     struct store_options o = {
         .path = h->db, .readonly = true, .read_limit_ms = READ_LIMIT_MS, .clock = &machine_clock};
-    h->to_reader = mailbox_new(READER_REQUESTS_MAX, free_request);
+    h->to_reader = mailbox_new(READER_REQUESTS_MAX, errand_free);
     return store_open(&h->store, &o, e);
 }
 

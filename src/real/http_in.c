@@ -9,6 +9,7 @@ enum field {
     FIELD_IF_MATCH,
     FIELD_KEY,
     FIELD_LAST_EVENT,
+    FIELD_ACCEPT,
     FIELD_EXPECT,
     FIELD_HOST
 };
@@ -26,6 +27,7 @@ static const struct {
     FIELD("if-match", FIELD_IF_MATCH),
     FIELD("idempotency-key", FIELD_KEY),
     FIELD("last-event-id", FIELD_LAST_EVENT),
+    FIELD("accept", FIELD_ACCEPT),
     FIELD("expect", FIELD_EXPECT),
     FIELD("host", FIELD_HOST),
 };
@@ -113,6 +115,8 @@ static int value_done(struct http_in *in)
         return keep(in, &r->idempotency_key);
     case FIELD_LAST_EVENT:
         return keep(in, &r->last_event_id);
+    case FIELD_ACCEPT: /* a list, which may come in several lines: the first says enough */
+        return r->accept ? 0 : keep(in, &r->accept);
     case FIELD_EXPECT:
         in->expects_continue = strcasecmp(str_get(&in->value), "100-continue") == 0;
         in->expect_unknown = !in->expects_continue;

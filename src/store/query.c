@@ -42,6 +42,7 @@ static const struct query_text queries[Q_N] = {
                           "AND who IS NOT NULL ORDER BY seq LIMIT ?2"},
     [Q_LOG_LAST] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT ?3"},
+    [Q_LOG_NEWEST] = {T_N, "SELECT coalesce(max(seq), 0) FROM log"},
     /* looks at the oldest thousand only */
     [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
                          "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2)"},

@@ -27,6 +27,7 @@ enum query {
     Q_LOG_NAME,
     Q_LOG_AUDIT,
     Q_LOG_LAST,
+    Q_LOG_NEWEST,
     Q_LOG_TRIM,
     Q_NODES,
     Q_NODE_MARKS,

@@ -37,7 +37,7 @@ struct request {
     enum req_method method;
     char *path;  /* as it came: percent-encoded, without query */
     char *query; /* without '?', or NULL */
-    char *authorization, *if_match, *idempotency_key, *last_event_id; /* header values or NULL */
+    char *authorization, *if_match, *idempotency_key, *last_event_id, *accept; /* header values or NULL */
     char *body; /* never NULL once complete; has a 0 byte behind it */
     size_t body_n;
     struct principal who;

@@ -10,6 +10,7 @@ void request_free(struct request *r)
     free(r->if_match);
     free(r->idempotency_key);
     free(r->last_event_id);
+    free(r->accept);
     free(r->body);
     free(r->who.swarm);
     free(r);
