@@ -11,6 +11,7 @@
 #include "wire/json.h"
 
 #define FOG_US     (45 * SIM_SECOND)
+#define BEHIND_US  (5 * SIM_SECOND) /* an open home knows what happened so long ago, lost packets included */
 #define TIMEOUT_MS 35000
 
 enum slot_kind { SLOT_CHILD, SLOT_NAME };
@@ -28,8 +29,9 @@ struct slot {
     char name[32], path[80];
     bool busy;
     enum known known;
-    int64_t fog_us;  /* before this moment nothing is definite */
-    int64_t replied; /* of a counter */
+    int64_t fog_us;   /* before this moment nothing is definite */
+    int64_t ended_us; /* when it was last heard to be absent */
+    int64_t replied;  /* of a counter */
     /* what the audit heard */
     char answers[SIM_NODES_MAX + 1]; /* + there, - absent, ? neither, . not asked */
     char where[64];                  /* node and epoch, as the first node said */
@@ -67,6 +69,8 @@ static void learn(struct load *l, struct slot *slot, enum known known)
 {
     if (slot->known != known)
         slot->replied = 0;
+    if (known == KNOWN_ABSENT)
+        slot->ended_us = sim_now_us(l->sim);
     slot->known = foggy(slot, l) ? KNOWN_NOTHING : known;
 }
 
@@ -100,10 +104,15 @@ static void after_start(const struct errand *e, const struct sim_reply *r)
     struct slot *slot = e->slot;
     if (indefinite(e->load, slot, r))
         return;
+    /* of a name that ended a moment ago a home may not have heard yet; later nothing but a start brings it
+     * back */
+    bool behind = slot->ended_us && sim_now_us(e->load->sim) < slot->ended_us + BEHIND_US;
     if (r->status == 201 && slot->known != KNOWN_THERE)
         learn(e->load, slot, KNOWN_THERE);
-    else if (r->status == 409) /* of a name that was absent a moment ago: who answered is behind */
-        learn(e->load, slot, slot->known == KNOWN_ABSENT ? KNOWN_NOTHING : KNOWN_THERE);
+    else if (r->status == 409 && behind)
+        learn(e->load, slot, KNOWN_NOTHING);
+    else if (r->status == 409 && slot->known != KNOWN_ABSENT)
+        learn(e->load, slot, KNOWN_THERE);
     else
         odd(e, r);
 }
