@@ -211,6 +211,17 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     return rc < 0 ? rc : owner_side(n, row);
 }
 
+/* Whether what the owner wrote before it agreed to our view has been pulled: so much an OPEN view says of its
+ * nodes. An owner that is silent, and not down yet, may run what it had no time to tell. */
+static bool owner_agrees(struct node *n, const struct name_row *row)
+{
+    struct id id;
+    if (!row->owner || !id_parse(row->owner, &id))
+        return false;
+    const struct view_node *v = view_find(&n->view, &id);
+    return id_equal(&id, &n->self) || (v && v->member && v->in_view);
+}
+
 /* The owner is alive, but the claim was made under another view and nothing runs: rule 6's "asks the home".
  */
 static int confirm(struct node *n, struct name_row *row, const struct child_row *seen)
@@ -218,7 +229,7 @@ static int confirm(struct node *n, struct name_row *row, const struct child_row 
     char view[17];
     own_signature(n, view);
     bool idle = !seen->status || strcmp(seen->status, "backoff") == 0;
-    if (!idle || (row->view && strcmp(row->view, view) == 0))
+    if (!idle || (row->view && strcmp(row->view, view) == 0) || !owner_agrees(n, row))
         return 0;
     if (is_mine(n, row) && child_running(n, row->swarm, row->name))
         return 0;
