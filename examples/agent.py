@@ -76,6 +76,10 @@ class Channel:
             line = self.receive(left)
             if line:
                 self.queue.append(line)
+            self.look_for_cancel(turn)
+        self.look_for_cancel(turn)
+
+    def look_for_cancel(self, turn):
         for line in self.queue:
             if line["type"] == "cancel" and line["turn"] == turn:
                 self.queue.remove(line)
@@ -127,7 +131,7 @@ def main():
                 try:
                     run_turn(channel, line)
                 except Cancelled:
-                    pass
+                    channel.send("fail", turn=line["turn"], detail="cancelled")  # free for the next one
     except Ended as end:
         sys.exit(end.args[0])
 

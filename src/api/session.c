@@ -370,7 +370,7 @@ static int list_entries(const struct call *c, const struct reading *r, struct st
     int64_t above = 0, left = limit_of(c->query);
     bool more = false;
     int rc = head_of(c, r, &head, e);
-    if (rc < 0 || (rc == 1 && (rc = seq_after(c, r, &above, e)) < 0))
+    if (rc < 0 || (rc = seq_after(c, r, &above, e)) < 0)
         return rc;
     struct jw j = jw_init(body);
     list_open(&j, "entries");

@@ -20,8 +20,9 @@
 #include "node/template.h"
 #include "wire/digest.h"
 
-#define CRASHES_MAX       3  /* ends of the worker on one turn, in a row, here */
-#define ATTEMPTS_MAX      20 /* times a turn is given out, on all nodes */
+#define CRASHES_MAX       3    /* ends of the worker on one turn, in a row, here */
+#define ATTEMPTS_MAX      20   /* times a turn is given out, on all nodes */
+#define CANCEL_MS         2000 /* for the worker to end a cancelled turn; then the worker is ended */
 #define BACKOFF_MIN_MS    100
 #define BACKOFF_MAX_MS    5000
 #define HISTORY_BYTES_MAX (4u << 20) /* older entries than fit are left out */
@@ -506,11 +507,8 @@ int session_due(struct node *n, struct child *c)
     int rc = session_load(n, c->name, &s);
     if (rc < 1 || !session_is_mine(n, &s) || (rc = turn_load(n, c->name, c->session_turn, &t)) < 1)
         return rc < 0 ? rc : session_changed(n, c->name);
-    struct str line = STR_INIT;
-    chan_cancel(&line, t.turn);
-    channel_send(n, c, &line);
     struct turn_next next = turn_step(status_of(&t), TURN_EV_OVERDUE);
-    if (next.action != TURN_REFUSE)
+    if (next.action != TURN_REFUSE) /* else it was cancelled, and the worker has not said that it stopped */
         rc = settle_failed(n, &s, &t, mem_dup("it had no end within the template's turn_ms"));
     row_fini(T_TURN, &t);
     turn_worker_end(n, c->name, EXIT_ASKED_STOP, CHAN_RESTART);
@@ -652,6 +650,18 @@ static bool event_of(enum chan_type type, enum turn_event *ret)
     return false;
 }
 
+/* A line about a turn that was cancelled: done or fail says that the worker is free again. */
+static int late_line(struct node *n, struct child *c, const struct turn_row *t, const struct chan_line *l,
+                     enum turn_event event)
+{
+    if (event != TURN_EV_DONE && event != TURN_EV_FAILED)
+        return refuse(n, c, l, SKEP_ECONFLICT, "the turn was cancelled; end it with done or fail");
+    work_on(n, c, NULL);
+    session_later(n, t->session);
+    channel_ok(n, c, l->ack, 0);
+    return 0;
+}
+
 /* A line about the turn that this worker was given. */
 static int turn_line(struct node *n, struct session *s, struct child *c, struct turn_row *t,
                      const struct chan_line *l)
@@ -662,7 +672,7 @@ static int turn_line(struct node *n, struct session *s, struct child *c, struct 
         return refuse(n, c, l, SKEP_EARG, "this skep takes no approvals; decide without, or fail the turn");
     struct turn_next next = turn_step(status_of(t), event);
     if (next.action == TURN_REFUSE)
-        return refuse(n, c, l, SKEP_ECONFLICT, "the turn has ended already");
+        return late_line(n, c, t, l, event);
     int rc = 1;
     if (event == TURN_EV_APPENDED)
         rc = append_line(n, s, l, &e);
@@ -754,6 +764,10 @@ int turn_cancel(struct node *n, struct session *s, const char *turn, const char 
         channel_send(n, c, &line);
     }
     rc = next.action == TURN_REFUSE ? 0 : settle(n, s, &t, next.status, who);
+    if (here && next.action == TURN_CANCEL) { /* busy until it says otherwise, or its time is up */
+        work_on(n, c, turn);
+        due_in(n, c, CANCEL_MS);
+    }
     row_fini(T_TURN, &t);
     return rc < 0 ? rc : next.action != TURN_REFUSE;
 }

@@ -27,7 +27,7 @@ struct rig {
 struct stepper {
     char *turn;
     int64_t step, steps;
-    bool resumed, fail;
+    bool resumed, fail, polite;
 };
 
 static void *stepper_start(struct sim_worker *w)
@@ -103,6 +103,7 @@ static void begin(struct sim_worker *w, struct span line)
     s->steps = number(input, "steps", 1);
     s->step = s->resumed ? number(state, "step", 0) : 0;
     s->fail = flag(input, "fail");
+    s->polite = flag(input, "polite");
     if (flag(input, "crash") || (flag(input, "crash_once") && !s->resumed))
         worker_exit(w, 1);
     else if (!flag(input, "hang"))
@@ -117,6 +118,8 @@ static void stepper_line(struct sim_worker *w, const char *p, size_t n)
         begin(w, line);
     else if (strcmp(type, "ok") == 0 && ack && strcmp(ack, "a") == 0)
         step(w);
+    else if (strcmp(type, "cancel") == 0 && ((struct stepper *)worker_state(w))->polite)
+        worker_say(w, "{\"type\":\"fail\",\"turn\":\"%s\"}", ((struct stepper *)worker_state(w))->turn);
     else if (strcmp(type, "error") == 0)
         worker_exit(w, 3);
 }
@@ -512,27 +515,39 @@ static void a_passed_timeout_is_202_and_the_turn_goes_on(void **state)
     rig_end(&r);
 }
 
+/* A worker that says it stopped goes on with the next turn; one that does not is replaced. */
 static void a_turn_is_cancelled(void **state)
 {
     (void)state;
-    struct rig r;
-    rig_begin(&r, 9, 3);
-    template_put(&r, 0);
-    session_make(&r, 1, "s", "lazy");
-    WANT(202, &r, post(&r, 0, "/v1/sessions/s/turns", "{\"input\":{\"hang\":true},\"wait\":false}"));
-    AUTOFREE char *turn = words(answer(&r), "turn");
-    AUTOFREE char *path = mem_printf("/v1/sessions/s/turns/%s", turn);
-    until(&r, 1, path, "running", 3000);
-    WANT(200, &r, ask(&r, 2, HTTP_M_DELETE, path, NULL));
-    assert_says(&r, "\"cancelled\"");
-    WANT(200, &r, get(&r, 2, path));
-    assert_says(&r, "\"cancelled\"");
-    WANT(200, &r, ask(&r, 0, HTTP_M_DELETE, path, NULL)); /* again: it stays so */
-    assert_says(&r, "\"cancelled\"");
-    WANT(404, &r, ask(&r, 0, HTTP_M_DELETE, "/v1/sessions/s/turns/none", NULL));
-    WANT(200, &r, post(&r, 0, "/v1/sessions/s/turns", "{\"input\":{\"steps\":1}}"));
-    assert_says(&r, "\"done\"");
-    rig_end(&r);
+    for (int polite = 0; polite < 2; polite++) {
+        struct rig r;
+        struct sim_process before, after;
+        rig_begin(&r, 9, 3);
+        template_put(&r, 0);
+        session_make(&r, 1, "s", "lazy");
+        AUTOFREE char *body =
+            mem_printf("{\"input\":{\"hang\":true,\"polite\":%s},\"wait\":false}", polite ? "true" : "false");
+        WANT(202, &r, post(&r, 0, "/v1/sessions/s/turns", body));
+        AUTOFREE char *turn = words(answer(&r), "turn");
+        AUTOFREE char *path = mem_printf("/v1/sessions/s/turns/%s", turn);
+        until(&r, 1, path, "running", 3000);
+        assert_int_equal(sim_running(r.sim, "", "s", &before), 1);
+        WANT(200, &r, ask(&r, 2, HTTP_M_DELETE, path, NULL));
+        assert_says(&r, "\"cancelled\"");
+        WANT(200, &r, get(&r, 2, path));
+        assert_says(&r, "\"cancelled\"");
+        WANT(200, &r, ask(&r, 0, HTTP_M_DELETE, path, NULL)); /* again: it stays so */
+        assert_says(&r, "\"cancelled\"");
+        WANT(404, &r, ask(&r, 0, HTTP_M_DELETE, "/v1/sessions/s/turns/none", NULL));
+        WANT(200, &r, post(&r, 0, "/v1/sessions/s/turns?timeout_ms=8000", "{\"input\":{\"steps\":1}}"));
+        assert_says(&r, "\"done\"");
+        assert_says(&r, "\"attempts\":1");
+        assert_int_equal(sim_running(r.sim, "", "s", &after), 1);
+        assert_int_equal(before.pid == after.pid, polite);
+        WANT(200, &r, get(&r, 0, path));
+        assert_says(&r, "\"cancelled\"");
+        rig_end(&r);
+    }
 }
 
 static void a_worker_that_ends_is_replaced_but_not_for_ever(void **state)
@@ -878,6 +893,9 @@ static void a_claim_by_the_owner_itself_fences_its_worker(void **state)
     assert_int_equal(sim_running(r.sim, "", "s", &after), 1);
     assert_int_not_equal(before.pid, after.pid);
     assert_true(after.epoch > before.epoch);
+    WANT(200, &r, post(&r, 1, "/v1/sessions/s/claim", "{}")); /* an idle one goes, too */
+    run_ms(&r, 500);
+    assert_int_equal(workers(&r, "s"), 0);
     rig_end(&r);
 }
 
