@@ -407,6 +407,8 @@ void node_publish(struct node *n); /* a new frozen view, if something changed */
 int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg);
 uint64_t node_random(struct node *n);
 void node_random_id(struct node *n, struct id *ret);
+/* An event for a later turn, before those that have not arrived yet. Outside of handlers. */
+void node_hold(struct node *n, struct event *ev TAKES);
 int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
              int64_t epoch, const char *who, const char *data_json);
 /* The store failed: remembered in n->fault; returns rc. Use as the error of store calls: &n->fault. */

@@ -19,6 +19,7 @@
 #include "node/effect.h"
 
 #define KILL_AGAIN_MS 10000
+#define NOT_TRIED     (-1) /* instead of an errno */
 
 /* ---- the two indexes ---- */
 
@@ -315,6 +316,26 @@ static char *program_find(struct node *n, struct spawn *s)
     return NULL;
 }
 
+static void spawn_drop(void *arg)
+{
+    spawn_free(arg);
+}
+
+/* The commit may have taken long: what was true before it must still be. If not, nothing was started, which
+ * comes back as an event like any other end. */
+static void spawn_now(struct node *n, void *arg)
+{
+    struct spawn *s = arg;
+    view_lapse(&n->view, n->w.clock.boot_ms(n->w.clock.self));
+    if (n->view.open) {
+        n->w.proc.spawn(n->w.proc.self, s);
+        return;
+    }
+    struct event ev = {.kind = EV_CHILD_FAILED, .run = s->run, .error = NOT_TRIED};
+    node_hold(n, &ev);
+    spawn_free(s);
+}
+
 int child_spawn(struct node *n, struct child *c)
 {
     struct spawn *s = spawn_of(n, c);
@@ -331,7 +352,7 @@ int child_spawn(struct node *n, struct child *c)
     c->s.checkpoint_hlc = 0;
     c->s.queued_bytes = c->s.queued_lines = 0;
     eff_do(n, run_enter, c, NULL);
-    eff_spawn(n, s);
+    eff_do(n, spawn_now, s, spawn_drop);
     /* said before it is so: a home that finds nothing here may give the name to another node */
     return child_write(n, c, "starting", NULL);
 }
@@ -512,8 +533,7 @@ static int again(struct node *n, struct child *c, const char *reason)
                       : node_log(n, "child_failed", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
     }
     unsigned attempt = ran_ms < window ? c->s.attempt : 0;
-    int64_t pause =
-        restart_delay_ms(attempt, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
+    int64_t pause = restart_delay_ms(attempt, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
     c->s.attempt = restart_attempt(attempt, 0, window);
     c->s.restarts++;
     c->s.backoff_until_ms = n->now_ms + pause;
@@ -638,8 +658,21 @@ static int spawned(struct node *n, struct child *c, const struct event *ev)
     return 0;
 }
 
+/* The view closed before the spawn could leave: idle as before, until it opens. */
+static int not_spawned(struct node *n, struct child *c)
+{
+    child_touch(n, c);
+    c->s.phase = PHASE_IDLE;
+    c->s.run = 0;
+    eff_do(n, run_leave, c, NULL);
+    eff_do(n, look_again, mem_dup(c->key), free);
+    return c->s.session ? 0 : child_write(n, c, "backoff", NULL);
+}
+
 static int spawn_failed(struct node *n, struct child *c, const struct event *ev)
 {
+    if (ev->error == NOT_TRIED && !c->s.is_asked)
+        return not_spawned(n, c);
     AUTOFREE char *reason = reason_json("start_failed", -1, 0, strerror(ev->error));
     return run_ended(n, c,
                      c->s.is_asked    ? c->s.asked

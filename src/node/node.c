@@ -291,7 +291,7 @@ static bool passes(int rc)
     return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT;
 }
 
-static void hold(struct node *n, struct event *ev)
+void node_hold(struct node *n, struct event *ev TAKES)
 {
     ARRAY_GROW(n->held, n->held_n, n->held_cap);
     n->held[n->held_n++] = *ev;
@@ -324,7 +324,7 @@ static void refuse(struct node *n, struct event *ev, int rc)
         event_fini(ev);
         return;
     }
-    hold(n, ev);
+    node_hold(n, ev);
 }
 
 static int ascending(const void *a, const void *b)
@@ -354,7 +354,7 @@ static void events_run(struct node *n, struct event *events, size_t count)
             continue;
         }
         if (n->held_n && events[i].kind != EV_REQUEST) { /* after those that came before it */
-            hold(n, &events[i]);
+            node_hold(n, &events[i]);
             continue;
         }
         of[jobs_n] = &events[i];
