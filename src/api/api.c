@@ -16,14 +16,25 @@ const char *api_method_word(enum req_method m)
 
 /* ---- finding ---- */
 
-/* One segment of a pattern against one of a path, both up to '/' or the end. Advances both. */
+/* One segment of a pattern against one of a path, both up to '/' or the end. Advances both when they match.
+ * Every request is held against every route: the first byte that differs ends it. */
 static bool segment_matches(const char **pattern, const char **path)
 {
-    size_t p = strcspn(*pattern, "/"), q = strcspn(*path, "/");
-    bool same = **pattern == '{' ? q > 0 : p == q && memcmp(*pattern, *path, p) == 0;
-    *pattern += p;
-    *path += q;
-    return same;
+    const char *p = *pattern, *q = *path;
+    if (*p == '{') {
+        p = strchrnul(p, '/');
+        q = strchrnul(q, '/');
+        if (q == *path)
+            return false;
+    } else {
+        while (*p && *p != '/' && *p == *q)
+            p++, q++;
+        if ((*p && *p != '/') || (*q && *q != '/'))
+            return false;
+    }
+    *pattern = p;
+    *path = q;
+    return true;
 }
 
 static bool path_matches(const char *pattern, const char *path)
@@ -176,6 +187,14 @@ static int parse_params(const struct route *route, struct call *c, struct err *e
     return 0;
 }
 
+/* A body that a route has no fields for: nothing, or {}. What peers send is not JSON. */
+static int no_body(const struct route *route, const struct request *r, struct err *e)
+{
+    static const struct json_table none = {.bytes = 1};
+    char nothing;
+    return r->body_n && route->role != ROLE_PEER ? json_read(r->body, r->body_n, &none, &nothing, e) : 0;
+}
+
 int api_parse(const struct route *route, const struct request *r, struct call *ret, struct err *e)
 {
     *ret = (struct call){.route = route, .request = r};
@@ -185,7 +204,7 @@ int api_parse(const struct route *route, const struct request *r, struct call *r
     if (rc == 0)
         rc = parse_query(route, r, ret, e);
     if (rc < 0 || !route->body)
-        return rc;
+        return rc < 0 ? rc : no_body(route, r, e);
     ret->body = mem_alloc(route->body->bytes);
     if (route->body->defaults)
         memcpy(ret->body, route->body->defaults, route->body->bytes);

@@ -299,6 +299,22 @@ static void bodies(void **state)
     }
 }
 
+static void a_body_that_nobody_reads_is_refused(void **state)
+{
+    (void)state;
+    char field[128];
+    for (size_t i = 0; i < api_routes_n(); i++) {
+        const struct route *r = api_route_at(i);
+        AUTOFREE char *path = filled(r->path, "x");
+        if (r->body || r->role == ROLE_PEER)
+            continue;
+        assert_int_equal(parsed(r->method, path, NULL, "{}", field), 0);
+        assert_int_equal(parsed(r->method, path, NULL, "{\"colour\":1}", field), SKEP_EARG);
+        assert_string_equal(field, "colour");
+        assert_int_equal(parsed(r->method, path, NULL, "{", field), SKEP_EJSON);
+    }
+}
+
 static void every_route_bounds_its_depth(void **state)
 {
     (void)state;
@@ -367,6 +383,7 @@ int main(void)
         cmocka_unit_test(names_in_paths),
         cmocka_unit_test(queries),
         cmocka_unit_test(bodies),
+        cmocka_unit_test(a_body_that_nobody_reads_is_refused),
         cmocka_unit_test(every_route_bounds_its_depth),
         cmocka_unit_test(problems),
         cmocka_unit_test(if_match),
