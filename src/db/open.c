@@ -24,6 +24,7 @@ enum {
 static int open_file(struct db *db, const struct db_options *o, struct err *e)
 {
     const char *vfs = o->vfs ? o->vfs : "unix";
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* counting its memory costs a lock for every piece of it */
     if (!o->readonly && !o->vfs && !o->exclusive && !db->memory) {
         db->shim = shim_new();
         vfs = shim_vfs(db->shim);

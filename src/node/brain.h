@@ -395,7 +395,7 @@ struct node {
     bool frozen_dirty;
     int64_t frozen_at_ms;
     struct frozen_counters counters;
-    int batch_sizes[BATCHES_KEPT]; /* events of the last transactions, a ring */
+    int batch_sizes[BATCHES_KEPT]; /* rows of the last transactions that wrote, a ring */
     unsigned batches;
     struct lease *leases; /* renewals in memory, uthash by key */
     struct bucket reap_bucket;

@@ -129,6 +129,24 @@ static int write_own_vector(struct node *n)
     return store_vv_raise(n->store, n->actor, written, &n->fault);
 }
 
+static int ascending(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void batch_counted(struct node *n, int rows)
+{
+    int sizes[BATCHES_KEPT];
+    if (rows == 0)
+        return;
+    n->batch_sizes[n->batches++ % BATCHES_KEPT] = rows;
+    unsigned kept = n->batches < BATCHES_KEPT ? n->batches : BATCHES_KEPT;
+    memcpy(sizes, n->batch_sizes, sizeof sizes);
+    qsort(sizes, kept, sizeof *sizes, ascending);
+    n->counters.batch_last = rows;
+    n->counters.batch_median = sizes[kept / 2];
+}
+
 static int commit(struct node *n)
 {
     int rc = write_own_vector(n);
@@ -149,6 +167,7 @@ static int commit(struct node *n)
 static int run_batch(struct node *n, struct job *jobs, size_t count)
 {
     struct mark m = effects_mark(n->fx);
+    int64_t writes = store_writes(n->store);
     int rc = db_begin(store_db(n->store), &n->fault);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         jobs[i].rc = run_one(n, jobs[i].fn, jobs[i].arg);
@@ -160,6 +179,8 @@ static int run_batch(struct node *n, struct job *jobs, size_t count)
     if (rc < 0) {
         db_rollback(store_db(n->store), NULL);
         effects_drop(n->fx, m);
+    } else {
+        batch_counted(n, (int)(store_writes(n->store) - writes));
     }
     return rc;
 }
@@ -327,22 +348,6 @@ static void refuse(struct node *n, struct event *ev, int rc)
     node_hold(n, ev);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-static void batch_counted(struct node *n, int events)
-{
-    int sizes[BATCHES_KEPT];
-    n->batch_sizes[n->batches++ % BATCHES_KEPT] = events;
-    unsigned kept = n->batches < BATCHES_KEPT ? n->batches : BATCHES_KEPT;
-    memcpy(sizes, n->batch_sizes, sizeof sizes);
-    qsort(sizes, kept, sizeof *sizes, ascending);
-    n->counters.batch_last = events;
-    n->counters.batch_median = sizes[kept / 2];
-}
-
 static void events_run(struct node *n, struct event *events, size_t count)
 {
     struct job jobs[BATCH_EVENTS];
@@ -368,8 +373,6 @@ static void events_run(struct node *n, struct event *events, size_t count)
         else
             event_fini(of[i]);
     n->counters.events += (int64_t)count;
-    if (jobs_n)
-        batch_counted(n, (int)jobs_n);
 }
 
 /* ---- what is due ---- */

@@ -21,7 +21,7 @@ struct store {
     const struct world_clock *clock;
     struct stmt *query[Q_N];
     struct table_sql sql[T_N];
-    int64_t actor, hlc, written;
+    int64_t actor, hlc, written, writes;
     struct str key, bytes; /* scratch, so that the hot path does not allocate */
 };
 
@@ -40,14 +40,6 @@ static void where_key(const struct table *t, struct str *s)
         str_printf(s, "%s%s = ?%d", k ? " AND " : " WHERE ", t->cols[t->key[k]].name, k + 1);
 }
 
-static bool is_key(const struct table *t, int col)
-{
-    for (int k = 0; k < t->keys_n; k++)
-        if (t->key[k] == col)
-            return true;
-    return false;
-}
-
 static void put_sql(const struct table *t, struct str *s)
 {
     str_printf(s, "INSERT INTO %s (", t->name);
@@ -60,7 +52,7 @@ static void put_sql(const struct table *t, struct str *s)
         str_printf(s, "%s%s", k ? ", " : "", t->cols[t->key[k]].name);
     str_puts(s, ") DO UPDATE SET extra = excluded.extra");
     for (int i = 0; i < t->cols_n; i++)
-        if (!is_key(t, i))
+        if (!table_is_key(t, i))
             str_printf(s, ", %s = excluded.%s", t->cols[i].name, t->cols[i].name);
 }
 
@@ -342,6 +334,11 @@ int64_t store_written(const struct store *s)
     return s->written;
 }
 
+int64_t store_writes(const struct store *s)
+{
+    return s->writes;
+}
+
 /* ---- rows ---- */
 
 struct version {
@@ -374,6 +371,7 @@ static int version_put(struct store *s, const struct table *t, struct span key, 
 {
     unsigned char hash[DIGEST16_BYTES];
     struct stmt *q = s->query[Q_CHANGE_PUT];
+    s->writes++;
     stmt_text(q, 1, t->name);
     stmt_textn(q, 2, key.p, key.n);
     stmt_i64(q, 3, stamp->rank);
@@ -469,6 +467,8 @@ int store_save(struct store *s, enum table_id id, const void *row, struct err *e
     struct version old;
     struct stamp stamp;
     table_vals(t, row, vals);
+    if (!table_fits(t, vals))
+        return err_set(e, SKEP_EARG, "what is to be written to %s is no row of it", t->name);
     struct span key = key_of(s, t, vals);
     int rc = version_get(s, t, key, &old, e);
     if (rc == 0)
@@ -720,15 +720,6 @@ static int aside(struct store *s, const struct remote_row *row, const char *why,
     return stmt_run(q, e);
 }
 
-/* A table holds them: NULL stands in no key and in no number. */
-static bool vals_fit(const struct table *t, const struct val vals[TABLE_COLS_MAX])
-{
-    for (int i = 0; i < t->cols_n; i++)
-        if (vals[i].type == VAL_NULL && (t->cols[i].type == VAL_INT || is_key(t, i)))
-            return false;
-    return true;
-}
-
 /* The values of a remote row: all of them, or the key only when it is dead. */
 static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
                        struct str *memory, struct str *extra, struct err *e)
@@ -740,14 +731,16 @@ static int remote_vals(struct store *s, const struct remote_row *row, struct val
         int rc = row_decode(row->bytes, t->cols, vals, (size_t)t->cols_n, extra, e);
         if (rc < 0)
             return rc;
-    } else if (table_unkey(t, row->key, memory, keys)) {
+    } else {
+        if (!table_unkey(t, row->key, memory, keys))
+            return err_set(e, SKEP_EARG, "a row of table %s has no key", t->name);
         for (int k = 0; k < t->keys_n; k++)
             vals[t->key[k]] = keys[k];
     }
     struct span key = key_of(s, t, vals);
     int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : 0;
     if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
-        (!row->dead && (rank != row->stamp.rank || !vals_fit(t, vals))))
+        (!row->dead && (rank != row->stamp.rank || !table_fits(t, vals))))
         return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
     return 0;
 }

@@ -64,11 +64,14 @@ int64_t store_hlc(const struct store *s);
 int64_t store_stamp(struct store *s);
 /* Highest hlc this run has written. Taken together with the commit it is what others must cover. */
 int64_t store_written(const struct store *s);
+/* How many replicated rows were written, by whomever, since it was opened; also what was rolled back. */
+int64_t store_writes(const struct store *s);
 
 /* row: a struct of the table, its key members set. 1 found (the rest is filled in), 0 not there (unchanged).
  * Only key members may be set before. */
 int store_load(struct store *s, enum table_id t, void *row, struct err *e);
-/* Writes the row under a new stamp. SKEP_EFENCED if the row there has a higher epoch. */
+/* Writes the row under a new stamp. SKEP_EFENCED if the row there has a higher epoch, SKEP_EARG if it is none
+ * (table_fits). */
 int store_save(struct store *s, enum table_id t, const void *row, struct err *e);
 /* Deletes it, leaving a tombstone under its rank or `rank` if that is higher; nothing there is fine. */
 int store_kill(struct store *s, enum table_id t, const void *row, int64_t rank, struct err *e);
