@@ -184,7 +184,8 @@ static void command(struct host *h, struct command *c)
 {
     switch (c->kind) {
     case CMD_ANSWER:
-        http_server_answer(h->server, c->id, TAKE(c->answer));
+        if (!host_declared(h, c->id, c->answer))
+            http_server_answer(h->server, c->id, TAKE(c->answer));
         break;
     case CMD_STREAM:
         host_stream(h, c->id, c->line, c->line_n);

@@ -137,6 +137,7 @@ static void note_taken(struct host *h, struct note *n)
         struct setup *old = h->brain_setup;
         h->brain_setup = TAKE(n->setup);
         h->brain_log.min = setup_log_level(h->brain_setup);
+        h->declared = false;
         options_use(h);
         setup_unref(old);
     }
@@ -169,6 +170,17 @@ static void turns(struct host *h, void **notes, size_t n)
     turn(h, events, count);
 }
 
+/* What was pulled first counts, so that a restart writes nothing anew. */
+static void declare(struct host *h)
+{
+    const struct frozen *f = node_frozen(h->node);
+    if (f->ready) {
+        h->declared = true;
+        host_declare(h);
+    }
+    frozen_unref(f);
+}
+
 static void *brain_run(void *arg)
 {
     struct host *h = arg;
@@ -178,6 +190,8 @@ static void *brain_run(void *arg)
         int64_t wait_ms = node_deadline_boot_ms(h->node) - machine_boot_ms();
         size_t n = mailbox_take_all(h->to_brain, wait_ms > 0 ? wait_ms : 0, &notes);
         turns(h, notes, n);
+        if (!h->declared)
+            declare(h);
     }
     post(h, (struct command){.kind = CMD_ENDED, .status = node_ended(h->node)});
     return NULL;

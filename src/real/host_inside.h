@@ -92,6 +92,7 @@ struct host {
     struct setup *brain_setup;   /* brain */
     struct node_options options; /* brain */
     unsigned brain_keeper;       /* brain */
+    bool declared;               /* brain: what the configuration says of swarms was said */
 
     _Atomic int64_t turned_boot_ms; /* the brain's last turn */
 };
@@ -107,6 +108,11 @@ void host_brain_start(struct host *h);
 /* An event for the brain, stamped now. Any thread. False: too many requests wait; it is freed. */
 bool host_post(struct host *h, struct event ev TAKES);
 void host_post_note(struct host *h, struct note n TAKES);
+
+/* Says what the configuration declares of swarms (host_declare.c). On the brain's thread. */
+void host_declare(struct host *h);
+/* On the I/O thread: whether this was the answer to one of these. */
+bool host_declared(struct host *h, uint64_t request, const struct answer *a);
 
 /* ---- the reader's thread (host_reader.c) ---- */
 

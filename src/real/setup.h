@@ -23,7 +23,7 @@ struct setup {
     char **env;                  /* of children */
     char *ca_pem;                /* NULL where there is none to hand out */
     char ca_fingerprint[PKI_FINGERPRINT];
-    char *url, *boot;            /* owned, may be NULL until filled */
+    char *url, *boot; /* owned, may be NULL until filled */
 };
 
 /* TAKES the configuration, also on failure. envp: the environment to pass on. SKEP_ECONFIG. */
