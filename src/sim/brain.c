@@ -101,6 +101,12 @@ static bool brain_finished(void *brain)
     return node_ended(b->node) >= 0;
 }
 
+struct node *sim_brain_of(void *brain)
+{
+    const struct sim_mind *b = brain;
+    return b->node;
+}
+
 /* ---- what needs no turn ---- */
 
 /* Answers, and tells the brain of it. rc: of node_serve_*. */

@@ -6,4 +6,8 @@
 
 extern const struct sim_brain sim_brain_node;
 
+struct node;
+/* The node behind what sim_node_brain gives. */
+struct node *sim_brain_of(void *brain);
+
 #endif

@@ -1,0 +1,600 @@
+/* Real brains in a simulated cluster, one situation each: how fast they agree, how little they say when
+ * nothing happens, what a stop, a crash and a return do to processes. The seeds of tests/sim look for what
+ * nobody thought of; these say what must hold.
+ */
+#include "sim/brain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/node.h"
+#include "sim/worker.h"
+#include "wire/json.h"
+
+#define NODES_MAX 5
+#define CHILDREN  8
+
+struct rig {
+    struct sim *sim;
+    struct sim_brain brain; /* sim_brain_node, with requests and turns counted */
+    int pings, pulls, mails, turns;
+    int status;
+    bool answered;
+    struct str body;
+};
+
+static struct rig *counting; /* one test at a time */
+
+static bool count_request(void *brain, struct request *r)
+{
+    counting->pings += strcmp(r->path, "/v1/peer/ping") == 0;
+    counting->pulls += strcmp(r->path, "/v1/peer/pull") == 0;
+    counting->mails += strcmp(r->path, "/v1/peer/mail") == 0;
+    return sim_brain_node.request(brain, r);
+}
+
+static void count_turn(void *brain, struct event *events, size_t n)
+{
+    counting->turns++;
+    sim_brain_node.turn(brain, events, n);
+}
+
+static void rig_begin(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = sim_opts_default(seed, nodes);
+    o.loss_ppm = o.slow_commit_ppm = 0;
+    *r = (struct rig){.brain = sim_brain_node};
+    r->brain.request = count_request;
+    r->brain.turn = count_turn;
+    counting = r;
+    r->sim = sim_new(&o, &r->brain);
+    for (int i = 0; i < nodes; i++)
+        assert_true(sim_start(r->sim, i));
+}
+
+static void rig_end(struct rig *r)
+{
+    assert_false(sim_violated(r->sim));
+    sim_free(r->sim);
+    str_fini(&r->body);
+}
+
+static void run_ms(struct rig *r, int64_t ms)
+{
+    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
+}
+
+static struct node *node_at(struct rig *r, int i)
+{
+    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
+}
+
+/* Whether every node that is up sees itself in an open view of so many nodes. */
+static bool agree(struct rig *r, int want)
+{
+    for (int i = 0; i < sim_nodes(r->sim); i++) {
+        if (!sim_node_up(sim_node(r->sim, i)))
+            continue;
+        const struct frozen *f = node_frozen(node_at(r, i));
+        int seen = 0;
+        for (int k = 0; k < f->nodes_n; k++)
+            seen += f->nodes[k].in_view && f->nodes[k].member;
+        bool good = f->open && seen == want;
+        frozen_unref(f);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+/* Milliseconds until they agree. */
+static int64_t agreed_ms(struct rig *r, int want, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms <= within_ms; ms += 10) {
+        if (agree(r, want))
+            return ms;
+        run_ms(r, 10);
+    }
+    fail_msg("%d nodes did not agree within %lld ms", want, (long long)within_ms);
+    return 0;
+}
+
+static void done(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    (void)s;
+    struct rig *r = arg;
+    r->answered = true;
+    r->status = reply->status;
+    str_clear(&r->body);
+    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
+}
+
+static int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
+{
+    struct sim_ask a = {.node = node,
+                        .method = method,
+                        .path = path,
+                        .body = body,
+                        .timeout_ms = 60000,
+                        .done = done,
+                        .arg = r};
+    r->answered = false;
+    sim_ask(r->sim, &a);
+    for (int i = 0; i < 60001 && !r->answered; i++)
+        run_ms(r, 1);
+    assert_true(r->answered);
+    return r->status;
+}
+
+static void want(struct rig *r, int status, int node, enum req_method method, const char *path,
+                 const char *body)
+{
+    if (ask(r, node, method, path, body) != status)
+        fail_msg("%s: %d instead of %d: %s", path, r->status, status, str_get(&r->body));
+}
+
+#define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}"
+
+static const char *child_path(int i, const char *more)
+{
+    static char path[100];
+    snprintf(path, sizeof path, "/v1/swarms/default/children/c%d%s", i, more);
+    return path;
+}
+
+static void children_start(struct rig *r, const char *spec)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        want(r, 201, i % sim_nodes(r->sim), HTTP_M_PUT, child_path(i, ""), spec);
+        for (int k = 0; k <= i; k++) /* so that each has a value of its own */
+            want(r, 200, (i + 1) % sim_nodes(r->sim), HTTP_M_POST, child_path(i, "/calls"), "{\"data\":10}");
+    }
+}
+
+static struct sim_process child_at(struct rig *r, int i)
+{
+    char name[16];
+    struct sim_process p = {0};
+    snprintf(name, sizeof name, "c%d", i);
+    assert_int_equal(sim_running(r->sim, "default", name, &p), 1);
+    assert_false(p.orphan);
+    return p;
+}
+
+/* Every child runs once, with its value, and not on this node (-1: anywhere). */
+static void children_hold(struct rig *r, int not_on)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        struct sim_process p = child_at(r, i);
+        assert_int_equal(p.value, 10 * (i + 1));
+        assert_true(not_on < 0 || p.node != sim_node(r->sim, not_on));
+    }
+}
+
+static int children_on(struct rig *r, int node)
+{
+    int n = 0;
+    for (int i = 0; i < CHILDREN; i++)
+        n += child_at(r, i).node == sim_node(r->sim, node);
+    return n;
+}
+
+/* A node that runs some. */
+static int busy_node(struct rig *r)
+{
+    return (int)(strtol(sim_node_name(child_at(r, 0).node) + 1, NULL, 10)) - 1;
+}
+
+/* ---- agreement ---- */
+
+static void a_cluster_opens_within_a_second(void **state)
+{
+    (void)state;
+    for (int nodes = 1; nodes <= NODES_MAX; nodes++) {
+        struct rig r;
+        rig_begin(&r, (uint64_t)nodes, nodes);
+        assert_in_range(agreed_ms(&r, nodes, 2000), 0, nodes == 1 ? 20 : 1000);
+        rig_end(&r);
+    }
+}
+
+static void a_killed_node_leaves_the_view_within_a_second(void **state)
+{
+    (void)state;
+    for (int nodes = 3; nodes <= NODES_MAX; nodes++) {
+        struct rig r;
+        rig_begin(&r, (uint64_t)nodes, nodes);
+        run_ms(&r, 3000);
+        sim_crash(r.sim, nodes - 1);
+        assert_in_range(agreed_ms(&r, nodes - 1, 3000), 300, 1000);
+        assert_true(sim_start(r.sim, nodes - 1));
+        assert_in_range(agreed_ms(&r, nodes, 3000), 0, 1200);
+        rig_end(&r);
+    }
+}
+
+static void a_node_that_restarts_at_once_is_soon_agreed_on(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 9, 3);
+    run_ms(&r, 3000);
+    sim_crash(r.sim, 1);
+    run_ms(&r, 50);
+    assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 20);
+    assert_in_range(agreed_ms(&r, 3, 3000), 0, 1200);
+    rig_end(&r);
+}
+
+static void the_last_of_two_waits_five_seconds(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 5, 2);
+    run_ms(&r, 3000);
+    sim_crash(r.sim, 1);
+    assert_in_range(agreed_ms(&r, 1, 8000), 5000, 6500);
+    rig_end(&r);
+}
+
+/* ---- silence ---- */
+
+static void idle_nodes_say_little(void **state)
+{
+    (void)state;
+    struct rig r;
+    const int s = 60, pairs = 6;
+    rig_begin(&r, 3, 3);
+    children_start(&r, COUNTER);
+    run_ms(&r, 10000);
+    r.pings = r.pulls = r.mails = r.turns = 0;
+    run_ms(&r, s * 1000);
+    assert_in_range(r.pings, pairs * s * 8 / 10, pairs * s * 11 / 10); /* one a second */
+    assert_in_range(r.pulls, pairs * s * 3 / 2, pairs * s * 5 / 2);    /* one in 500 ms */
+    assert_in_range(r.mails, 0, s / 10);
+    assert_in_range(r.turns, s, 3 * s * 35); /* ten ticks a second, and what arrives */
+    rig_end(&r);
+}
+
+static void a_node_alone_with_the_dead_says_little(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 3, 3);
+    run_ms(&r, 3000);
+    sim_crash(r.sim, 1);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 10000);
+    r.turns = 0;
+    run_ms(&r, 20000);
+    assert_in_range(r.turns, 20, 20 * 35);
+    rig_end(&r);
+}
+
+/* ---- processes ---- */
+
+static void a_killed_nodes_children_go_on_elsewhere(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 11, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    int victim = busy_node(&r);
+    sim_crash(r.sim, victim);
+    run_ms(&r, 2000);
+    children_hold(&r, victim);
+    rig_end(&r);
+}
+
+static void a_returning_node_starts_nothing_unasked(void **state)
+{
+    (void)state;
+    struct rig r;
+    int pids[CHILDREN];
+    rig_begin(&r, 12, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    int victim = busy_node(&r);
+    sim_crash(r.sim, victim);
+    run_ms(&r, 3000);
+    for (int i = 0; i < CHILDREN; i++)
+        pids[i] = child_at(&r, i).pid;
+    assert_true(sim_start(r.sim, victim));
+    run_ms(&r, 20000);
+    children_hold(&r, victim);
+    for (int i = 0; i < CHILDREN; i++)
+        assert_int_equal(child_at(&r, i).pid, pids[i]);
+    rig_end(&r);
+}
+
+static void a_node_back_at_once_runs_its_children_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 13, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    int victim = busy_node(&r);
+    sim_crash(r.sim, victim);
+    run_ms(&r, 60);
+    assert_true(sim_start(r.sim, victim));
+    run_ms(&r, 3000);
+    children_hold(&r, -1);
+    rig_end(&r);
+}
+
+static void a_lone_node_goes_on_after_its_own_crash(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 14, 1);
+    run_ms(&r, 500);
+    children_start(&r, COUNTER);
+    sim_crash(r.sim, 0);
+    run_ms(&r, 100);
+    assert_true(sim_start(r.sim, 0));
+    run_ms(&r, 1000);
+    children_hold(&r, -1);
+    rig_end(&r);
+}
+
+static int64_t handoffs_at(struct rig *r, int node)
+{
+    return db_i64(store_db(node_store(node_at(r, node))), "SELECT count(*) FROM handoff", -1);
+}
+
+static void a_stop_hands_over(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 15, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    int victim = busy_node(&r);
+    sim_stop(r.sim, victim);
+    run_ms(&r, 3000);
+    assert_false(sim_node_up(sim_node(r.sim, victim)));
+    children_hold(&r, victim);
+    for (int i = 0; i < 3; i++)
+        if (i != victim)
+            assert_int_equal(handoffs_at(&r, i), 0); /* restored, and forgotten */
+    rig_end(&r);
+}
+
+/* One that never answers begin_handoff goes too, with what it had checkpointed. */
+static void a_stop_does_not_wait_for_the_mute(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 16, 3);
+    run_ms(&r, 2000);
+    children_start(&r, "{\"argv\":[\"counter\",\"--mute\"],\"restart\":\"permanent\",\"handoff_ms\":700}");
+    int victim = busy_node(&r);
+    sim_stop(r.sim, victim);
+    run_ms(&r, 4000);
+    assert_false(sim_node_up(sim_node(r.sim, victim)));
+    children_hold(&r, victim);
+    rig_end(&r);
+}
+
+/* Not even for one that ignores SIGTERM. */
+static void a_stop_kills_the_stubborn(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 17, 3);
+    run_ms(&r, 2000);
+    children_start(&r,
+                   "{\"argv\":[\"counter\",\"--stubborn\"],\"restart\":\"permanent\",\"shutdown_ms\":900}");
+    int victim = busy_node(&r);
+    sim_stop(r.sim, victim);
+    run_ms(&r, 5000);
+    assert_false(sim_node_up(sim_node(r.sim, victim)));
+    children_hold(&r, victim);
+    rig_end(&r);
+}
+
+static void every_node_may_stop_in_turn(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 18, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    for (int i = 0; i < 3; i++) {
+        sim_stop(r.sim, i);
+        run_ms(&r, 4000);
+        assert_false(sim_node_up(sim_node(r.sim, i)));
+        children_hold(&r, i);
+        assert_true(sim_start(r.sim, i));
+        run_ms(&r, 2000);
+        children_hold(&r, -1);
+    }
+    rig_end(&r);
+}
+
+static void a_cluster_that_stops_as_a_whole_comes_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 19, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    for (int i = 0; i < 3; i++)
+        sim_stop(r.sim, i);
+    run_ms(&r, 25000);
+    for (int i = 0; i < 3; i++)
+        assert_false(sim_node_up(sim_node(r.sim, i)));
+    for (int i = 0; i < 3; i++)
+        assert_true(sim_start(r.sim, i));
+    run_ms(&r, 5000);
+    children_hold(&r, -1);
+    rig_end(&r);
+}
+
+static void a_cluster_that_is_killed_as_a_whole_comes_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 20, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    for (int i = 0; i < 3; i++)
+        sim_crash(r.sim, i);
+    run_ms(&r, 1000);
+    for (int i = 0; i < 3; i++)
+        assert_true(sim_start(r.sim, i));
+    run_ms(&r, 5000);
+    children_hold(&r, -1);
+    rig_end(&r);
+}
+
+static void a_silent_nodes_children_wait_for_the_verdict(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 21, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    int victim = busy_node(&r);
+    int lost = children_on(&r, victim);
+    sim_cut_power(r.sim, victim);
+    run_ms(&r, 28000); /* down_ms: nobody else may run them before */
+    int running = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i);
+        running += sim_running(r.sim, "default", name, NULL);
+    }
+    assert_int_equal(running, CHILDREN - lost);
+    run_ms(&r, 22000); /* and the orphans' delay */
+    children_hold(&r, victim);
+    rig_end(&r);
+}
+
+/* ---- answers ---- */
+
+static void one_of_many_starts_wins(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct rig each[9] = {{0}};
+    int won = 0, lost = 0;
+    rig_begin(&r, 22, 3);
+    run_ms(&r, 2000);
+    for (int i = 0; i < 9; i++)
+        sim_ask(r.sim, &(struct sim_ask){.node = i % 3,
+                                         .method = HTTP_M_PUT,
+                                         .path = child_path(0, ""),
+                                         .body = COUNTER,
+                                         .timeout_ms = 40000,
+                                         .done = done,
+                                         .arg = &each[i]});
+    run_ms(&r, 2000);
+    for (int i = 0; i < 9; i++) {
+        won += each[i].status == 201;
+        lost += each[i].status == 409 && strstr(str_get(&each[i].body), "already_started") &&
+                strstr(str_get(&each[i].body), "\"epoch\"");
+        str_fini(&each[i].body);
+    }
+    assert_int_equal(won, 1);
+    assert_int_equal(lost, 8);
+    assert_int_equal(sim_running(r.sim, "default", "c0", NULL), 1);
+    rig_end(&r);
+}
+
+static void a_crash_looper_is_given_up_alone(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 23, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
+         "{\"argv\":[\"false\"],\"restart\":\"permanent\",\"max_restarts\":3}");
+    run_ms(&r, 5000);
+    want(&r, 200, 1, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+    assert_non_null(strstr(str_get(&r.body), "\"status\":\"failed\""));
+    assert_non_null(strstr(str_get(&r.body), "\"reason\""));
+    children_hold(&r, -1);
+    for (int i = 0; i < CHILDREN; i++) {
+        want(&r, 200, 2, HTTP_M_GET, child_path(i, ""), NULL);
+        assert_non_null(strstr(str_get(&r.body), "\"restarts\":0"));
+    }
+    want(&r, 200, 2, HTTP_M_DELETE, "/v1/swarms/default/children/loop", NULL);
+    want(&r, 404, 1, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+    rig_end(&r);
+}
+
+/* A name that was given up stays given up when its node dies, and can still be ended. */
+static void a_failed_child_of_a_dead_node_can_be_ended(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 24, 3);
+    run_ms(&r, 2000);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
+         "{\"argv\":[\"false\"],\"restart\":\"permanent\",\"max_restarts\":2}");
+    run_ms(&r, 5000);
+    want(&r, 200, 0, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+    const char *at = strstr(str_get(&r.body), "\"node\":\"n");
+    assert_non_null(at);
+    int owner = at[9] - '1', other = (owner + 1) % 3;
+    sim_crash(r.sim, owner);
+    run_ms(&r, 3000);
+    want(&r, 200, other, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+    assert_non_null(strstr(str_get(&r.body), "\"status\":\"failed\""));
+    want(&r, 200, other, HTTP_M_DELETE, "/v1/swarms/default/children/loop", NULL);
+    rig_end(&r);
+}
+
+static void what_was_written_is_seen_through_the_same_node(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 25, 3);
+    run_ms(&r, 2000);
+    for (int i = 0; i < 12; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/v1/swarms/default/names/a%d", i);
+        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"address\":\"10.0.0.1:80\"}");
+        want(&r, 200, i % 3, HTTP_M_GET, path, NULL);
+        want(&r, 200, (i + 1) % 3, HTTP_M_DELETE, path, NULL);
+        want(&r, 404, (i + 1) % 3, HTTP_M_GET, path, NULL);
+    }
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cluster_opens_within_a_second),
+        cmocka_unit_test(a_killed_node_leaves_the_view_within_a_second),
+        cmocka_unit_test(a_node_that_restarts_at_once_is_soon_agreed_on),
+        cmocka_unit_test(the_last_of_two_waits_five_seconds),
+        cmocka_unit_test(idle_nodes_say_little),
+        cmocka_unit_test(a_node_alone_with_the_dead_says_little),
+        cmocka_unit_test(a_killed_nodes_children_go_on_elsewhere),
+        cmocka_unit_test(a_returning_node_starts_nothing_unasked),
+        cmocka_unit_test(a_node_back_at_once_runs_its_children_again),
+        cmocka_unit_test(a_lone_node_goes_on_after_its_own_crash),
+        cmocka_unit_test(a_stop_hands_over),
+        cmocka_unit_test(a_stop_does_not_wait_for_the_mute),
+        cmocka_unit_test(a_stop_kills_the_stubborn),
+        cmocka_unit_test(every_node_may_stop_in_turn),
+        cmocka_unit_test(a_cluster_that_stops_as_a_whole_comes_back),
+        cmocka_unit_test(a_cluster_that_is_killed_as_a_whole_comes_back),
+        cmocka_unit_test(a_silent_nodes_children_wait_for_the_verdict),
+        cmocka_unit_test(one_of_many_starts_wins),
+        cmocka_unit_test(a_crash_looper_is_given_up_alone),
+        cmocka_unit_test(a_failed_child_of_a_dead_node_can_be_ended),
+        cmocka_unit_test(what_was_written_is_seen_through_the_same_node),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
