@@ -1,4 +1,4 @@
-/* session: sessions, their entries, state and turns over HTTP.
+/* session: sessions, their entries and state over HTTP; turns are turn.c's.
  *
  * Reads are local. A write goes to the session's owner (node/session.h), which answers; what is made gets an
  * id that depends on the request alone, so that a request that ran twice made one thing.
@@ -6,14 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api.h"
-#include "core/turn.h"
-#include "node/session.h"
+#include "api/session.h"
 #include "node/template.h"
 
 #define ROLE_BYTES_MAX 64
 #define TTL_MS_MAX     INT64_C(315360000000) /* ten years */
-#define MARGIN_MS      200                   /* how long before its deadline a waiting turn is answered 202 */
 
 static struct span text(const char *s, const char *otherwise)
 {
@@ -28,7 +25,7 @@ static int no_session(struct err *e, const char *id)
 
 /* ---- showing ---- */
 
-static int64_t version_of(struct store *s, enum table_id t, const void *row)
+int64_t session_version(struct store *s, enum table_id t, const void *row)
 {
     struct stamp v = {0};
     return store_version(s, t, row, &v, NULL, NULL) == 1 ? v.hlc : 0;
@@ -36,7 +33,7 @@ static int64_t version_of(struct store *s, enum table_id t, const void *row)
 
 static int64_t session_rev(struct store *s, const struct name_row *claim, const struct session_row *row)
 {
-    int64_t a = version_of(s, T_NAME, claim), b = version_of(s, T_SESSION, row);
+    int64_t a = session_version(s, T_NAME, claim), b = session_version(s, T_SESSION, row);
     return a > b ? a : b;
 }
 
@@ -93,56 +90,34 @@ static void answer_session(struct node *n, struct op *op, const struct session *
     api_answer_copies(n, op, status, &body, etag, store_written(n->store), need);
 }
 
-static void write_turn(struct jw *j, const struct turn_row *t, const char *node)
-{
-    jw_object(j);
-    jw_kv_string(j, "turn", t->turn);
-    jw_kv_string(j, "status", t->status);
-    jw_kv_raw(j, "result", text(t->result, NULL));
-    if (t->detail)
-        jw_kv_string(j, "detail", t->detail);
-    jw_kv_raw(j, "input", text(t->input, NULL));
-    jw_kv_i64(j, "attempts", t->attempts);
-    jw_kv_string(j, "node", node);
-    jw_kv_i64_text(j, "epoch", t->epoch);
-    jw_kv_time(j, "created_at", t->created_at);
-    jw_kv_time(j, "ended_at", t->ended_at);
-    jw_object_close(j);
-}
-
 /* ---- lists ---- */
 
-struct page_query {
-    int64_t limit;
-    char *after, *status, *head;
-};
-
 static const struct uri_param page_params[] = {
-    URI_PARAM(struct page_query, limit, URI_INT, .min = 1, .max = 1000),
-    URI_PARAM(struct page_query, after, URI_TEXT, .max = NAME_BYTES_MAX),
-    URI_PARAM(struct page_query, status, URI_TEXT, .max = 32),
+    URI_PARAM(struct session_page, limit, URI_INT, .min = 1, .max = 1000),
+    URI_PARAM(struct session_page, after, URI_TEXT, .max = NAME_BYTES_MAX),
+    URI_PARAM(struct session_page, status, URI_TEXT, .max = 32),
 };
 static const struct uri_param entry_params[] = {
-    URI_PARAM(struct page_query, limit, URI_INT, .min = 1, .max = 1000),
-    URI_PARAM(struct page_query, after, URI_TEXT, .max = NAME_BYTES_MAX),
-    URI_PARAM(struct page_query, head, URI_TEXT, .max = NAME_BYTES_MAX),
+    URI_PARAM(struct session_page, limit, URI_INT, .min = 1, .max = 1000),
+    URI_PARAM(struct session_page, after, URI_TEXT, .max = NAME_BYTES_MAX),
+    URI_PARAM(struct session_page, head, URI_TEXT, .max = NAME_BYTES_MAX),
 };
-#define PAGE        .query = page_params, .query_n = 2, .query_bytes = sizeof(struct page_query)
-#define STATUS_PAGE .query = page_params, .query_n = 3, .query_bytes = sizeof(struct page_query)
-#define HEAD_PAGE   .query = entry_params, .query_n = 3, .query_bytes = sizeof(struct page_query)
+#define PAGE        .query = page_params, .query_n = 2, .query_bytes = sizeof(struct session_page)
+#define STATUS_PAGE .query = page_params, .query_n = 3, .query_bytes = sizeof(struct session_page)
+#define HEAD_PAGE   .query = entry_params, .query_n = 3, .query_bytes = sizeof(struct session_page)
 
-static int64_t limit_of(const struct page_query *q)
+int64_t session_page_limit(const struct session_page *q)
 {
     return q->limit ? q->limit : 100;
 }
 
-static void list_open(struct jw *j, const char *key)
+void session_page_open(struct jw *j, const char *key)
 {
     jw_object(j);
     jw_kv_array(j, key);
 }
 
-static void list_close(struct jw *j, const char *next)
+void session_page_close(struct jw *j, const char *next)
 {
     jw_array_close(j);
     jw_kv_string(j, "next", next);
@@ -153,10 +128,10 @@ static void list_close(struct jw *j, const char *next)
 static int list_sessions(const struct call *c, const struct reading *r, struct str *body,
                          struct answer *ret UNUSED, struct err *e)
 {
-    const struct page_query *q = c->query;
+    const struct session_page *q = c->query;
     struct session_row row = {0};
     AUTOFREE char *last = NULL;
-    int64_t left = limit_of(q);
+    int64_t left = session_page_limit(q);
     int rc = 0;
     char **ids = mem_array((size_t)left + 1, sizeof *ids);
     size_t count = 0;
@@ -167,7 +142,7 @@ static int list_sessions(const struct call *c, const struct reading *r, struct s
     stmt_reset(s);
     row_fini(T_SESSION, &row);
     struct jw j = jw_init(body);
-    list_open(&j, "sessions");
+    session_page_open(&j, "sessions");
     for (size_t i = 0; i < count; i++) {
         if (rc >= 0 && i < (size_t)left)
             rc = show_session(r->store, r->frozen, ids[i], &j, e);
@@ -176,7 +151,7 @@ static int list_sessions(const struct call *c, const struct reading *r, struct s
         free(ids[i]);
     }
     free(ids);
-    list_close(&j, last);
+    session_page_close(&j, last);
     return rc < 0 ? rc : 200;
 }
 
@@ -339,7 +314,7 @@ static void write_entry(struct stmt *q, struct jw *j)
 /* The seq behind which a page begins. */
 static int seq_after(const struct call *c, const struct reading *r, int64_t *ret, struct err *e)
 {
-    const struct page_query *q = c->query;
+    const struct session_page *q = c->query;
     *ret = 0;
     if (!q->after)
         return 0;
@@ -355,7 +330,7 @@ static int seq_after(const struct call *c, const struct reading *r, int64_t *ret
 /* Where a page of the conversation is read from: its head, or that of a branch. 1; 0: an empty one. */
 static int head_of(const struct call *c, const struct reading *r, char **ret, struct err *e)
 {
-    const struct page_query *q = c->query;
+    const struct session_page *q = c->query;
     struct session_row row = {.session = mem_dup(c->param[0])};
     int rc = store_load(r->store, T_SESSION, &row, e);
     *ret = rc == 1 ? mem_dup(q->head ? q->head : row.head) : NULL;
@@ -367,13 +342,13 @@ static int list_entries(const struct call *c, const struct reading *r, struct st
                         struct answer *ret UNUSED, struct err *e)
 {
     AUTOFREE char *head = NULL, *last = NULL;
-    int64_t above = 0, left = limit_of(c->query);
+    int64_t above = 0, left = session_page_limit(c->query);
     bool more = false;
     int rc = head_of(c, r, &head, e);
     if (rc < 0 || (rc = seq_after(c, r, &above, e)) < 0)
         return rc;
     struct jw j = jw_init(body);
-    list_open(&j, "entries");
+    session_page_open(&j, "entries");
     if (head) {
         struct stmt *s = store_ask(r->store, Q_ENTRY_PATH, "ttii", c->param[0], head, above, left + 1);
         while ((rc = stmt_step(s, e)) == 1 && !(more = left-- == 0)) {
@@ -382,7 +357,7 @@ static int list_entries(const struct call *c, const struct reading *r, struct st
         }
         stmt_reset(s);
     }
-    list_close(&j, more ? last : NULL);
+    session_page_close(&j, more ? last : NULL);
     return rc < 0 ? rc : 200;
 }
 
@@ -408,14 +383,14 @@ static int write_branch(const struct call *c, const struct reading *r, const cha
 static int list_branches(const struct call *c, const struct reading *r, struct str *body,
                          struct answer *ret UNUSED, struct err *e)
 {
-    const struct page_query *q = c->query;
+    const struct session_page *q = c->query;
     AUTOFREE char *head = NULL, *last = NULL;
     struct entry_row leaf = {0};
-    int64_t left = limit_of(q);
+    int64_t left = session_page_limit(q);
     bool skip = q->after != NULL, more = false;
     int rc = head_of(c, r, &head, e);
     struct jw j = jw_init(body);
-    list_open(&j, "branches");
+    session_page_open(&j, "branches");
     struct stmt *s = rc == 1 ? store_ask(r->store, Q_ENTRY_LEAVES, "t", c->param[0]) : NULL;
     while (s && !more && (rc = store_next(s, T_ENTRY, &leaf, e)) == 1) {
         bool wanted = !skip && strcmp(leaf.entry, head) != 0;
@@ -431,7 +406,7 @@ static int list_branches(const struct call *c, const struct reading *r, struct s
     if (s)
         stmt_reset(s);
     row_fini(T_ENTRY, &leaf);
-    list_close(&j, more ? last : NULL);
+    session_page_close(&j, more ? last : NULL);
     return rc < 0 ? rc : 200;
 }
 
@@ -492,7 +467,7 @@ static int get_state(const struct call *c, const struct reading *r, struct str *
     if (rc == 0)
         rc = no_session(e, c->param[0]);
     if (rc == 1 && (rc = store_load(r->store, T_SESSION_STATE, &state, e)) >= 0) {
-        int64_t rev = rc ? version_of(r->store, T_SESSION_STATE, &state) : 0;
+        int64_t rev = rc ? session_version(r->store, T_SESSION_STATE, &state) : 0;
         write_state(body, text(state.state, NULL), state.epoch);
         snprintf(ret->etag, sizeof ret->etag, "%lld", (long long)rev);
         rc = 200;
@@ -500,222 +475,6 @@ static int get_state(const struct call *c, const struct reading *r, struct str *
     row_fini(T_SESSION, &session);
     row_fini(T_SESSION_STATE, &state);
     return rc;
-}
-
-/* ---- turns ---- */
-
-struct turn_body {
-    struct span input;
-    bool wait;
-};
-static const struct json_field turn_fields[] = {
-    JSON_FIELD(struct turn_body, input, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct turn_body, wait, JSON_BOOL),
-};
-static const struct turn_body turn_defaults = {.wait = true};
-static const struct json_table turn_table =
-    JSON_TABLE(struct turn_body, turn_fields, .defaults = &turn_defaults);
-
-static int load_turn(struct store *s, const char *session, const char *turn, struct turn_row *ret,
-                     struct err *e)
-{
-    *ret = (struct turn_row){.session = mem_dup(session), .turn = mem_dup(turn)};
-    int rc = store_load(s, T_TURN, ret, e);
-    if (rc < 1)
-        row_fini(T_TURN, ret);
-    return rc;
-}
-
-static bool has_ended(const struct turn_row *t)
-{
-    enum turn_status status;
-    return t->status && turn_status_parse(t->status, &status) && turn_is_final(status);
-}
-
-static struct str turn_text(struct node *n, const struct turn_row *t)
-{
-    struct str body = STR_INIT;
-    struct jw j = jw_init(&body);
-    write_turn(&j, t, t->node ? node_name_of(n, t->node) : NULL);
-    jw_end(&j);
-    return body;
-}
-
-/* A worker that could not be started is no outcome of a turn: nobody has worked on it. */
-static void answer_unstarted(struct node *n, struct op *op, const struct turn_row *t)
-{
-    AUTOSTR struct str extras = STR_INIT;
-    struct err e;
-    str_puts(&extras, "\"turn\":");
-    struct jw j = jw_init(&extras);
-    jw_string(&j, t->turn);
-    err_set(&e, SKEP_EWORKER, "%s", t->detail ? t->detail : "the worker could not be started");
-    op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
-}
-
-/* The outcome, once a second node has it. */
-static void answer_turn(struct node *n, struct op *op, const struct turn_row *t, int status)
-{
-    struct stamp v = {0};
-    if (status == 200 && t->attempts == 0 && t->status && strcmp(t->status, "failed") == 0) {
-        answer_unstarted(n, op, t);
-        return;
-    }
-    struct str body = turn_text(n, t);
-    bool ours = store_version(n->store, T_TURN, t, &v, NULL, NULL) == 1 && v.actor == n->actor;
-    op_answer_covered(n, op, ours ? v.hlc : 0, ours && status == 200, answer_json(status, &body));
-}
-
-struct look {
-    struct op *op;
-    int64_t at_ms;
-};
-
-static void look_again(struct node *n, void *arg)
-{
-    struct look *look = arg;
-    timer_set(n, &look->op->timer, look->at_ms);
-    free(look);
-}
-
-static int64_t answer_by(const struct node *n, const struct op *op)
-{
-    int64_t left = op->deadline_ms - n->now_ms;
-    return op->deadline_ms - (left / 4 < MARGIN_MS ? left / 4 : MARGIN_MS);
-}
-
-/* Waits for the session to change, but not beyond the deadline: then the turn goes on, and the answer says
- * so. */
-static void wait_for_turn(struct node *n, struct op *op, const char *session)
-{
-    struct look *look = mem_alloc(sizeof *look);
-    if (op->st.epoch == 0)
-        op->st.epoch = answer_by(n, op);
-    *look = (struct look){op, op->st.epoch};
-    op_wait_key(n, op, "", session);
-    eff_do(n, look_again, look, free);
-}
-
-static int turn_progress(struct node *n, struct op *op, const struct call *c, const struct turn_row *t)
-{
-    const struct turn_body *b = c->body;
-    if (has_ended(t) && b->wait)
-        answer_turn(n, op, t, 200);
-    else if (!b->wait || op->deadline_ms <= n->now_ms || (op->st.epoch && n->now_ms >= op->st.epoch))
-        answer_turn(n, op, t, 202);
-    else
-        wait_for_turn(n, op, c->param[0]);
-    return 0;
-}
-
-static int post_turn(struct node *n, struct op *op, const struct call *c)
-{
-    const struct turn_body *b = c->body;
-    CLEANUP(session_fini) struct session s = {0};
-    struct turn_row t;
-    char id[ID_TEXT];
-    session_op_id(op, c->param[0], "turn", id);
-    int rc = load_turn(n->store, c->param[0], id, &t, &n->fault);
-    if (rc == 1 && has_ended(&t)) { /* wherever it ran */
-        rc = turn_progress(n, op, c, &t);
-        row_fini(T_TURN, &t);
-        return rc;
-    }
-    if (rc >= 0)
-        row_fini(T_TURN, &t);
-    if (rc < 0 || (rc = session_here(n, op, c->param[0], 0, &s)) < 1)
-        return rc;
-    session_need(n, op, &s);
-    rc = turn_accept(n, &s, id, b->input, op->request->who.name);
-    if (rc < 0 || (rc = load_turn(n->store, c->param[0], id, &t, &n->fault)) < 1)
-        return rc;
-    rc = turn_progress(n, op, c, &t);
-    row_fini(T_TURN, &t);
-    return rc;
-}
-
-static int no_turn(struct err *e, const struct call *c)
-{
-    return err_set(e, SKEP_ENOTFOUND, "the session %s has no turn %s; GET its turns lists them", c->param[0],
-                   c->param[1]);
-}
-
-static int get_turn(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
-                    struct err *e)
-{
-    struct turn_row t;
-    int rc = load_turn(r->store, c->param[0], c->param[1], &t, e);
-    if (rc < 1)
-        return rc < 0 ? rc : no_turn(e, c);
-    struct jw j = jw_init(body);
-    write_turn(&j, &t, t.node ? frozen_name_of(r->frozen, t.node) : NULL);
-    jw_end(&j);
-    snprintf(ret->etag, sizeof ret->etag, "%lld", (long long)version_of(r->store, T_TURN, &t));
-    row_fini(T_TURN, &t);
-    return 200;
-}
-
-/* Behind which turn a page begins. */
-static int turn_after(const struct call *c, const struct reading *r, int64_t *ret_at, struct err *e)
-{
-    const struct page_query *q = c->query;
-    struct turn_row t;
-    *ret_at = -1;
-    if (!q->after)
-        return 0;
-    int rc = load_turn(r->store, c->param[0], q->after, &t, e);
-    if (rc < 1)
-        return rc < 0 ? rc : err_field(e, SKEP_EARG, "after", "the session has no turn %s", q->after);
-    *ret_at = t.created_at;
-    row_fini(T_TURN, &t);
-    return 0;
-}
-
-static int list_turns(const struct call *c, const struct reading *r, struct str *body,
-                      struct answer *ret UNUSED, struct err *e)
-{
-    const struct page_query *q = c->query;
-    struct turn_row t = {0};
-    AUTOFREE char *last = NULL;
-    int64_t at, left = limit_of(q);
-    bool more = false;
-    int rc = turn_after(c, r, &at, e);
-    if (rc < 0)
-        return rc;
-    struct jw j = jw_init(body);
-    list_open(&j, "turns");
-    struct stmt *s = store_ask(r->store, Q_TURN_LIST, "titti", c->param[0], at, q->after ? q->after : "",
-                               q->status, left + 1);
-    while ((rc = store_next(s, T_TURN, &t, e)) == 1 && !(more = left-- == 0)) {
-        write_turn(&j, &t, t.node ? frozen_name_of(r->frozen, t.node) : NULL);
-        mem_replace(&last, t.turn);
-    }
-    stmt_reset(s);
-    row_fini(T_TURN, &t);
-    list_close(&j, more ? last : NULL);
-    return rc < 0 ? rc : 200;
-}
-
-static int delete_turn(struct node *n, struct op *op, const struct call *c)
-{
-    CLEANUP(session_fini) struct session s = {0};
-    struct turn_row t;
-    struct err e;
-    int rc = session_here(n, op, c->param[0], 0, &s);
-    if (rc < 1)
-        return rc;
-    rc = turn_cancel(n, &s, c->param[1], op->request->who.name);
-    if (rc < 0 || (rc = load_turn(n->store, c->param[0], c->param[1], &t, &n->fault)) < 0)
-        return rc;
-    if (rc == 0) {
-        no_turn(&e, c);
-        return api_fail(n, op, &e);
-    }
-    struct str body = turn_text(n, &t);
-    int need = session_need(n, op, &s);
-    op_answer_covered(n, op, store_written(n->store), need, answer_json(200, &body));
-    row_fini(T_TURN, &t);
-    return 0;
 }
 
 /* ---- routes ---- */
@@ -749,11 +508,13 @@ const struct route session_routes[] = {
      .about = "Saves the state."},
     {HTTP_M_POST, SESSION "/claim", WRITES, .body = &no_table, .serve = post_claim,
      .about = "Makes the node that is asked the owner under a new epoch; older epochs are fenced."},
-    {HTTP_M_GET, SESSION "/turns", READS, STATUS_PAGE, .read = list_turns,
+    {HTTP_M_GET, SESSION "/turns", READS, STATUS_PAGE, .read = session_turn_list,
      .about = "Turns in the order of acceptance."},
-    {HTTP_M_POST, SESSION "/turns", WRITES, .body = &turn_table, .serve = post_turn,
+    {HTTP_M_POST, SESSION "/turns", WRITES, .body = &turn_table, .serve = session_turn_post,
      .about = "Queues a turn and waits for its end, or answers 202."},
-    {HTTP_M_GET, SESSION "/turns/{turn}", READS, .read = get_turn, .about = "One turn, with its result."},
-    {HTTP_M_DELETE, SESSION "/turns/{turn}", WRITES, .serve = delete_turn, .about = "Cancels a turn."},
+    {HTTP_M_GET, SESSION "/turns/{turn}", READS, .read = session_turn_get,
+     .about = "One turn, with its result."},
+    {HTTP_M_DELETE, SESSION "/turns/{turn}", WRITES, .serve = session_turn_delete,
+     .about = "Cancels a turn."},
     {0},
 };

@@ -55,7 +55,24 @@ int session_need(struct node *n, struct op *op, const struct session *s);
 /* Looks at the session again after this batch. */
 void session_later(struct node *n, const char *id);
 
-/* ---- turns and the worker (turn.c) ---- */
+/* ---- between session.c and session_life.c ---- */
+
+bool session_holds_claim(const struct node *n, const struct session *s);
+bool session_owner_lives(struct node *n, const struct session *s);
+/* Writes a claim for `to`, and what follows from it here. */
+int session_take(struct node *n, struct name_row *claim, const struct id *to, const char *why,
+                 const char *who);
+/* The node that the client spoke to. */
+struct id session_asked_node(const struct node *n, const struct op *op);
+bool session_can_own(struct node *n, const struct id *id);
+/* Not for this node: who forwarded it decides anew, a client's request is sent on. Whatever is asked of
+ * sessions may run twice: what it makes has one id, and what it ends stays ended. */
+void session_send_on(struct node *n, struct op *op, const char *to_text, const struct id *to_id);
+/* Only its home knows for certain that there is no such session. Returns 0. */
+int session_unknown(struct node *n, struct op *op, const char *id);
+void session_op_name(const struct op *op, char ret[ID_TEXT]);
+
+/* ---- turns and the worker (turn.c, turn_worker.c) ---- */
 
 /* Queues a turn, if it is not there already. input {NULL, 0}: none. */
 int turn_accept(struct node *n, struct session *s, const char *turn, struct span input, const char *who);

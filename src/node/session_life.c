@@ -1,0 +1,346 @@
+/* session_life: how a session begins, changes its owner and ends; and the reaper, which takes over what dead
+ * owners left.
+ *
+ * While its owner is alive only the owner hands a claim on; a home claims only what nobody alive owns. So the
+ * old owner is fenced in the very transaction that makes the new one, or it is dead. Whether an orphan is to
+ * be taken is core/reap.h's.
+ */
+#include <string.h>
+
+#include "node/effect.h"
+#include "node/session.h"
+#include "node/template.h"
+
+#define SILENT_MS  15000 /* a node that fell silent keeps its sessions this long beyond the verdict */
+#define REAP_SLICE 500
+#define EXPIRE_MAX 100
+
+static void fail(struct node *n, struct op *op, const struct err *e)
+{
+    op_fail(n, op, e, (struct span){NULL, 0});
+}
+
+/* ---- making, claiming, ending ---- */
+
+static int taken(struct node *n, struct op *op, const struct name_row *claim)
+{
+    struct err e;
+    err_field(&e, SKEP_ETAKEN, "id",
+              "there is a session %s already, on %s; choose another id, or leave it out", claim->name,
+              claim->owner ? node_name_of(n, claim->owner) : "no node");
+    fail(n, op, &e);
+    return 0;
+}
+
+static int create_rows(struct node *n, struct op *op, const struct session_row *want, struct session *s,
+                       const struct id *owner)
+{
+    char name[ID_TEXT];
+    session_op_name(op, name);
+    mem_replace(&s->claim.kind, "session");
+    mem_replace(&s->claim.op, name);
+    own_claim(n, &s->claim, owner, s->claim.epoch);
+    s->row = (struct session_row){.session = mem_dup(s->claim.name),
+                                  .consistency = mem_dup(want->consistency),
+                                  .metadata = mem_dup(want->metadata),
+                                  .resume = mem_dup(want->resume),
+                                  .status = mem_dup("idle"),
+                                  .template = mem_dup(want->template),
+                                  .ttl_ms = want->ttl_ms,
+                                  .epoch = s->claim.epoch,
+                                  .created_at = n->real_ms,
+                                  .updated_at = n->real_ms};
+    int rc = store_save(n->store, T_SESSION, &s->row, &n->fault);
+    if (rc == 0)
+        rc = store_save(n->store, T_NAME, &s->claim, &n->fault);
+    if (rc == 0)
+        rc = node_log(n, "session_created", "", s->claim.name, node_name_of(n, s->claim.owner),
+                      s->claim.epoch, op->request->who.name, NULL);
+    node_wake(n, "", s->claim.name);
+    return rc < 0 ? rc : session_changed(n, s->claim.name);
+}
+
+/* The newest of what was under this id before: nothing may be stamped below it. */
+static int former(struct node *n, const struct session *s, struct stamp *ret)
+{
+    struct stamp v = {0};
+    struct session_row row = {.session = s->claim.name};
+    *ret = (struct stamp){0};
+    int rc = store_version(n->store, T_NAME, &s->claim, ret, NULL, &n->fault);
+    if (rc >= 0)
+        rc = store_version(n->store, T_SESSION, &row, &v, NULL, &n->fault);
+    if (v.rank > ret->rank)
+        ret->rank = v.rank;
+    if (v.hlc > ret->hlc)
+        ret->hlc = v.hlc;
+    return rc < 0 ? rc : 0;
+}
+
+static int create_at_home(struct node *n, struct op *op, const struct session_row *want, struct session *s)
+{
+    char name[ID_TEXT];
+    struct stamp old;
+    struct id owner = session_asked_node(n, op);
+    int rc = store_load(n->store, T_NAME, &s->claim, &n->fault);
+    if (rc < 0)
+        return rc;
+    session_op_name(op, name);
+    if (rc == 1 && (!s->claim.op || strcmp(s->claim.op, name) != 0))
+        return taken(n, op, &s->claim);
+    if (rc == 1) { /* this very request, sent twice */
+        s->row.session = mem_dup(s->claim.name);
+        rc = store_load(n->store, T_SESSION, &s->row, &n->fault);
+        return rc == 0 ? taken(n, op, &s->claim) : rc;
+    }
+    if ((rc = former(n, s, &old)) < 0)
+        return rc;
+    if (op->st.stamp && old.hlc >= op->st.stamp) {
+        op_retry(n, op);
+        return 0;
+    }
+    if (!session_can_own(n, &owner) && !own_target(n, "", s->claim.name, NULL, NULL, &owner)) {
+        struct err e;
+        err_set(&e, SKEP_ENONODE, "no node can session_take a session at the moment");
+        fail(n, op, &e);
+        return 0;
+    }
+    s->claim.epoch = old.rank;
+    rc = create_rows(n, op, want, s, &owner);
+    return rc < 0 ? rc : 1;
+}
+
+int session_create(struct node *n, struct op *op, const char *id, const struct session_row *want,
+                   struct session *ret)
+{
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    struct id home = own_home(n, "", id);
+    if (!id_equal(&home, &n->self)) {
+        session_send_on(n, op, NULL, &home);
+        return 0;
+    }
+    *ret = (struct session){.claim = {.swarm = mem_dup(""), .name = mem_dup(id)}, .fresh = true};
+    int rc = create_at_home(n, op, want, ret);
+    if (rc < 1)
+        session_fini(ret);
+    return rc;
+}
+
+/* Whether this node may change or end the claim: its owner if that lives, else its home. Otherwise the op is
+ * sent there. */
+static bool decides(struct node *n, struct op *op, const struct session *s)
+{
+    struct id home = own_home(n, "", s->claim.name);
+    if (session_owner_lives(n, s)) {
+        if (session_holds_claim(n, s))
+            return true;
+        session_send_on(n, op, s->claim.owner, NULL);
+        return false;
+    }
+    if (id_equal(&home, &n->self))
+        return true;
+    session_send_on(n, op, NULL, &home);
+    return false;
+}
+
+static int claim_decided(struct node *n, struct op *op, struct session *s)
+{
+    char name[ID_TEXT];
+    struct id to = session_asked_node(n, op);
+    session_op_name(op, name);
+    if (s->claim.op && strcmp(s->claim.op, name) == 0)
+        return 1; /* this very request, sent twice */
+    if (!session_can_own(n, &to)) {
+        struct err e;
+        err_set(&e, SKEP_ENOTALIVE, "this node is leaving and takes no session; ask another one");
+        fail(n, op, &e);
+        return 0;
+    }
+    mem_replace(&s->claim.op, name);
+    int rc = session_take(n, &s->claim, &to, "claim", op->request->who.name);
+    return rc < 0 ? rc : 1;
+}
+
+int session_claim(struct node *n, struct op *op, const char *id, struct session *ret)
+{
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    int rc = session_load(n, id, ret);
+    if (rc < 1)
+        return rc < 0 ? rc : session_unknown(n, op, id);
+    rc = decides(n, op, ret) ? claim_decided(n, op, ret) : 0;
+    ret->fresh = true;
+    if (rc < 1)
+        session_fini(ret);
+    return rc;
+}
+
+int session_end_here(struct node *n, struct op *op, const char *id, struct session *ret)
+{
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    int rc = session_load(n, id, ret);
+    if (rc < 1)
+        return rc < 0 ? rc : session_unknown(n, op, id);
+    rc = decides(n, op, ret);
+    if (rc < 1)
+        session_fini(ret);
+    return rc;
+}
+
+/* What hangs on a session that is no more. Every node does this by itself: no tombstones. */
+static int drop_dependants(struct node *n, const char *id)
+{
+    AUTOSTR struct str prefix = STR_INIT;
+    struct session_state_row state = {.session = (char *)(uintptr_t)id};
+    store_key(T_SESSION_STATE, &state, &prefix);
+    str_putc(&prefix, '/');
+    int rc = store_drop_row(n->store, T_SESSION_STATE, &state, &n->fault);
+    if (rc == 0)
+        rc = store_drop(n->store, T_TURN, str_get(&prefix), &n->fault);
+    return rc < 0 ? rc : store_drop(n->store, T_ENTRY, str_get(&prefix), &n->fault);
+}
+
+int session_end(struct node *n, const struct session *s, const char *type, const char *who)
+{
+    int64_t rank = s->claim.epoch > s->row.epoch ? s->claim.epoch : s->row.epoch;
+    int rc = store_kill(n->store, T_SESSION, &s->row, rank, &n->fault);
+    if (rc == 0)
+        rc = store_kill(n->store, T_NAME, &s->claim, rank, &n->fault);
+    if (rc == 0)
+        rc = drop_dependants(n, s->row.session);
+    if (rc == 0)
+        rc = node_log(n, type, "", s->row.session, node_name_of(n, s->claim.owner), rank, who, NULL);
+    node_wake(n, "", s->row.session);
+    return rc < 0 ? rc : session_changed(n, s->row.session);
+}
+
+int session_dropped(struct node *n, const char *session)
+{
+    int rc = drop_dependants(n, session);
+    return rc < 0 ? rc : session_changed(n, session);
+}
+
+/* Rows of a former owner, or of a session that has ended meanwhile. */
+int session_merged(struct node *n, const char *session)
+{
+    bool dead;
+    struct stamp stamp;
+    struct session_row row = {.session = (char *)(uintptr_t)session};
+    int rc = store_version(n->store, T_SESSION, &row, &stamp, &dead, &n->fault);
+    if (rc < 0)
+        return rc;
+    return rc == 1 && dead ? drop_dependants(n, session) : 0;
+}
+/* ---- the reaper ---- */
+
+int session_resume(struct store *s, const struct session_row *row, struct err *e)
+{
+    struct template template;
+    if (row->resume)
+        return strcmp(row->resume, resume_words[RESUME_EAGER]) == 0 ? RESUME_EAGER : RESUME_LAZY;
+    int rc = template_load(s, row->template, &template, e), resume = template.resume;
+    template_fini(&template);
+    return rc < 0 ? rc : resume;
+}
+
+int session_orphaned(struct node *n, struct name_row *row, enum owner_state state, int64_t down_since_ms)
+{
+    CLEANUP(session_fini) struct session s = {0};
+    struct id to;
+    int64_t at_ms;
+    int rc = session_load(n, row->name, &s);
+    if (rc < 1)
+        return rc;
+    int resume = session_resume(n->store, &s.row, &n->fault);
+    if (resume < 0)
+        return resume;
+    struct reap_input in = {.resume = (enum resume)resume,
+                            .unfinished = turns_unfinished(n, row->name),
+                            .owner = state,
+                            .down_since_ms = down_since_ms,
+                            .orphan_delay_ms = state == OWNER_DOWN_SILENT ? SILENT_MS : 0,
+                            .am_home = true,
+                            .brake_held = brake_held(&n->brake, n->now_ms)};
+    /* what waits, for its time or for a token, is looked at again by sessions_reap */
+    if (reap_judge(&in, n->now_ms, &at_ms) != REAP_CLAIM || !own_target(n, "", row->name, NULL, NULL, &to))
+        return 0;
+    node_touch(n, &n->reap_bucket, sizeof n->reap_bucket);
+    if (!bucket_take(&n->reap_bucket, n->now_ms))
+        return 0;
+    return session_take(n, &s.claim, &to, "reaped", NULL);
+}
+
+/* A session that nobody used for its ttl_ms ends: by its owner, or by its home if that is gone. */
+static int expire(struct node *n)
+{
+    struct session_row *due = mem_array(EXPIRE_MAX, sizeof *due);
+    size_t count = 0;
+    struct stmt *q = store_ask(n->store, Q_SESSION_EXPIRED, "i", n->real_ms);
+    int rc = 0;
+    while (count < EXPIRE_MAX && (rc = store_next(q, T_SESSION, &due[count], &n->fault)) == 1)
+        count++;
+    stmt_reset(q);
+    for (size_t i = 0; i < count; i++) {
+        struct session s = {0};
+        int found = rc < 0 ? rc : session_load(n, due[i].session, &s);
+        if (found == 1 &&
+            (session_owner_lives(n, &s) ? session_holds_claim(n, &s) : own_is_home(n, "", due[i].session)) &&
+            !turns_unfinished(n, due[i].session))
+            rc = session_end(n, &s, "session_expired", NULL);
+        else if (found < 0)
+            rc = found;
+        session_fini(&s);
+        row_fini(T_SESSION, &due[i]);
+    }
+    free(due);
+    return rc < 0 ? rc : 0;
+}
+
+struct slice {
+    char *ids[REAP_SLICE];
+    size_t n;
+};
+
+static void slice_fini(struct slice *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        free(s->ids[i]);
+}
+
+static void reap_from(struct node *n, void *arg)
+{
+    free(n->reap_after);
+    n->reap_after = arg;
+}
+
+static int unfinished(struct node *n, struct slice *s)
+{
+    int rc = 0;
+    struct stmt *q = store_ask(n->store, Q_SESSION_UNFINISHED, "ti", n->reap_after ? n->reap_after : "",
+                               (int64_t)REAP_SLICE);
+    while (s->n < REAP_SLICE && (rc = stmt_step(q, &n->fault)) == 1)
+        s->ids[s->n++] = mem_dup(col_text(q, 0));
+    stmt_reset(q);
+    return rc < 0 ? rc : 0;
+}
+
+/* Every unfinished session, a slice at a time: whose owner is gone (the home claims), and whose turn waits
+ * here. */
+int sessions_reap(struct node *n)
+{
+    CLEANUP(slice_fini) struct slice s = {.n = 0};
+    if (!node_open_now(n))
+        return 0;
+    int rc = unfinished(n, &s);
+    for (size_t i = 0; rc == 0 && i < s.n; i++)
+        rc = own_changed(n, "", s.ids[i]);
+    eff_do(n, reap_from, s.n == REAP_SLICE ? mem_dup(s.ids[s.n - 1]) : NULL, free);
+    return rc < 0 ? rc : expire(n);
+}
