@@ -63,41 +63,49 @@ static const struct query_text queries[Q_N] = {
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
     [Q_CHUNKS] = {T_CHUNK, "WHERE swarm = ?1 AND name = ?2 AND epoch = ?3 ORDER BY idx"},
     [Q_TEMPLATE_LIST] = {T_TEMPLATE, "WHERE template > ?1 ORDER BY template LIMIT ?2"},
-    [Q_SESSION_LIST] = {T_SESSION, "WHERE session > ?1 AND (?2 IS NULL OR status = ?2) ORDER BY session LIMIT ?3"},
-    /* session, from which entry upwards, above which seq, how many */
+    [Q_SESSION_LIST] = {T_SESSION,
+                        "WHERE session > ?1 AND (?2 IS NULL OR status = ?2) ORDER BY session LIMIT ?3"},
+    /* A parent has a lesser seq: said in each walk, for rows of a peer may form a ring.
+     * session, from which entry upwards, above which seq, how many */
     [Q_ENTRY_PATH] = {T_N, "WITH RECURSIVE path(entry, parent, seq) AS ("
                            "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
                            "SELECT e.entry, e.parent, e.seq FROM path p "
-                           "JOIN entry e ON e.session = ?1 AND e.entry = p.parent WHERE p.seq > ?3 + 1) "
+                           "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq "
+                           "WHERE p.seq > ?3 + 1) "
                            "SELECT e.entry, e.parent, e.turn, e.role, e.content, e.seq, e.at FROM path p "
                            "JOIN entry e ON e.session = ?1 AND e.entry = p.entry WHERE p.seq > ?3 "
                            "ORDER BY p.seq LIMIT ?4"},
     /* session, head, the entry looked for, its seq */
-    [Q_ENTRY_ON_PATH] = {T_N, "WITH RECURSIVE path(entry, parent, seq) AS ("
-                              "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
-                              "SELECT e.entry, e.parent, e.seq FROM path p "
-                              "JOIN entry e ON e.session = ?1 AND e.entry = p.parent WHERE p.seq > ?4) "
-                              "SELECT count(*) FROM path WHERE entry = ?3"},
+    [Q_ENTRY_ON_PATH] = {T_N,
+                         "WITH RECURSIVE path(entry, parent, seq) AS ("
+                         "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                         "SELECT e.entry, e.parent, e.seq FROM path p "
+                         "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq "
+                         "WHERE p.seq > ?4) "
+                         "SELECT count(*) FROM path WHERE entry = ?3"},
     [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
                                  "WHERE k.session = ?1 AND k.parent IS NOT NULL) ORDER BY at, entry"},
     /* session, head, leaf: how many entries the branch of this leaf has, and where it left the path */
-    [Q_ENTRY_BRANCH] = {T_N, "WITH RECURSIVE path(entry, parent) AS ("
-                             "SELECT entry, parent FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
-                             "SELECT e.entry, e.parent FROM path p "
-                             "JOIN entry e ON e.session = ?1 AND e.entry = p.parent), "
-                             "branch(entry, parent, seq) AS ("
-                             "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?3 UNION ALL "
-                             "SELECT e.entry, e.parent, e.seq FROM branch b "
-                             "JOIN entry e ON e.session = ?1 AND e.entry = b.parent "
-                             "WHERE b.parent NOT IN (SELECT entry FROM path)) "
-                             "SELECT count(*), (SELECT parent FROM branch ORDER BY seq LIMIT 1) FROM branch"},
-    [Q_TURN_LIST] = {T_TURN, "WHERE session = ?1 AND (created_at, turn) > (?2, ?3) AND (?4 IS NULL OR status = ?4) "
-                             "ORDER BY created_at, turn LIMIT ?5"},
+    [Q_ENTRY_BRANCH] = {T_N,
+                        "WITH RECURSIVE path(entry, parent, seq) AS ("
+                        "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                        "SELECT e.entry, e.parent, e.seq FROM path p "
+                        "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq), "
+                        "branch(entry, parent, seq) AS ("
+                        "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?3 UNION ALL "
+                        "SELECT e.entry, e.parent, e.seq FROM branch b "
+                        "JOIN entry e ON e.session = ?1 AND e.entry = b.parent AND e.seq < b.seq "
+                        "WHERE b.parent NOT IN (SELECT entry FROM path)) "
+                        "SELECT count(*), (SELECT parent FROM branch ORDER BY seq LIMIT 1) FROM branch"},
+    [Q_TURN_LIST] = {T_TURN,
+                     "WHERE session = ?1 AND (created_at, turn) > (?2, ?3) AND (?4 IS NULL OR status = ?4) "
+                     "ORDER BY created_at, turn LIMIT ?5"},
     [Q_TURN_OPEN] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn"},
     [Q_TURN_NEXT] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn LIMIT 1"},
     [Q_SESSION_UNFINISHED] = {T_N, "SELECT DISTINCT session FROM turn WHERE ended_at = 0 AND session > ?1 "
                                    "ORDER BY session LIMIT ?2"},
-    [Q_SESSION_EXPIRED] = {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 ORDER BY updated_at + ttl_ms LIMIT 100"},
+    [Q_SESSION_EXPIRED] =
+        {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 ORDER BY updated_at + ttl_ms LIMIT 100"},
     [Q_COUNTS] = {T_N, "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM log)"},
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "wire/json.h"
 
 #define INT(m)                                                                                               \
     {                                                                                                        \
@@ -27,6 +28,7 @@
         }                                                                                                    \
     }
 #define AT(S, m) offsetof(struct S, m)
+#define BIT(i)   (UINT32_C(1) << (i))
 
 #define TABLE(id, S, n, ...)                                                                                 \
     [id] = {.name = n, .row_bytes = sizeof(struct S), .extra = offsetof(struct S, extra), __VA_ARGS__}
@@ -48,7 +50,8 @@ static const struct table tables[T_N] = {
           .offset = {AT(actor_row, actor), AT(actor_row, boot), AT(actor_row, born_at), AT(actor_row, node)},
           .keys_n = 1, .key = {0}, .epoch = -1),
     TABLE(T_SWARM, swarm_row, "swarm", .cols_n = 2, .cols = {TEXT(settings), TEXT(swarm)},
-          .offset = {AT(swarm_row, settings), AT(swarm_row, swarm)}, .keys_n = 1, .key = {1}, .epoch = -1),
+          .offset = {AT(swarm_row, settings), AT(swarm_row, swarm)}, .keys_n = 1, .key = {1}, .epoch = -1,
+          .json = BIT(0), .needed = BIT(0)),
     TABLE(T_TOKEN, token_row, "token", .cols_n = 8,
           .cols = {INT(created_at), INT(expires_at), TEXT(hash), TEXT(name), TEXT(role), TEXT(swarm),
                    TEXT(token), INT(used_at)},
@@ -70,24 +73,24 @@ static const struct table tables[T_N] = {
                      AT(name_row, name), AT(name_row, op), AT(name_row, owner), AT(name_row, owner_actor),
                      AT(name_row, since), AT(name_row, spec), AT(name_row, swarm), AT(name_row, ttl_ms),
                      AT(name_row, view)},
-          .keys_n = 2, .key = {12, 6}, .epoch = 1),
+          .keys_n = 2, .key = {12, 6}, .epoch = 1, .json = BIT(5) | BIT(11), .needed = BIT(4)),
     TABLE(T_CHILD, child_row, "child", .cols_n = 10,
           .cols = {INT(at), INT(epoch), TEXT(name), TEXT(node), INT(pid), TEXT(reason), INT(restarts),
                    INT(started_at), TEXT(status), TEXT(swarm)},
           .offset = {AT(child_row, at), AT(child_row, epoch), AT(child_row, name), AT(child_row, node),
                      AT(child_row, pid), AT(child_row, reason), AT(child_row, restarts),
                      AT(child_row, started_at), AT(child_row, status), AT(child_row, swarm)},
-          .keys_n = 2, .key = {9, 2}, .epoch = 1),
+          .keys_n = 2, .key = {9, 2}, .epoch = 1, .json = BIT(5)),
     TABLE(T_METADATA, metadata_row, "metadata", .cols_n = 4,
           .cols = {TEXT(data), INT(epoch), TEXT(name), TEXT(swarm)},
           .offset = {AT(metadata_row, data), AT(metadata_row, epoch), AT(metadata_row, name),
                      AT(metadata_row, swarm)},
-          .keys_n = 2, .key = {3, 2}, .epoch = 1),
+          .keys_n = 2, .key = {3, 2}, .epoch = 1, .json = BIT(0), .needed = BIT(0)),
     TABLE(T_CHECKPOINT, checkpoint_row, "checkpoint", .cols_n = 5,
           .cols = {INT(at), BLOB(data), INT(epoch), TEXT(name), TEXT(swarm)},
           .offset = {AT(checkpoint_row, at), AT(checkpoint_row, data), AT(checkpoint_row, epoch),
                      AT(checkpoint_row, name), AT(checkpoint_row, swarm)},
-          .keys_n = 2, .key = {4, 3}, .epoch = 2),
+          .keys_n = 2, .key = {4, 3}, .epoch = 2, .json = BIT(1)),
     TABLE(T_HANDOFF, handoff_row, "handoff", .cols_n = 8,
           .cols = {INT(at), INT(bytes), INT(chunks), INT(epoch), INT(expires_at), TEXT(name), TEXT(node),
                    TEXT(swarm)},
@@ -102,7 +105,7 @@ static const struct table tables[T_N] = {
           .keys_n = 4, .key = {4, 3, 1, 2}, .epoch = -1),
     TABLE(T_TEMPLATE, template_row, "template", .cols_n = 2, .cols = {TEXT(spec), TEXT(template)},
           .offset = {AT(template_row, spec), AT(template_row, template)}, .keys_n = 1, .key = {1},
-          .epoch = -1),
+          .epoch = -1, .json = BIT(0)),
     TABLE(T_SESSION, session_row, "session", .cols_n = 11,
           .cols = {TEXT(consistency), INT(created_at), INT(epoch), TEXT(head), TEXT(metadata), TEXT(resume),
                    TEXT(session), TEXT(status), TEXT(template), INT(ttl_ms), INT(updated_at)},
@@ -110,26 +113,26 @@ static const struct table tables[T_N] = {
                      AT(session_row, head), AT(session_row, metadata), AT(session_row, resume),
                      AT(session_row, session), AT(session_row, status), AT(session_row, template),
                      AT(session_row, ttl_ms), AT(session_row, updated_at)},
-          .keys_n = 1, .key = {6}, .epoch = 2),
+          .keys_n = 1, .key = {6}, .epoch = 2, .json = BIT(4)),
     TABLE(T_ENTRY, entry_row, "entry", .cols_n = 9,
           .cols = {INT(at), TEXT(content), TEXT(entry), INT(epoch), TEXT(parent), TEXT(role), INT(seq),
                    TEXT(session), TEXT(turn)},
           .offset = {AT(entry_row, at), AT(entry_row, content), AT(entry_row, entry), AT(entry_row, epoch),
                      AT(entry_row, parent), AT(entry_row, role), AT(entry_row, seq), AT(entry_row, session),
                      AT(entry_row, turn)},
-          .keys_n = 2, .key = {7, 2}, .epoch = -1),
+          .keys_n = 2, .key = {7, 2}, .epoch = -1, .json = BIT(1), .needed = BIT(1) | BIT(5)),
     TABLE(T_TURN, turn_row, "turn", .cols_n = 11,
           .cols = {INT(attempts), INT(created_at), TEXT(detail), INT(ended_at), INT(epoch), TEXT(input),
                    TEXT(node), TEXT(result), TEXT(session), TEXT(status), TEXT(turn)},
           .offset = {AT(turn_row, attempts), AT(turn_row, created_at), AT(turn_row, detail),
                      AT(turn_row, ended_at), AT(turn_row, epoch), AT(turn_row, input), AT(turn_row, node),
                      AT(turn_row, result), AT(turn_row, session), AT(turn_row, status), AT(turn_row, turn)},
-          .keys_n = 2, .key = {8, 10}, .epoch = 4),
+          .keys_n = 2, .key = {8, 10}, .epoch = 4, .json = BIT(5) | BIT(7)),
     TABLE(T_SESSION_STATE, session_state_row, "session_state", .cols_n = 3,
           .cols = {INT(epoch), TEXT(session), TEXT(state)},
           .offset = {AT(session_state_row, epoch), AT(session_state_row, session),
                      AT(session_state_row, state)},
-          .keys_n = 1, .key = {1}, .epoch = 0),
+          .keys_n = 1, .key = {1}, .epoch = 0, .json = BIT(2)),
 };
 
 const struct table *table_get(enum table_id t)
@@ -167,6 +170,31 @@ void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COL
         else
             ret[i] = blob_val((const struct blob *)(const void *)at);
     }
+}
+
+bool table_is_key(const struct table *t, int col)
+{
+    for (int k = 0; k < t->keys_n; k++)
+        if (t->key[k] == col)
+            return true;
+    return false;
+}
+
+bool table_fits(const struct table *t, const struct val vals[TABLE_COLS_MAX])
+{
+    for (int i = 0; i < t->cols_n; i++) {
+        const struct val *v = &vals[i];
+        if (v->type == VAL_NULL) {
+            if (t->cols[i].type == VAL_INT || table_is_key(t, i) || t->needed & BIT(i))
+                return false;
+        } else if (t->json & BIT(i)) {
+            if (json_check(v->p, v->n, NULL) < 0)
+                return false;
+        } else if (v->type == VAL_TEXT && !text_is_utf8(v->p, v->n)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void table_fill(const struct table *t, void *row, const struct val vals[TABLE_COLS_MAX])

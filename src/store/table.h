@@ -45,6 +45,7 @@ struct table {
     int keys_n;
     int key[TABLE_KEYS_MAX]; /* indexes into cols, in the order of the primary key */
     int epoch;               /* index of the column that ranks a row, -1 = rank 0 */
+    uint32_t json, needed;   /* bits of columns that are JSON or NULL, and of such that are never NULL */
 };
 
 const struct table *table_get(enum table_id t);
@@ -53,6 +54,12 @@ enum table_id table_find(struct span name);
 
 /* Struct members as values, borrowed. */
 void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COLS_MAX]);
+/* Whether a column, by its index, is a part of the primary key. */
+bool table_is_key(const struct table *t, int col);
+/* Whether a table holds them and readers can rely on them: no NULL in a key, a number or a needed column,
+ * text in UTF-8, JSON where JSON belongs. Checked on the way out and on the way in: what one node writes, no
+ * other may refuse, or replication stops there. */
+bool table_fits(const struct table *t, const struct val vals[TABLE_COLS_MAX]);
 /* Values into an empty struct, copied. */
 void table_fill(const struct table *t, void *row, const struct val vals[TABLE_COLS_MAX]);
 /* The primary key as text: values joined by '/', with % and / percent-encoded. */

@@ -108,20 +108,19 @@ static inline char *any_text(struct prng *p)
     return mem_dup(texts[prng_below(p, COUNT(texts))]);
 }
 
+static const char *const documents[] = {"{}", "{\"a\":[1,2]}", "\"ä/%\"", "null", "17"};
+
+static inline char *any_document(struct prng *p)
+{
+    return mem_dup(documents[prng_below(p, COUNT(documents))]);
+}
+
 static inline struct blob any_blob(struct prng *p)
 {
     struct blob b = {.n = prng_below(p, 40)};
     b.p = mem_copy("0123456789012345678901234567890123456789", b.n);
     prng_fill(p, b.p, b.n);
     return b;
-}
-
-static inline bool col_is_key(const struct table *t, int col)
-{
-    for (int k = 0; k < t->keys_n; k++)
-        if (t->key[k] == col)
-            return true;
-    return false;
 }
 
 /* Fills a row: keys out of few values, so that rows meet; everything else anything; epochs up to 5. */
@@ -131,15 +130,17 @@ static inline void any_row(enum table_id id, void *row, struct prng *p)
     memset(row, 0, t->row_bytes);
     for (int i = 0; i < t->cols_n; i++) {
         char *at = (char *)row + t->offset[i];
-        bool key = col_is_key(t, i);
+        bool key = table_is_key(t, i), json = t->json >> i & 1;
         if (t->cols[i].type == VAL_INT)
             *(int64_t *)(void *)at = i == t->epoch || key    ? (int64_t)prng_below(p, 5) + 1
                                      : prng_below(p, 4) == 0 ? 0
                                                              : (int64_t)prng_next(p);
-        else if (!key && prng_below(p, 4) == 0)
+        else if (!key && !(t->needed >> i & 1) && prng_below(p, 4) == 0)
             continue;
         else if (t->cols[i].type == VAL_TEXT)
-            *(char **)(void *)at = any_text(p);
+            *(char **)(void *)at = json ? any_document(p) : any_text(p);
+        else if (json)
+            *(struct blob *)(void *)at = (struct blob){mem_dup("[7]"), 3};
         else
             *(struct blob *)(void *)at = any_blob(p);
     }
@@ -152,7 +153,7 @@ static inline void key_only(enum table_id id, const void *from, void *to)
     struct val vals[TABLE_COLS_MAX];
     table_vals(t, from, vals);
     for (int i = 0; i < t->cols_n; i++)
-        if (!col_is_key(t, i))
+        if (!table_is_key(t, i))
             vals[i] = (struct val){0};
     memset(to, 0, t->row_bytes);
     table_fill(t, to, vals);

@@ -308,7 +308,7 @@ static void a_row_that_does_not_fit_its_key_or_rank_is_refused(void **state)
 {
     struct store *s = store_new(*state, 1);
     struct forged f = {0};
-    struct name_row name = {.swarm = (char *)"s", .name = (char *)"n", .epoch = 3};
+    struct name_row name = {.swarm = (char *)"s", .name = (char *)"n", .kind = (char *)"child", .epoch = 3};
     forge(&f, T_NAME, &name, 3);
     refused(s, &f.row, "s/m");
     refused(s, &f.row, "s");
@@ -355,6 +355,38 @@ static void a_row_that_the_table_cannot_hold_is_refused(void **state)
     row_encode(&bytes, all, more, 4, (struct span){NULL, 0});
     r.bytes = (struct span){str_get(&bytes), bytes.n};
     refused(s, &r, "s/n");
+    store_end(s);
+}
+
+/* Whoever reads it does not check again: a scan of broken JSON would leave its text. */
+static void a_row_that_readers_cannot_rely_on_is_refused(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct forged f = {0};
+    struct swarm_row swarm = {.swarm = (char *)"x", .settings = (char *)"{\"nodes\":[\"a"};
+    forge(&f, T_SWARM, &swarm, 0);
+    refused(s, &f.row, "x");
+    swarm.settings = NULL;
+    forge(&f, T_SWARM, &swarm, 0);
+    refused(s, &f.row, "x");
+    struct name_row name = {.swarm = (char *)"s", .name = (char *)"n", .epoch = 3};
+    forge(&f, T_NAME, &name, 3);
+    refused(s, &f.row, "s/n");
+    str_fini(&f.bytes);
+    store_end(s);
+}
+
+/* It would be found by the prefix of another row, and then the file would count as damaged. */
+static void a_tombstone_without_a_key_is_refused(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct remote_row r = {
+        .t = T_CHUNK, .tbl = {"chunk", 5}, .stamp = {0, hlc_at(START_MS), 50}, .dead = true};
+    refused(s, &r, "///");
+    r.t = T_ACTOR;
+    r.tbl = (struct span){"actor", 5};
+    refused(s, &r, "");
+    ok(store_drop(s, T_CHUNK, "//", e));
     store_end(s);
 }
 
@@ -508,6 +540,8 @@ int main(void)
         T(two_rows_under_one_stamp_are_refused),
         T(a_table_of_a_newer_version_is_set_aside),
         T(columns_of_a_newer_version_are_passed_on),
+        T(a_row_that_readers_cannot_rely_on_is_refused),
+        T(a_tombstone_without_a_key_is_refused),
         T(damaged_pages_do_no_harm),
         cmocka_unit_test(read_row_refuses_stamps_that_nobody_gives),
     };

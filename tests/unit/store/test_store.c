@@ -86,7 +86,7 @@ static void columns_of_a_newer_version_stay_with_their_row(void **state)
     AUTOSTR struct str extra = STR_INIT;
     struct col newer = {"zeal", VAL_INT, {.type = VAL_INT}};
     row_encode(&extra, &newer, &(struct val){.type = VAL_INT, .i = 5}, 1, (struct span){NULL, 0});
-    struct swarm_row row = {.swarm = (char *)"x", .extra = {extra.p, extra.n}},
+    struct swarm_row row = {.swarm = (char *)"x", .settings = (char *)"{}", .extra = {extra.p, extra.n}},
                      back = {.swarm = mem_dup("x")};
     ok(store_save(s, T_SWARM, &row, e));
     assert_int_equal(store_load(s, T_SWARM, &back, NULL), 1);
@@ -205,7 +205,10 @@ static void drop_takes_what_begins_with_the_prefix_and_no_tombstone(void **state
     chunk_add(s, "s", "m", 0);
     chunk_add(s, "s", "n/0", 0); /* in its key the slash is escaped */
     chunk_add(s, "t", "n", 0);
-    struct entry_row entry = {.session = (char *)"s/n", .entry = (char *)"\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"};
+    struct entry_row entry = {.session = (char *)"s/n",
+                              .entry = (char *)"\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf",
+                              .role = (char *)"user",
+                              .content = (char *)"1"};
     ok(store_save(s, T_ENTRY, &entry, e)); /* the highest characters there are */
     ok(store_drop(s, T_CHUNK, "s/n/", e));
     assert_int_equal(ask(s, "SELECT count(*) FROM chunk"), 4);
@@ -308,6 +311,21 @@ static void the_log_is_one_sequence(void **state)
     store_end(s);
 }
 
+/* Peers would refuse it, and with it everything that comes behind it. */
+static void what_no_peer_would_take_is_not_written(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct err why = {0};
+    struct idem_row cut = {.key = (char *)"token:\xc3", .answer = (char *)"{}", .request = (char *)"r"};
+    struct metadata_row text = {.swarm = (char *)"s", .name = (char *)"n", .data = (char *)"{\"a\":"};
+    struct name_row kind = {.swarm = (char *)"s", .name = (char *)"n"};
+    assert_int_equal(store_save(s, T_IDEM, &cut, &why), SKEP_EARG);
+    assert_int_equal(store_save(s, T_METADATA, &text, &why), SKEP_EARG);
+    assert_int_equal(store_save(s, T_NAME, &kind, &why), SKEP_EARG);
+    assert_int_equal(ask(s, "SELECT count(*) FROM change"), 0);
+    store_end(s);
+}
+
 static void queries_of_a_table_fill_its_struct(void **state)
 {
     struct store *s = store_new(*state, 1);
@@ -315,8 +333,12 @@ static void queries_of_a_table_fill_its_struct(void **state)
     int n = 0;
     for (int64_t i = 1; i <= 5; i++) {
         AUTOFREE char *name = mem_printf("n%d", (int)i);
-        struct name_row put = {
-            .swarm = (char *)"s", .name = name, .epoch = i, .owner_actor = i % 2, .expires_at = i};
+        struct name_row put = {.swarm = (char *)"s",
+                               .name = name,
+                               .kind = (char *)"child",
+                               .epoch = i,
+                               .owner_actor = i % 2,
+                               .expires_at = i};
         ok(store_save(s, T_NAME, &put, e));
     }
     struct stmt *q = store_ask(s, Q_NAME_EXPIRED, "ii", (int64_t)3, (int64_t)10);
@@ -347,6 +369,7 @@ int main(void)
         T(a_write_exceeds_what_is_there_after_a_restart),
         T(the_vector_only_grows),
         T(the_log_is_one_sequence),
+        T(what_no_peer_would_take_is_not_written),
         T(queries_of_a_table_fill_its_struct),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
