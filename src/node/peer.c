@@ -18,6 +18,9 @@
 #define PING_CLOSED_MS  50 /* while the view is closed, agreement is asked for often */
 #define PING_REFUSED_MS 200
 #define PLACE_AGE_MS    5000
+#define PEER_NAME_MAX   1024
+#define PEER_URL_MAX    2048
+#define HLC_REAL_MS_MAX (INT64_MAX >> 16)
 
 struct ping {
     struct id cluster, id;
@@ -31,6 +34,13 @@ static void ping_fini(struct ping *p)
     free(p->name);
     free(p->url);
     free(p->version);
+}
+
+/* Text of a peer that is logged and shown. */
+static bool is_line(const char *text, size_t bytes_max)
+{
+    size_t n = text ? strlen(text) : 0;
+    return n > 0 && n <= bytes_max && text_is_clean(text, n);
 }
 
 static bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret)
@@ -55,7 +65,8 @@ static bool ping_decode(const char *body, size_t n, bool answer, struct ping *re
         ret->load = (int64_t)(read_varint(&r) & INT32_MAX);
         ret->version = read_text(&r);
     }
-    return !r.bad && ret->name && ret->url && ret->actor > 0 && !id_is_zero(&ret->id);
+    return !r.bad && is_line(ret->name, PEER_NAME_MAX) && is_line(ret->url, PEER_URL_MAX) && ret->actor > 0 &&
+           ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX && !id_is_zero(&ret->id);
 }
 
 int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
@@ -513,14 +524,15 @@ int node_row_write(struct node *n, struct err *e)
 static void meet_row(struct node *n, const struct node_row *row)
 {
     struct id id;
-    if (!id_parse(row->node, &id) || id_equal(&id, &n->self) || !row->url || node_is_forgotten(n, &id))
+    if (!id_parse(row->node, &id) || id_equal(&id, &n->self) || !is_line(row->url, PEER_URL_MAX) ||
+        node_is_forgotten(n, &id))
         return;
     struct peer *p = peer_find(n, &id);
     if (!p && (p = peer_by_url(n, row->url)) && id_is_zero(&p->id))
         p->id = id;
     if (!p)
         p = peer_new(n, &id, row->url);
-    if (row->name)
+    if (is_line(row->name, PEER_NAME_MAX))
         set_text(&p->name, row->name);
     if (row->member)
         p->member = true;

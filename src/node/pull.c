@@ -38,14 +38,17 @@ static void vv_write(struct str *s, const struct vv *v)
     }
 }
 
+/* In rising order of the actors, as vv_write puts them: then raising an empty vector only appends. */
 static void vv_read(struct reader *r, struct vv *ret)
 {
+    int64_t last = 0;
     for (size_t n = read_count(r, 16); n > 0 && !r->bad; n--) {
         int64_t actor = read_i64(r), hlc = read_i64(r);
-        if (actor <= 0 || hlc < 0)
+        if (actor <= last || hlc < 0)
             r->bad = true;
         else
             vv_raise(ret, actor, hlc);
+        last = actor;
     }
 }
 
@@ -53,16 +56,17 @@ static void vv_read(struct reader *r, struct vv *ret)
 
 int node_serve_pull(struct store *s, const char *body, size_t n, struct str *ret, struct err *e)
 {
-    AUTOVV struct vv have = VV_INIT, mine = VV_INIT;
+    AUTOVV struct vv have = VV_INIT, merged = VV_INIT, mine = VV_INIT;
     AUTOSTR struct str rows = STR_INIT;
     struct reader r = reader_init(body, n);
     read_id(&r);
     read_id(&r);
     read_i64(&r);
     vv_read(&r, &have);
-    vv_read(&r, &have); /* what the chain has merged counts as had */
+    vv_read(&r, &merged);
     if (!reader_done(&r))
         return err_set(e, SKEP_EARG, "this is no pull request");
+    vv_merge(&have, &merged); /* what the chain has merged counts as had */
     uint32_t count;
     bool more;
     int rc = store_read_begin(s, e);
@@ -176,7 +180,7 @@ static void chain_broken(struct node *n, struct peer *p)
 /* ---- a page ---- */
 
 struct page {
-    struct peer *peer;
+    struct id peer;         /* which may be forgotten by the time the page is in: a row of it may say so */
     struct vv theirs, seen; /* the responder's vector; the highest row of each actor in this page */
     struct vv cut;          /* actors that are not proven, by this page or one before it */
     bool more;
@@ -208,11 +212,21 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
     peers_view(n);
 }
 
-static void page_done(struct node *n, void *arg)
+/* A page that brings nothing new and promises more would be asked for without end. */
+static bool goes_on(const struct peer *p, const struct page *g)
 {
-    struct page *g = arg;
-    struct peer *p = g->peer;
-    n->counters.rows_merged += g->rows;
+    for (size_t i = 0; i < g->seen.n; i++)
+        if (g->seen.e[i].hlc > vv_get(&p->pull.cursor, g->seen.e[i].actor))
+            return true;
+    return !g->more;
+}
+
+static void page_taken(struct node *n, struct peer *p, const struct page *g)
+{
+    if (!goes_on(p, g)) {
+        chain_broken(n, p);
+        return;
+    }
     p->pull.failures = 0;
     p->pull.rows += g->rows;
     vv_copy(&p->pull.cut, &g->cut);
@@ -221,6 +235,15 @@ static void page_done(struct node *n, void *arg)
         p->pull.next_ms = n->now_ms;
     else
         chain_ended(n, p, g);
+}
+
+static void page_done(struct node *n, void *arg)
+{
+    struct page *g = arg;
+    struct peer *p = peer_find(n, &g->peer);
+    n->counters.rows_merged += g->rows;
+    if (p)
+        page_taken(n, p, g);
     page_free(g);
     pulls_tick(n);
 }
@@ -282,9 +305,17 @@ static int row_merged(struct node *n, const struct remote_row *row)
     return 0;
 }
 
-static bool too_far_ahead(const struct node *n, const struct stamp *s)
+static bool too_far_ahead(const struct node *n, int64_t hlc)
 {
-    return hlc_ms(s->hlc) > n->real_ms + HLC_AHEAD_MS_MAX;
+    return hlc_ms(hlc) > n->real_ms + HLC_AHEAD_MS_MAX;
+}
+
+/* Nor is a vector believed that speaks of the future: our own stamps would follow it there, for ever. */
+static void cut_vector(const struct node *n, struct page *g)
+{
+    for (size_t i = 0; i < g->theirs.n; i++)
+        if (too_far_ahead(n, g->theirs.e[i].hlc))
+            vv_raise(&g->cut, g->theirs.e[i].actor, 1);
 }
 
 /* All rows of a page into the store, then word of them to whom they concern. */
@@ -298,7 +329,7 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
         enum merged how;
         if ((rc = store_read_row(r, &row, &n->fault)) < 0)
             break;
-        if (too_far_ahead(n, &row.stamp))
+        if (too_far_ahead(n, row.stamp.hlc) || too_far_ahead(n, row.stamp.rank)) /* ranks are stamps */
             vv_raise(&g->cut, row.stamp.actor, 1);
         vv_raise(&g->seen, row.stamp.actor, row.stamp.hlc); /* also of what is cut: the chain must go on */
         if (vv_get(&g->cut, row.stamp.actor))
@@ -335,20 +366,29 @@ static struct peer *pulled_from(struct node *n, uint64_t call)
 
 static void page_refused(struct node *n, void *arg)
 {
-    struct peer *p = arg;
+    AUTOFREE struct id *id = arg;
+    struct peer *p = peer_find(n, id);
+    if (!p)
+        return;
     p->pull.call = 0;
     chain_broken(n, p);
 }
 
+static int refuse_page(struct node *n, const struct peer *p)
+{
+    eff_do(n, page_refused, mem_copy(&p->id, sizeof p->id), free);
+    return 0;
+}
+
 /* Somebody has more of this very run than we wrote: this file, or one like it, lives a second life. */
-static bool is_clone(struct node *n, const struct page *g)
+static bool is_clone(struct node *n, const struct peer *p, const struct page *g)
 {
     if (vv_get(&g->theirs, n->actor) <= vv_get(&n->vv, n->actor))
         return false;
     log_error(n->w.log,
               "%s knows writes of this run that are not here; was this folder copied or restored while it "
               "ran? Ending, to begin a new run",
-              g->peer->name);
+              p->name);
     n->exit_status = 75;
     return true;
 }
@@ -357,20 +397,20 @@ static int page_take(struct node *n, struct peer *p, const struct event *ev)
 {
     struct page *g = mem_alloc(sizeof *g);
     struct reader r = reader_init(ev->bytes, ev->bytes_n);
-    g->peer = p;
+    g->peer = p->id;
     vv_copy(&g->cut, &p->pull.cut);
     vv_read(&r, &g->theirs);
+    cut_vector(n, g);
     g->more = read_bool(&r);
     g->rows = read_u32(&r);
     int rc = r.bad || g->rows > 2 * STORE_PAGE_ROWS ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
                                                     : page_merge(n, &r, g);
     if (rc == 0 && !g->more)
         rc = vector_write(n, g);
-    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, g))) {
+    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, p, g))) {
         log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
         page_free(g);
-        eff_do(n, page_refused, p, NULL);
-        return 0;
+        return refuse_page(n, p);
     }
     if (rc < 0) {
         page_free(g);
@@ -398,6 +438,6 @@ int pull_answered(struct node *n, const struct event *ev)
         int rc = page_take(n, p, ev);
         return rc < 0 ? rc : 1;
     }
-    eff_do(n, page_refused, p, NULL);
+    refuse_page(n, p);
     return 1;
 }
