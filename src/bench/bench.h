@@ -15,7 +15,7 @@ struct bench {
     const char *examples; /* folder of the example workers */
     const char *dir;      /* an existing folder on the disk to measure */
     int runs, nodes, workers;
-    int connections; /* of the figure "register"; 0: its own choice */
+    int connections;         /* of the figure "register"; 0: its own choice */
     int64_t names;           /* of the figure "million" */
     int64_t warm_ms, run_ms; /* of one load */
     bool quick;

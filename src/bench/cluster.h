@@ -31,6 +31,8 @@ struct cluster {
 int cluster_start(struct cluster *ret, const char *bin, const char *dir, size_t n, struct err *e);
 /* Ends all nodes gracefully and waits. Accepts zeros. Leaves the folder. */
 void cluster_stop(struct cluster *c);
+/* Seconds of processor time that the nodes have used. */
+double cluster_cpu_s(const struct cluster *c);
 /* The value of a line of a node's /metrics; -1 if there is none. */
 double cluster_metric(struct cluster *c, size_t node, const char *name);
 /* One request to a node on a connection of its own; the status must be `want`. ret_body may be NULL. */

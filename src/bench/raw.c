@@ -144,7 +144,8 @@ static bool one(struct raw *r, int series)
     return done(r->put[R_NAME]) && done(r->put[R_CHANGE]) && done(r->put[R_LOG]);
 }
 
-int raw_run(struct raw *r, int batch, int series, int64_t ms, double *ret_per_second, struct err *e)
+int raw_run(struct raw *r, int batch, int series, int64_t ms, double *ret_per_second, int64_t *ret_n,
+            struct err *e)
 {
     int64_t start = now_ns(), end = start + ms * 1000000, n = 0, now;
     r->round++; /* names of its own for every run */
@@ -155,6 +156,7 @@ int raw_run(struct raw *r, int batch, int series, int64_t ms, double *ret_per_se
         if (!fine || !done(r->commit))
             return failed(r->db, e);
     } while ((now = now_ns()) < end);
+    *ret_n = n;
     *ret_per_second = (double)n * 1e9 / (double)(now - start);
     return 0;
 }

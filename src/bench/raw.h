@@ -15,7 +15,8 @@ struct raw;
 int raw_new(const char *dir, const char *like, struct raw **ret, struct err *e);
 void raw_free(struct raw *r);
 /* Operations per second for so long, `batch` of them a commit; `series` names rise side by side. */
-int raw_run(struct raw *r, int batch, int series, int64_t ms, double *ret_per_second, struct err *e);
+int raw_run(struct raw *r, int batch, int series, int64_t ms, double *ret_per_second, int64_t *ret_n,
+            struct err *e);
 
 /* Milliseconds of one fdatasync after a write of 4 KiB: the median of n. */
 double raw_fdatasync_ms(const char *dir, int n);

@@ -50,7 +50,7 @@ static double batch_now(struct cluster *c)
 
 struct case_results {
     struct result *rate, *p50;
-    double rows, batch, p99;
+    double rows, batch, p99, cpu_us, load_us, raw_us; /* of the last run; us: processor time an operation */
 };
 
 static int measure_run(struct bench *b, struct cluster *c, struct raw *raw, struct names *names,
@@ -70,12 +70,19 @@ static int measure_run(struct bench *b, struct cluster *c, struct raw *raw, stru
     double disk = r->p50 ? raw_fdatasync_ms(b->dir, FDATASYNCS) : 0;
     int64_t before = rows_now(c);
     names->round++;
+    double nodes_s = cluster_cpu_s(c);
+    int64_t ours = cpu_ns();
     int rc = load_run(&l, &got, e);
     if (rc == 0) {
+        r->cpu_us = (cluster_cpu_s(c) - nodes_s) * 1e6 / (double)got.answered;
+        r->load_us = (double)(cpu_ns() - ours) / 1e3 / (double)got.answered;
         r->batch = connections == 1 ? 1 : batch_now(c);
         r->rows = (double)(rows_now(c) - before) / (double)got.answered;
         r->p99 = samples_at(&got.latency_ms, 0.99);
-        rc = raw_run(raw, (int)r->batch, connections, b->run_ms, &yard, e);
+        ours = cpu_ns();
+        int64_t raw_n = 0;
+        rc = raw_run(raw, (int)r->batch, connections, b->run_ms, &yard, &raw_n, e);
+        r->raw_us = (double)(cpu_ns() - ours) / 1e3 / (double)raw_n;
     }
     if (rc == 0) {
         result_run(r->rate, got.per_second, yard);
@@ -109,9 +116,11 @@ static int measure_case(struct bench *b, struct cluster *c, struct raw *raw, str
         progress("register: %d connections, %zu nodes, run %d of %d", connections, c->n, i + 1, b->runs);
         rc = measure_run(b, c, raw, names, connections, &r, e);
     }
-    str_printf(&r.rate->note,
-               "%.2f rows an operation on each node, median batch %.0f, p99 %.1f ms (last run)",
-               r.rows / (double)c->n, r.batch, r.p99);
+    str_printf(
+        &r.rate->note,
+        "last run: %.2f rows an operation on each node, median batch %.0f, p99 %.1f ms; processor time an "
+        "operation: nodes %.0f us, load generator %.0f us, raw SQLite %.0f us",
+        r.rows / (double)c->n, r.batch, r.p99, r.cpu_us, r.load_us, r.raw_us);
     return rc;
 }
 

@@ -21,6 +21,8 @@ double samples_median(struct samples *s);
 /* CLOCK_MONOTONIC. */
 int64_t now_ns(void);
 int64_t now_ms(void);
+/* Processor time of this process. */
+int64_t cpu_ns(void);
 /* For polling; nothing is measured by it. */
 void pause_ms(int ms);
 
