@@ -95,8 +95,8 @@ void api_answer_copies(struct node *n, struct op *op, int status, struct str *bo
                        int64_t hlc, int need);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
-/* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the answer
- * leaves. Call before the op is answered. */
+/* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the
+ * answer leaves. Call before the op is answered. */
 void api_show_soon(struct node *n);
 /* Whether a swarm of this name exists (the default one always does). */
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);

@@ -163,7 +163,8 @@ static const struct counter counters[] = {
     COUNTER("children", children, "gauge", "Processes this node owns."),
     COUNTER("operations_waiting", ops_waiting, "gauge", "Requests that wait for something to happen."),
     COUNTER("batch_last", batch_last, "gauge", "Replicated rows written by the last transaction that wrote."),
-    COUNTER("batch_median", batch_median, "gauge", "Replicated rows a transaction wrote, median of the last ones that wrote."),
+    COUNTER("batch_median", batch_median, "gauge",
+            "Replicated rows a transaction wrote, median of the last ones that wrote."),
 };
 
 static int metrics_read(const struct call *c UNUSED, const struct reading *r, struct str *body,

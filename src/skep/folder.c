@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "base/ensure.h"
+#include "node/token.h"
 #include "real/config.h"
 #include "real/file.h"
 #include "real/pki.h"
-#include "node/token.h"
 #include "store/store.h"
 
 #define PEM_BYTES_MAX (64u << 10)

@@ -7,8 +7,8 @@
  */
 #include <string.h>
 
-#include "real/pki.h"
 #include "node/token.h"
+#include "real/pki.h"
 #include "skep/cli.h"
 #include "skep/folder.h"
 #include "skep/options.h"
