@@ -89,17 +89,20 @@ static int page(enum log_view view, const char *plural, const struct call *c, co
     struct jw j = jw_init(body);
     jw_object(&j);
     jw_kv_array(&j, plural);
-    struct stmt *s = store_ask(r->store, Q_LOG_PAGE, "ittti", seq, NULL, NULL, NULL, (int64_t)LOOKED_MAX);
-    while (left > 0 && (rc = stmt_step(s, e)) == 1) {
+    struct stmt *s = store_ask(r->store, Q_LOG_PAGE, "ii", seq, (int64_t)LOOKED_MAX);
+    bool full = false;
+    while (!full && (rc = stmt_step(s, e)) == 1) {
+        bool wanted = passes(view, q, s);
+        full = wanted && left-- == 0; /* there is more than a page */
+        if (full)
+            break;
         seq = col_i64(s, 0);
         looked++;
-        if (passes(view, q, s)) {
+        if (wanted)
             show_event(s, r->frozen->name, &j);
-            left--;
-        }
     }
     stmt_reset(s);
-    bool more = left == 0 || looked == LOOKED_MAX;
+    bool more = full || looked == LOOKED_MAX;
     AUTOFREE char *next = more ? mem_printf("%s:%lld", r->frozen->name, (long long)seq) : NULL;
     jw_array_close(&j);
     jw_kv_string(&j, "next", next);
@@ -202,8 +205,7 @@ int follow_read(struct follow *f, const struct reading *reading, struct str *ret
 {
     int rows = 0, rc = 1;
     struct log_query q = {.type = f->type, .swarm = f->swarm, .name = f->name};
-    struct stmt *s =
-        store_ask(reading->store, Q_LOG_PAGE, "ittti", f->seq, NULL, NULL, NULL, (int64_t)FOLLOW_ROWS);
+    struct stmt *s = store_ask(reading->store, Q_LOG_PAGE, "ii", f->seq, (int64_t)FOLLOW_ROWS);
     while (ret->n < FOLLOW_BYTES && (rc = stmt_step(s, e)) == 1) {
         f->seq = col_i64(s, 0);
         rows++;

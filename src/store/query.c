@@ -34,12 +34,9 @@ static const struct query_text queries[Q_N] = {
     [Q_LOG_ADD] = {T_N, "INSERT INTO log (at, type, swarm, name, node, epoch, who, data) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
     [Q_LOG_PAGE] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log WHERE seq > ?1 "
-                         "AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR swarm = ?3) "
-                         "AND (?4 IS NULL OR name = ?4) ORDER BY seq LIMIT ?5"},
+                         "ORDER BY seq LIMIT ?2"},
     [Q_LOG_NAME] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4"},
-    [Q_LOG_AUDIT] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log WHERE seq > ?1 "
-                          "AND who IS NOT NULL ORDER BY seq LIMIT ?2"},
     [Q_LOG_LAST] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT ?3"},
     [Q_LOG_NEWEST] = {T_N, "SELECT coalesce(max(seq), 0) FROM log"},

@@ -25,7 +25,6 @@ enum query {
     Q_LOG_ADD,
     Q_LOG_PAGE,
     Q_LOG_NAME,
-    Q_LOG_AUDIT,
     Q_LOG_LAST,
     Q_LOG_NEWEST,
     Q_LOG_TRIM,

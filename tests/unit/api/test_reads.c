@@ -354,6 +354,15 @@ static void events_in_pages(void **state)
     struct json *j = bench_tree(s, bench_frozen(), "/v1/events", "limit=2", 200);
     assert_text(j, "next", "a:2");
     json_free(j);
+    j = bench_tree(s, bench_frozen(), "/v1/events", "limit=5", 200);
+    assert_true(json_is(json_path(json_root(j), "next"), JSON_T_NULL)); /* all of them fit */
+    json_free(j);
+    j = bench_tree(s, bench_frozen(), "/v1/events", "limit=1&type=child_started", 200);
+    assert_text(j, "next", "a:4");
+    json_free(j);
+    j = bench_tree(s, bench_frozen(), "/v1/events", "limit=2&type=child_started", 200);
+    assert_true(json_is(json_path(json_root(j), "next"), JSON_T_NULL));
+    json_free(j);
     assert_int_equal(how_many(s, "/v1/events", "events", "after=a:2"), 3);
     assert_int_equal(how_many(s, "/v1/events", "events", "after=2"), 3);
     assert_int_equal(how_many(s, "/v1/events", "events", "after=9223372036854775807"), 0);
