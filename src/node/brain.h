@@ -242,6 +242,8 @@ bool own_is_home(struct node *n, const char *swarm, const char *name);
 bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
                 const struct id *not_this, struct id *ret);
 int64_t own_actor_of(struct node *n, const struct id *node);
+/* What the log says of a claim that changes hands. */
+void own_taken(const char *from, const char *why, struct str *ret_json);
 /* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
 /* Whether the claim has its second copy; if not, own_changed runs again once it has. */

@@ -76,6 +76,8 @@ static void run_enter(struct node *n, void *arg)
 {
     struct child *c = arg;
     run_leave(n, c);
+    if (c->s.run == 0) /* ended in the batch that began it: the keeper died */
+        return;
     c->run_key = c->s.run;
     HASH_ADD(run_hh, n->runs, run_key, sizeof c->run_key, c);
 }
@@ -303,10 +305,13 @@ static char *reason_json(const char *code, int exit_status, int sig, const char 
 
 static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
 
-/* Finds the program and asks the configuration. 0, or the reason why not. */
+/* Finds the program and asks the configuration. NULL, or the reason why not. */
 static char *program_find(struct node *n, struct spawn *s)
 {
     char path[4096];
+    if (!s->argv[0])
+        return reason_json("start_failed", -1, 0,
+                           "its specification names no program that this node understands");
     int error = n->w.proc.find(n->w.proc.self, s->argv[0], s->env, s->cwd, path, sizeof path);
     if (error)
         return reason_json("start_failed", -1, 0, strerror(error));
@@ -363,7 +368,7 @@ static int remember(struct node *n, struct child *c)
     struct child_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
     int rc = store_load(n->store, T_CHILD, &row, &n->fault);
     if (rc == 1 && row.epoch >= c->s.incarnation) {
-        c->s.restarts = row.restarts;
+        c->s.restarts = row.restarts > 0 && row.restarts < INT32_MAX ? row.restarts : 0;
         c->s.started_at = row.started_at;
         c->s.published = row.started_at > 0;
         c->s.given_up = row.status && strcmp(row.status, "failed") == 0;
@@ -378,8 +383,12 @@ static int begin_incarnation(struct node *n, struct child *c, const struct name_
 {
     spec_fini(&c->spec);
     spec_defaults(&c->spec);
-    if (row->spec && spec_parse(row->spec, &c->spec, &n->fault) < 0)
+    if (row->spec &&
+        (spec_parse(row->spec, &c->spec, &n->fault) < 0 || spec_check(&c->spec, &n->fault) < 0)) {
         log_warn(n->w.log, "the specification of %s cannot be read: %s", c->name, n->fault.text);
+        spec_fini(&c->spec);
+        spec_defaults(&c->spec);
+    }
     child_touch(n, c);
     c->s = (struct child_state){.epoch = row->epoch, .incarnation = row->incarnation};
     return remember(n, c);
@@ -697,8 +706,11 @@ int child_event(struct node *n, const struct event *ev)
     if (ev->kind == EV_KEEPER_DIED)
         return keeper_died(n);
     struct child *c = child_of_run(n, ev->run);
-    if (!c || c->s.run != ev->run)
+    if (!c || c->s.run != ev->run) {
+        if (ev->kind == EV_CHILD_SPAWNED) /* nobody waits for it any more, and nobody would end it */
+            eff_kill(n, ev->run);
         return 0;
+    }
     if (ev->kind == EV_CHILD_SPAWNED)
         return spawned(n, c, ev);
     if (ev->kind == EV_CHILD_FAILED)

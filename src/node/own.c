@@ -15,10 +15,13 @@
 #include "base/hlc.h"
 #include "node/effect.h"
 #include "node/spec.h"
+#include "wire/json.h"
 
 #define SCAN_NAMES      500
 #define ORPHAN_DELAY_MS 15000
 #define LEASES_AT_ONCE  500
+
+static struct lease *lease_find(struct node *n, const char *swarm, const char *name);
 
 /* ---- placing ---- */
 
@@ -161,12 +164,17 @@ static bool is_mine(const struct node *n, const struct name_row *row)
     return row->owner && row->owner_actor == n->actor && strcmp(row->owner, n->self_text) == 0;
 }
 
+static bool is_session(const struct name_row *row)
+{
+    return strcmp(row->kind, "session") == 0;
+}
+
 static int owner_side(struct node *n, const struct name_row *row)
 {
     bool has_copy;
     if (strcmp(row->kind, "address") == 0)
         return 0;
-    if (strcmp(row->kind, "session") == 0)
+    if (is_session(row))
         return session_changed(n, row->name);
     if (!is_mine(n, row))
         return child_disowned(n, row->swarm, row->name, row);
@@ -186,11 +194,21 @@ static int observed(struct node *n, const struct name_row *row, struct child_row
     return rc < 0 ? rc : 0;
 }
 
+void own_taken(const char *from, const char *why, struct str *ret_json)
+{
+    struct jw j = jw_init(ret_json);
+    jw_object(&j);
+    jw_kv_string(&j, "from", from);
+    jw_kv_string(&j, "why", why);
+    jw_object_close(&j);
+    jw_end(&j);
+}
+
 static int take_over(struct node *n, struct name_row *row, const char *why)
 {
     struct spec spec;
     struct id to;
-    char from[128], *const *nodes = NULL;
+    char *const *nodes = NULL;
     spec_defaults(&spec);
     if (row->spec && spec_parse(row->spec, &spec, NULL) == 0)
         nodes = spec.nodes.list;
@@ -198,14 +216,15 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     spec_fini(&spec);
     if (!some)
         return 0; /* another view may have one: own_scan comes with it */
-    snprintf(from, sizeof from, "%s", row->owner ? node_name_of(n, row->owner) : "");
+    AUTOFREE char *from = mem_dup(row->owner ? node_name_of(n, row->owner) : "");
     row->since = 0;
     own_claim(n, row, &to, row->epoch);
-    AUTOFREE char *data = mem_printf("{\"from\":\"%s\",\"why\":\"%s\"}", from, why);
+    AUTOSTR struct str data = STR_INIT;
+    own_taken(from, why, &data);
     int rc = store_save(n->store, T_NAME, row, &n->fault);
     if (rc == 0)
         rc = node_log(n, "child_claimed", row->swarm, row->name, node_name_of(n, row->owner), row->epoch,
-                      NULL, data);
+                      NULL, str_get(&data));
     if (rc == 0)
         node_wake(n, row->swarm, row->name);
     return rc < 0 ? rc : owner_side(n, row);
@@ -244,7 +263,7 @@ static int home_side(struct node *n, struct name_row *row)
     if (!row->owner || !node_open_now(n) || !own_is_home(n, row->swarm, row->name))
         return 0;
     enum owner_state state = owner_state(n, row->owner, row->owner_actor, &down_since_ms);
-    if (strcmp(row->kind, "session") == 0)
+    if (is_session(row))
         return state == OWNER_ALIVE ? 0 : session_orphaned(n, row, state, down_since_ms);
     struct child_row seen;
     int rc = observed(n, row, &seen);
@@ -262,13 +281,23 @@ static int home_side(struct node *n, struct name_row *row)
     return rc;
 }
 
+static void lease_gone(struct node *n, void *arg)
+{
+    AUTOFREE char *key = arg;
+    char *name = strchr(key, '\n');
+    *name++ = 0;
+    lease_forget(n, key, name);
+}
+
 int own_changed(struct node *n, const char *swarm, const char *name)
 {
     struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc == 0 && lease_find(n, swarm, name))
+        eff_do(n, lease_gone, mem_printf("%s\n%s", swarm, name), free);
     if (rc == 0)
         rc = *swarm ? child_disowned(n, swarm, name, NULL) : session_changed(n, name);
-    else if (rc == 1 && row.kind && (rc = owner_side(n, &row)) == 0)
+    else if (rc == 1 && is_session(&row) == (*swarm == 0) && (rc = owner_side(n, &row)) == 0)
         rc = home_side(n, &row);
     row_fini(T_NAME, &row);
     return rc < 0 ? rc : 0;

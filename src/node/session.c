@@ -85,11 +85,12 @@ int session_take(struct node *n, struct name_row *claim, const struct id *to, co
     AUTOFREE char *from = mem_dup(claim->owner);
     claim->since = 0;
     own_claim(n, claim, to, claim->epoch);
-    AUTOFREE char *data = mem_printf("{\"from\":\"%s\",\"why\":\"%s\"}", from ? from : "", why);
+    AUTOSTR struct str data = STR_INIT;
+    own_taken(from ? from : "", why, &data);
     int rc = store_save(n->store, T_NAME, claim, &n->fault);
     if (rc == 0)
         rc = node_log(n, "session_claimed", "", claim->name, node_name_of(n, claim->owner), claim->epoch, who,
-                      data);
+                      str_get(&data));
     node_wake(n, "", claim->name);
     return rc < 0 ? rc : session_changed(n, claim->name);
 }
