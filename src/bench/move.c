@@ -17,14 +17,12 @@
 
 #define STATE_BYTES 4096
 #define LIMIT_MS    120000
-#define POLL_MS     10
+#define POLL_MS     20
 #define STARTERS    16
 #define SWARM       "/v1/swarms/bench"
 #define RUNNING_SQL                                                                                          \
-    "SELECT count(*) FROM child c JOIN name w ON w.swarm = c.swarm AND w.name = c.name AND w.epoch = "       \
-    "c.epoch "                                                                                               \
-    "WHERE c.swarm = 'bench' AND c.status = 'running' AND c.node = (SELECT value FROM meta WHERE key = "     \
-    "'node')"
+    "SELECT count(*) FROM child WHERE swarm = 'bench' AND status = 'running' AND "                           \
+    "node = (SELECT value FROM meta WHERE key = 'node')"
 
 struct start {
     const char *token, *body;
@@ -59,36 +57,50 @@ static int start_all(struct bench *b, struct cluster *c, size_t on, bool state, 
     return rc;
 }
 
-/* Workers that run on the nodes other than `not`, each asked in its own file. */
-static int64_t running(const struct cluster *c, size_t not )
+/* What the nodes other than one say in their own files. */
+struct watches {
+    struct watch *running[CLUSTER_NODES_MAX], *waiting[CLUSTER_NODES_MAX];
+    size_t n;
+};
+
+static void watches_init(struct watches *w, const struct cluster *c, size_t without)
 {
-    int64_t n = 0;
+    *w = (struct watches){0};
     for (size_t i = 0; i < c->n; i++)
-        if (i != not )
-            n += raw_ask(c->node[i].db, RUNNING_SQL);
-    return n;
+        if (i != without) {
+            w->running[w->n] = watch_new(c->node[i].db, RUNNING_SQL);
+            w->waiting[w->n++] = watch_new(c->node[i].db, "SELECT count(*) FROM handoff");
+        }
 }
 
-static int64_t waiting(const struct cluster *c, size_t not )
+static void watches_fini(struct watches *w)
 {
-    int64_t n = 0;
-    for (size_t i = 0; i < c->n; i++)
-        if (i != not )
-            n += raw_ask(c->node[i].db, "SELECT count(*) FROM handoff");
-    return n;
+    for (size_t i = 0; i < w->n; i++) {
+        watch_free(w->running[i]);
+        watch_free(w->waiting[i]);
+    }
 }
 
-static int until(struct bench *b, struct cluster *c, size_t not, bool restored, double *ret_s, struct err *e)
+static int64_t sum(struct watch *const *list, size_t n)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += watch_get(list[i]);
+    return total;
+}
+
+/* Until all workers run there and, with `restored`, no hand-off waits. */
+static int until(const struct bench *b, struct watches *w, bool restored, double *ret_s, struct err *e)
 {
     int64_t start = now_ns();
     for (;;) {
-        int64_t n = running(c, not );
-        if (n == b->workers && (!restored || waiting(c, not ) == 0))
+        int64_t n = sum(w->running, w->n), waiting = 0;
+        if (n == b->workers && (!restored || (waiting = sum(w->waiting, w->n)) == 0))
             break;
         if (now_ns() - start > (int64_t)LIMIT_MS * 1000000)
             return err_set(e, SKEP_ETIMEOUT,
                            "after %d s %lld of %d workers run elsewhere, %lld hand-offs wait",
-                           LIMIT_MS / 1000, (long long)n, b->workers, (long long)waiting(c, not ));
+                           LIMIT_MS / 1000, (long long)n, b->workers, (long long)waiting);
         pause_ms(POLL_MS);
     }
     *ret_s = (double)(now_ns() - start) / 1e9;
@@ -115,13 +127,31 @@ static int serve(struct cluster *c, const char *nodes, int status, struct err *e
     return rc;
 }
 
+static int move(const struct bench *b, const struct cluster *c, size_t from, int sig, double *ret_s,
+                struct err *e)
+{
+    struct watches w;
+    int64_t here = raw_ask(c->node[from].db, RUNNING_SQL), came = b->workers;
+    if (here != b->workers)
+        return err_set(e, SKEP_EINTERNAL, "%lld of %d workers run on node %s", (long long)here, b->workers,
+                       c->node[from].name);
+    watches_init(&w, c, from);
+    kill(c->node[from].pid, sig);
+    int rc = until(b, &w, sig == SIGTERM, ret_s, e);
+    watches_fini(&w);
+    if (rc == 0 && sig == SIGTERM)
+        came = raw_ask(c->node[0].db, "SELECT count(*) FROM change WHERE tbl = 'handoff' AND dead = 1");
+    if (rc == 0 && came != b->workers)
+        return err_set(e, SKEP_EINTERNAL, "%lld of %d states arrived", (long long)came, b->workers);
+    return rc;
+}
+
 static int one_run(struct bench *b, int sig, double *ret_s, struct err *e)
 {
     AUTOFREE char *dir = folder_new(b->dir, "move");
     AUTOSTR struct str nodes = STR_INIT;
     struct cluster c = {0};
     size_t last = (size_t)b->nodes - 1;
-    double placed;
     int rc = cluster_start(&c, b->bin, dir, (size_t)b->nodes, e);
     if (rc == 0) {
         AUTOFREE char *one = mem_printf("\"%s\"", c.node[last].name);
@@ -133,18 +163,8 @@ static int one_run(struct bench *b, int sig, double *ret_s, struct err *e)
         rc = start_all(b, &c, last, sig == SIGTERM, e);
     if (rc == 0)
         rc = serve(&c, str_get(&nodes), 200, e);
-    if (rc == 0 && raw_ask(c.node[last].db, RUNNING_SQL) != b->workers)
-        rc = until(b, &c, c.n, false, &placed, e);
-    if (rc == 0) {
-        kill(c.node[last].pid, sig);
-        rc = until(b, &c, last, sig == SIGTERM, ret_s, e);
-    }
-    if (rc == 0 && sig == SIGTERM) {
-        int64_t came =
-            raw_ask(c.node[0].db, "SELECT count(*) FROM change WHERE tbl = 'handoff' AND dead = 1");
-        if (came != b->workers)
-            rc = err_set(e, SKEP_EINTERNAL, "%lld of %d states arrived", (long long)came, b->workers);
-    }
+    if (rc == 0)
+        rc = move(b, &c, last, sig, ret_s, e);
     cluster_stop(&c);
     folder_remove(dir);
     return rc;

@@ -183,17 +183,41 @@ double raw_fdatasync_ms(const char *dir, int n)
     return median;
 }
 
+struct watch {
+    sqlite3 *db;
+    sqlite3_stmt *ask;
+};
+
+struct watch *watch_new(const char *db, const char *sql)
+{
+    struct watch *w = mem_alloc(sizeof *w);
+    if (sqlite3_open_v2(db, &w->db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
+        sqlite3_busy_timeout(w->db, 1000);
+        w->ask = prepared(w->db, sql);
+    }
+    return w;
+}
+
+int64_t watch_get(struct watch *w)
+{
+    int64_t n = w->ask && sqlite3_step(w->ask) == SQLITE_ROW ? sqlite3_column_int64(w->ask, 0) : -1;
+    sqlite3_reset(w->ask);
+    return n;
+}
+
+void watch_free(struct watch *w)
+{
+    if (!w)
+        return;
+    sqlite3_finalize(w->ask);
+    sqlite3_close(w->db);
+    free(w);
+}
+
 int64_t raw_ask(const char *db, const char *sql)
 {
-    sqlite3 *conn = NULL;
-    sqlite3_stmt *s = NULL;
-    int64_t n = -1;
-    if (sqlite3_open_v2(db, &conn, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
-        sqlite3_busy_timeout(conn, 1000);
-        if (sqlite3_prepare_v2(conn, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-            n = sqlite3_column_int64(s, 0);
-        sqlite3_finalize(s);
-    }
-    sqlite3_close(conn);
+    struct watch *w = watch_new(db, sql);
+    int64_t n = watch_get(w);
+    watch_free(w);
     return n;
 }

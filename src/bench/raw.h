@@ -24,4 +24,10 @@ double raw_fdatasync_ms(const char *dir, int n);
 /* One number of a database, read-only; -1 when it cannot be had. */
 int64_t raw_ask(const char *db, const char *sql);
 
+/* The same, asked again and again at little cost. */
+struct watch;
+struct watch *watch_new(const char *db, const char *sql);
+int64_t watch_get(struct watch *w);
+void watch_free(struct watch *w);
+
 #endif
