@@ -64,12 +64,30 @@ void session_later(struct node *n, const char *id)
 
 /* ---- claiming ---- */
 
+/* The head follows the entries that its owner appended. They may have come without the row that says so: a
+ * row that is written again and again travels as its newest version only, which may not have left the owner
+ * before it died. An entry behind the head was always written after it, for each one becomes the head. */
+static int advance_head(struct node *n, struct session *s)
+{
+    int rc;
+    for (;;) {
+        struct stmt *q =
+            store_ask(n->store, Q_ENTRY_BEHIND, "tti", s->row.session, s->row.head, s->row.epoch);
+        if ((rc = stmt_step(q, &n->fault)) < 1)
+            return rc;
+        mem_replace(&s->row.head, col_text(q, 0));
+        stmt_reset(q);
+    }
+}
+
 /* New rows under the new epoch for all that only an owner writes. */
 static int possess(struct node *n, struct session *s)
 {
     struct session_state_row state = {.session = mem_dup(s->row.session)};
+    int rc = advance_head(n, s);
     s->row.epoch = s->claim.epoch;
-    int rc = store_save(n->store, T_SESSION, &s->row, &n->fault);
+    if (rc == 0)
+        rc = store_save(n->store, T_SESSION, &s->row, &n->fault);
     if (rc == 0 && (rc = store_load(n->store, T_SESSION_STATE, &state, &n->fault)) == 1) {
         state.epoch = s->claim.epoch;
         rc = store_save(n->store, T_SESSION_STATE, &state, &n->fault);

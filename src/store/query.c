@@ -80,6 +80,9 @@ static const struct query_text queries[Q_N] = {
                          "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq "
                          "WHERE p.seq > ?4) "
                          "SELECT count(*) FROM path WHERE entry = ?3"},
+    /* session, parent or NULL, epoch: the newest of its children that was written under this epoch */
+    [Q_ENTRY_BEHIND] = {T_N, "SELECT entry FROM entry WHERE session = ?1 AND parent IS ?2 AND epoch = ?3 "
+                             "ORDER BY at DESC, entry LIMIT 1"},
     [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
                                  "WHERE k.session = ?1 AND k.parent IS NOT NULL) ORDER BY at, entry"},
     /* session, head, leaf: how many entries the branch of this leaf has, and where it left the path */

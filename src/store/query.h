@@ -47,6 +47,7 @@ enum query {
     Q_ENTRY_PATH,
     Q_ENTRY_LEAVES,
     Q_ENTRY_ON_PATH,
+    Q_ENTRY_BEHIND,
     Q_ENTRY_BRANCH,
     Q_TURN_LIST,
     Q_TURN_OPEN,
