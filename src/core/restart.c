@@ -95,7 +95,13 @@ void intensity_fini(struct intensity *i)
 }
 
 /* The ring is as long as the limit: it is full of fresh moments exactly when one more would be too many. */
-bool restart_allowed(struct intensity *i, size_t max_restarts, int64_t window_ms, int64_t now_ms)
+bool restart_may(const struct intensity *i, size_t max_restarts, int64_t window_ms, int64_t now_ms)
+{
+    bool full = i->cap == max_restarts && i->n == i->cap;
+    return max_restarts && !(full && now_ms - i->at_ms[i->next] < window_ms);
+}
+
+void restart_counted(struct intensity *i, size_t max_restarts, int64_t now_ms)
 {
     if (i->cap != max_restarts) {
         intensity_fini(i);
@@ -103,13 +109,18 @@ bool restart_allowed(struct intensity *i, size_t max_restarts, int64_t window_ms
         i->cap = max_restarts;
     }
     if (!max_restarts)
-        return false;
-    if (i->n == i->cap && now_ms - i->at_ms[i->next] < window_ms)
-        return false;
+        return;
     i->at_ms[i->next] = now_ms;
     i->next = (i->next + 1) % i->cap;
     i->n += i->n < i->cap;
-    return true;
+}
+
+bool restart_allowed(struct intensity *i, size_t max_restarts, int64_t window_ms, int64_t now_ms)
+{
+    bool may = restart_may(i, max_restarts, window_ms, now_ms);
+    if (may)
+        restart_counted(i, max_restarts, now_ms);
+    return may;
 }
 
 unsigned restart_attempt(unsigned attempt, int64_t ran_ms, int64_t window_ms)

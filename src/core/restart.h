@@ -59,8 +59,12 @@ struct intensity {
 };
 
 void intensity_fini(struct intensity *i);
-/* Whether one more restart stays within max_restarts in window_ms; if so it is counted. With max_restarts 0
- * never. Another max_restarts than the last time begins a new history. now_ms: CLOCK_BOOTTIME. */
+/* Whether one more restart stays within max_restarts in window_ms. With max_restarts 0 never. Another
+ * max_restarts than the last time begins a new history. now_ms: CLOCK_BOOTTIME. */
+bool restart_may(const struct intensity *i, size_t max_restarts, int64_t window_ms, int64_t now_ms);
+/* There was one. */
+void restart_counted(struct intensity *i, size_t max_restarts, int64_t now_ms);
+/* Both: if it may, it is counted. */
 bool restart_allowed(struct intensity *i, size_t max_restarts, int64_t window_ms, int64_t now_ms);
 
 /* The number of the attempt that follows one that ran for ran_ms: a run through a whole window starts anew.

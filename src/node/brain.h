@@ -407,6 +407,9 @@ struct node {
 void node_publish(struct node *n); /* a new frozen view, if something changed */
 /* Runs one handler in a savepoint of its own batch (for callers outside of any). */
 int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg);
+/* Inside a handler: one of several things that have nothing to do with each other. If it fails for a reason
+ * that will not pass, it never happened, and the others go on: 0. */
+int node_try(struct node *n, int (*fn)(struct node *n, void *arg), void *arg, const char *what);
 uint64_t node_random(struct node *n);
 void node_random_id(struct node *n, struct id *ret);
 /* An event for a later turn, before those that have not arrived yet. Outside of handlers. */

@@ -114,6 +114,16 @@ static void fenced(struct node *n, struct child *c, const char *ack)
 
 /* ---- calls ---- */
 
+/* Those that nobody waits for any more: a worker may never answer. */
+static void calls_purge(struct node *n, struct child *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->calls_n; i++)
+        if (n->now_ms <= c->calls[i].until_ms)
+            c->calls[kept++] = c->calls[i];
+    c->calls_n = kept;
+}
+
 int child_call(struct node *n, struct child *c, struct op *op, struct span data, struct err *e)
 {
     char ref[32];
@@ -124,9 +134,27 @@ int child_call(struct node *n, struct child *c, struct op *op, struct span data,
     int rc = child_line(n, c, &line, e);
     if (rc < 0)
         return rc;
+    if (c->calls_n == c->calls_cap)
+        calls_purge(n, c);
     ARRAY_GROW(c->calls, c->calls_n, c->calls_cap);
-    c->calls[c->calls_n++] = (struct child_call){number, op->id};
+    c->calls[c->calls_n++] = (struct child_call){number, op->id, op->deadline_ms};
     return 0;
+}
+
+struct call_end {
+    uint64_t run, ref;
+};
+
+/* Only now, for a line that was rolled back is read again. */
+static void call_ended(struct node *n, void *arg)
+{
+    AUTOFREE struct call_end *end = arg;
+    struct child *c = child_of_run(n, end->run);
+    for (size_t i = 0; c && i < c->calls_n; i++)
+        if (c->calls[i].ref == end->ref) {
+            c->calls[i] = c->calls[--c->calls_n];
+            return;
+        }
 }
 
 /* The op of a call that the worker answers, or NULL: unknown, or its deadline has passed. */
@@ -135,9 +163,10 @@ static struct op *call_take(struct node *n, struct child *c, const char *ref)
     uint64_t number = ref && ref[0] == 'c' ? strtoull(ref + 1, NULL, 10) : 0;
     for (size_t i = 0; i < c->calls_n; i++)
         if (c->calls[i].ref == number) {
-            struct id id = c->calls[i].op;
-            c->calls[i] = c->calls[--c->calls_n];
-            return op_find(n, &id);
+            struct call_end *end = mem_alloc(sizeof *end);
+            *end = (struct call_end){c->s.run, number};
+            eff_do(n, call_ended, end, free);
+            return op_find(n, &c->calls[i].op);
         }
     return NULL;
 }
@@ -170,6 +199,7 @@ void channel_calls_fail(struct node *n, struct child *c)
 {
     for (size_t i = 0; i < c->calls_n; i++)
         call_failed(n, op_find(n, &c->calls[i].op), SKEP_EWORKER, "the process ended before it answered");
+    node_touch(n, &c->calls_n, sizeof c->calls_n);
     c->calls_n = 0;
 }
 
@@ -189,6 +219,10 @@ static int checkpoint(struct node *n, struct child *c, const struct chan_line *l
                                  .epoch = c->s.epoch,
                                  .data = {(char *)(uintptr_t)l->data.p, l->data.n}};
     rc = store_save(n->store, T_CHECKPOINT, &row, &n->fault);
+    if (rc == SKEP_EFENCED) { /* its successor's has come before its claim */
+        fenced(n, c, l->ack);
+        return 0;
+    }
     if (rc == 0)
         rc = handoff_forget(n, c->swarm, c->name); /* a later checkpoint outdates what was handed over */
     child_touch(n, c);

@@ -171,7 +171,10 @@ int child_write(struct node *n, struct child *c, const char *status, const char 
                             .restarts = c->s.restarts,
                             .started_at = c->s.started_at};
     node_wake(n, c->swarm, c->name);
-    return store_save(n->store, T_CHILD, &row, &n->fault);
+    int rc = store_save(n->store, T_CHILD, &row, &n->fault);
+    return rc == SKEP_EFENCED
+               ? 0
+               : rc; /* somebody else's life of the name is seen already: ours does not count */
 }
 
 int child_is_current(struct node *n, struct child *c)
@@ -531,11 +534,17 @@ static int child_due(struct node *n, struct timer *t)
     return 0;
 }
 
+static void restart_counts(struct node *n, void *arg)
+{
+    struct child *c = arg;
+    restart_counted(&c->intensity, (size_t)c->spec.max_restarts, n->now_ms);
+}
+
 /* Its run failed: again after a pause, or never. */
 static int again(struct node *n, struct child *c, const char *reason)
 {
     int64_t window = c->spec.restart_window_ms, ran_ms = c->s.started_ms ? n->now_ms - c->s.started_ms : 0;
-    if (!restart_allowed(&c->intensity, (size_t)c->spec.max_restarts, window, n->now_ms)) {
+    if (!restart_may(&c->intensity, (size_t)c->spec.max_restarts, window, n->now_ms)) {
         c->s.given_up = true;
         int rc = child_write(n, c, "failed", reason);
         return rc < 0 ? rc
@@ -545,6 +554,7 @@ static int again(struct node *n, struct child *c, const char *reason)
     int64_t pause = restart_delay_ms(attempt, c->spec.backoff_min_ms, c->spec.backoff_max_ms, node_random(n));
     c->s.attempt = restart_attempt(attempt, 0, window);
     c->s.restarts++;
+    eff_do(n, restart_counts, c, NULL); /* once, however often this is tried on a full disk */
     c->s.backoff_until_ms = n->now_ms + pause;
     timer_set(n, &c->timer, c->s.backoff_until_ms);
     return child_write(n, c, "backoff", reason);

@@ -34,6 +34,7 @@ struct child_state {
 struct child_call {
     uint64_t ref;
     struct id op;
+    int64_t until_ms; /* of the op */
 };
 
 struct child {

@@ -146,6 +146,13 @@ static void outcome_take(struct node *n, void *arg)
     free(o);
 }
 
+/* It becomes a header as it is. */
+static bool is_etag(const char *etag)
+{
+    return text_is_clean(etag, strlen(etag)) && !strchr(etag, '"') &&
+           strlen(etag) < sizeof((struct answer){0}).etag;
+}
+
 static void outcome_arrived(struct node *n, struct reader *m)
 {
     struct outcome *o = mem_alloc(sizeof *o);
@@ -161,7 +168,8 @@ static void outcome_arrived(struct node *n, struct reader *m)
         o->seen[i].hlc = read_i64(m);
     }
     struct span body = read_bytes(m);
-    if (!reader_done(m) || (!o->retry && (o->answer->status < 200 || o->answer->status > 599))) {
+    if (!reader_done(m) || (!o->retry && (o->answer->status < 200 || o->answer->status > 599)) ||
+        (etag && !is_etag(etag))) {
         outcome_drop(o);
         return;
     }
@@ -185,6 +193,17 @@ static int message(struct node *n, const struct id *from, struct span bytes)
     default: /* of a newer version: its sender's deadline answers */
         return 0;
     }
+}
+
+struct message {
+    const struct id *from;
+    struct span bytes;
+};
+
+static int message_take(struct node *n, void *arg)
+{
+    const struct message *m = arg;
+    return message(n, m->from, m->bytes);
 }
 
 static void accept_mail(struct node *n, const struct request *r, struct peer *p, bool poke)
@@ -211,7 +230,9 @@ int mail_arrived(struct node *n, const struct request *r, bool *ret_only_poke)
     }
     accept_mail(n, r, p, poke);
     int rc = 0;
-    while (p && rc == 0 && body.n && !body.bad)
-        rc = message(n, &id, read_bytes(&body));
+    while (p && rc == 0 && body.n && !body.bad) {
+        struct message m = {&id, read_bytes(&body)};
+        rc = node_try(n, message_take, &m, "a peer's message");
+    }
     return rc;
 }

@@ -106,8 +106,10 @@ static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *a
     int rc = db_savepoint(store_db(n->store), &n->fault);
     if (rc == 0)
         rc = fn(n, arg);
+    if (rc >= 0)
+        rc = db_release(store_db(n->store), &n->fault);
     if (rc == 0)
-        return db_release(store_db(n->store), &n->fault);
+        return 0;
     effects_drop(n->fx, m);
     if (db_in_transaction(store_db(n->store)))
         db_rollback_to(store_db(n->store), NULL);
@@ -117,8 +119,30 @@ static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *a
 struct job {
     int (*fn)(struct node *n, void *arg);
     void *arg;
+    bool in_order; /* not before the one in front of it that must be tried again */
     int rc;
 };
+
+/* A failure that may be over soon. */
+static bool passes(int rc)
+{
+    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT;
+}
+
+int node_try(struct node *n, int (*fn)(struct node *n, void *arg), void *arg, const char *what)
+{
+    int rc = run_one(n, fn, arg);
+    if (rc == 0 || passes(rc) || fatal(rc) || !db_in_transaction(store_db(n->store)))
+        return rc;
+    log_error(n->w.log, "%s was given up: %s", what, n->fault.text);
+    return 0;
+}
+
+/* What a job that failed means for those behind it: 0, or the failure of every one that must not overtake. */
+static int stuck_by(const struct job *j, int before)
+{
+    return before == 0 && j->in_order && passes(j->rc) ? j->rc : before;
+}
 
 /* The run's own entry in the vector, so that readers prove what is committed with it. */
 static int write_own_vector(struct node *n)
@@ -168,9 +192,11 @@ static int run_batch(struct node *n, struct job *jobs, size_t count)
 {
     struct mark m = effects_mark(n->fx);
     int64_t writes = store_writes(n->store);
-    int rc = db_begin(store_db(n->store), &n->fault);
+    int rc = db_begin(store_db(n->store), &n->fault), stuck = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        jobs[i].rc = run_one(n, jobs[i].fn, jobs[i].arg);
+        bool waits = stuck && jobs[i].in_order;
+        jobs[i].rc = waits ? stuck : run_one(n, jobs[i].fn, jobs[i].arg);
+        stuck = stuck_by(&jobs[i], stuck);
         if (jobs[i].rc < 0 && !db_in_transaction(store_db(n->store)))
             rc = jobs[i].rc; /* SQLite gave up the whole transaction */
     }
@@ -190,19 +216,21 @@ static void run_jobs(struct node *n, struct job *jobs, size_t count)
 {
     if (count == 0)
         return;
-    int rc = run_batch(n, jobs, count);
+    int rc = run_batch(n, jobs, count), broke = rc;
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (fatal(jobs[i].rc)) {
             die(n);
             return;
         }
-    if (rc == 0)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        if (rc == SKEP_EBUSY || count == 1) /* the begin failed, or there is nothing to separate */
-            jobs[i].rc = rc;
-        else if ((rc = run_batch(n, &jobs[i], 1)) < 0)
-            jobs[i].rc = rc;
+    int stuck = 0;
+    for (size_t i = 0; rc < 0 && i < count; i++) {
+        if (broke == SKEP_EBUSY || count == 1) /* the begin failed, or there is nothing to separate */
+            jobs[i].rc = broke;
+        else if (stuck && jobs[i].in_order)
+            jobs[i].rc = stuck;
+        else if ((broke = run_batch(n, &jobs[i], 1)) < 0)
+            jobs[i].rc = broke;
+        stuck = stuck_by(&jobs[i], stuck);
         if (fatal(jobs[i].rc)) {
             die(n);
             return;
@@ -212,7 +240,7 @@ static void run_jobs(struct node *n, struct job *jobs, size_t count)
 
 int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
 {
-    struct job j = {fn, arg, 0};
+    struct job j = {.fn = fn, .arg = arg};
     run_jobs(n, &j, 1);
     return j.rc;
 }
@@ -306,12 +334,6 @@ static int event_handle(struct node *n, void *arg)
     return 0;
 }
 
-/* A failure that may be over soon. */
-static bool passes(int rc)
-{
-    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT;
-}
-
 void node_hold(struct node *n, struct event *ev TAKES)
 {
     ARRAY_GROW(n->held, n->held_n, n->held_cap);
@@ -363,7 +385,8 @@ static void events_run(struct node *n, struct event *events, size_t count)
             continue;
         }
         of[jobs_n] = &events[i];
-        jobs[jobs_n++] = (struct job){event_handle, &events[i], 0};
+        jobs[jobs_n++] =
+            (struct job){.fn = event_handle, .arg = &events[i], .in_order = events[i].kind != EV_REQUEST};
     }
     effects_release(n);
     run_jobs(n, jobs, jobs_n);
@@ -377,51 +400,120 @@ static void events_run(struct node *n, struct event *events, size_t count)
 
 /* ---- what is due ---- */
 
+/* Timers and woken ops point into things that an effect may free: of their own batch after its commit at the
+ * earliest, but of a batch that broke and is run one by one, each after its own. So a failure is noted by the
+ * handler, while its owner lives, and what is run alone is taken off its queue only then. */
+
 static int fire(struct node *n, void *arg)
 {
     struct timer *t = arg;
-    return t->fire(n, t);
+    int rc = t->fire(n, t);
+    if (rc < 0)
+        timer_set(n, t, n->now_ms + RETRY_MS);
+    return rc;
 }
 
 static int wake(struct node *n, void *arg)
 {
-    return op_begin(n, arg);
+    struct op *op = arg;
+    int rc = op_begin(n, op);
+    if (rc < 0)
+        timer_set(n, &op->timer, n->now_ms + RETRY_MS);
+    return rc;
 }
 
-/* Due timers, all in one transaction. Their owners are freed after its commit at the earliest. */
+/* One transaction of jobs that return here. < 0: it broke, none of them happened, all their owners live. */
+static int run_queue(struct node *n, struct job *jobs, size_t count)
+{
+    int rc = run_batch(n, jobs, count);
+    bool die_now = fatal(rc);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        die_now |= fatal(jobs[i].rc);
+    if (die_now)
+        die(n);
+    return rc;
+}
+
+static struct job timer_take(struct node *n)
+{
+    struct job j = {.fn = fire, .arg = n->heap[0]};
+    timer_set(n, n->heap[0], INT64_MAX);
+    return j;
+}
+
+static bool timer_is_due(const struct node *n)
+{
+    return n->heap_n && n->heap[0]->due_ms <= n->now_ms && n->exit_status < 0;
+}
+
 static void timers_run(struct node *n)
 {
     struct job jobs[BATCH_EVENTS];
     size_t count = 0;
-    while (count < BATCH_EVENTS && n->heap_n && n->heap[0]->due_ms <= n->now_ms) {
-        jobs[count++] = (struct job){fire, n->heap[0], 0};
-        timer_set(n, n->heap[0], INT64_MAX);
+    while (count < BATCH_EVENTS && timer_is_due(n))
+        jobs[count++] = timer_take(n);
+    int rc = count ? run_queue(n, jobs, count) : 0;
+    if (rc == 0)
+        return;
+    bool alone = rc != SKEP_EBUSY && count > 1;
+    for (size_t i = 0; i < count; i++)
+        timer_set(n, jobs[i].arg, alone ? n->now_ms : n->now_ms + RETRY_MS);
+    for (size_t i = 0; alone && i < count && timer_is_due(n); i++) {
+        struct job j = timer_take(n);
+        if (run_queue(n, &j, 1) < 0)
+            timer_set(n, j.arg, n->now_ms + RETRY_MS);
     }
-    run_jobs(n, jobs, count);
-    for (size_t i = 0; i < count && n->exit_status < 0; i++)
-        if (jobs[i].rc < 0)
-            timer_set(n, jobs[i].arg, n->now_ms + RETRY_MS);
+}
+
+static struct job woken_take(struct node *n)
+{
+    struct op *op = TAILQ_FIRST(&n->woken);
+    TAILQ_REMOVE(&n->woken, op, wake_link);
+    op->woken = false;
+    return (struct job){.fn = wake, .arg = op};
+}
+
+static bool some_woken(const struct node *n)
+{
+    return !TAILQ_EMPTY(&n->woken) && n->exit_status < 0;
+}
+
+static void woken_again(struct node *n, struct op *op)
+{
+    op->woken = true;
+    TAILQ_INSERT_TAIL(&n->woken, op, wake_link);
 }
 
 /* Ops whose row changed run again, all in one transaction. */
+static void woken_batch(struct node *n)
+{
+    struct job jobs[BATCH_EVENTS];
+    size_t count = 0;
+    while (count < BATCH_EVENTS && some_woken(n))
+        jobs[count++] = woken_take(n);
+    int rc = run_queue(n, jobs, count);
+    if (rc == 0)
+        return;
+    bool alone = rc != SKEP_EBUSY && count > 1;
+    for (size_t i = 0; i < count; i++) {
+        struct op *op = jobs[i].arg;
+        if (alone)
+            woken_again(n, op);
+        else
+            timer_set(n, &op->timer, n->now_ms + RETRY_MS);
+    }
+    for (size_t i = 0; alone && i < count && some_woken(n); i++) {
+        struct job j = woken_take(n);
+        struct op *op = j.arg;
+        if (run_queue(n, &j, 1) < 0)
+            timer_set(n, &op->timer, n->now_ms + RETRY_MS);
+    }
+}
+
 static void woken_run(struct node *n)
 {
-    for (int round = 0; round < 100 && !TAILQ_EMPTY(&n->woken) && n->exit_status < 0; round++) {
-        struct job jobs[BATCH_EVENTS];
-        size_t count = 0;
-        struct op *op;
-        while (count < BATCH_EVENTS && (op = TAILQ_FIRST(&n->woken))) {
-            TAILQ_REMOVE(&n->woken, op, wake_link);
-            op->woken = false;
-            jobs[count++] = (struct job){wake, op, 0};
-        }
-        run_jobs(n, jobs, count);
-        for (size_t i = 0; i < count && n->exit_status < 0; i++)
-            if (jobs[i].rc < 0) {
-                op = jobs[i].arg;
-                timer_set(n, &op->timer, n->now_ms + RETRY_MS);
-            }
-    }
+    for (int round = 0; round < 100 && some_woken(n); round++)
+        woken_batch(n);
 }
 
 static void held_run(struct node *n)

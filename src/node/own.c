@@ -123,16 +123,18 @@ static void again_free(void *arg)
     free(a);
 }
 
-/* A store that cannot write at the moment stops the work, to be done again; what only this name has, does
- * not. */
-static int look(struct node *n, const struct again *a)
+static int look_at(struct node *n, void *arg)
 {
-    int rc = own_changed(n, a->swarm, a->name);
-    if (rc == 0 || rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_EIO || rc == SKEP_ESTORE ||
-        rc == SKEP_EDAMAGED)
-        return rc;
-    log_error(n->w.log, "%s cannot be looked after: %s", a->name, n->fault.text);
-    return 0;
+    const struct again *a = arg;
+    return own_changed(n, a->swarm, a->name);
+}
+
+/* A store that cannot write at the moment stops the work, to be done again; what only this name has, does not,
+ * and leaves nothing half done. */
+static int look(struct node *n, struct again *a)
+{
+    AUTOFREE char *what = mem_printf("a look at %s", a->name);
+    return node_try(n, look_at, a, what);
 }
 
 /* A second copy is there: look again, in a transaction of its own. */
