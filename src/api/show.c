@@ -58,9 +58,25 @@ static int parts_load(struct store *s, struct parts *p, const char *swarm, const
     return rc;
 }
 
+/* Of a run that is over: its keeper has killed what ran, even if nobody has said so in the row yet. */
+static bool is_of_old_run(const struct parts *p, const struct frozen *f)
+{
+    static const char *const living[] = {"running", "stopping", "moving"};
+    const struct frozen_node *owner = p->name.owner ? frozen_node(f, p->name.owner) : NULL;
+    bool lives = false;
+    for (size_t i = 0; i < COUNT(living); i++)
+        lives |= strcmp(p->child.status, living[i]) == 0;
+    return lives && owner && owner->actor && p->name.owner_actor && owner->actor != p->name.owner_actor;
+}
+
+static bool is_current(const struct parts *p, const struct frozen *f)
+{
+    return p->child.status && p->child.epoch == p->name.epoch && !is_of_old_run(p, f);
+}
+
 static void write_runtime(struct jw *j, const struct parts *p, const struct frozen *f)
 {
-    bool current = p->child.status && p->child.epoch == p->name.epoch;
+    bool current = is_current(p, f);
     const char *status = current ? p->child.status : "starting";
     bool runs = current && p->child.pid > 0;
     jw_kv_string(j, "status", status);
@@ -80,7 +96,7 @@ static void write_runtime(struct jw *j, const struct parts *p, const struct froz
 
 static void write_replica(struct jw *j, const struct parts *p, const struct frozen *f)
 {
-    bool current = p->child.status && p->child.epoch == p->name.epoch;
+    bool current = is_current(p, f);
     jw_kv_array(j, "replicas");
     jw_object(j);
     jw_kv_string(j, "node", frozen_name_of(f, p->name.owner));
