@@ -163,7 +163,7 @@ struct peer {
     bool proven; /* the verdict rests on a refused connection */
     bool known;  /* answered us at least once */
     bool member, left, draining;
-    int64_t down_since_ms, load, clock_off_ms, skew_said_ms;
+    int64_t down_since_ms, load, weight, clock_off_ms, skew_said_ms;
     struct vv vv; /* what it has on disk, as its last pull request said */
     uint64_t ping_call;
     int64_t ping_sent_ms, ping_ask, ping_next_ms;

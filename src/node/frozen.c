@@ -92,7 +92,7 @@ static struct frozen_node of_self(struct node *n)
                                 .actor = n->actor,
                                 .started_at_ms = n->started_at_ms,
                                 .load = children_count(n),
-                                .weight = 100};
+                                .weight = n->view.self.weight};
 }
 
 static struct frozen_node of_peer(struct node *n, struct peer *p)
@@ -115,7 +115,7 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
                                 .avg_rtt_ms = rtt_avg_ms(&p->detector.rtt),
                                 .load = p->load,
                                 .lag_ms = behind > 0 ? behind >> 16 : 0,
-                                .weight = 100};
+                                .weight = p->weight};
 }
 
 static void nodes_of(struct node *n, struct frozen *f)

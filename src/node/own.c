@@ -25,6 +25,13 @@ static struct lease *lease_find(struct node *n, const char *swarm, const char *n
 
 /* ---- placing ---- */
 
+/* Rule 9: a node whose clock is off is no home, unless all are. */
+static bool may_be_home(const struct node *n, const struct id *id)
+{
+    const struct view_node *v = view_find((struct view *)(uintptr_t)&n->view, id);
+    return v ? v->weight > 0 : n->view.self.weight > 0;
+}
+
 static size_t candidates(struct node *n, struct place_node **ret)
 {
     struct place_node *list = mem_array(n->view.n + 1, sizeof *list);
@@ -40,7 +47,11 @@ static size_t candidates(struct node *n, struct place_node **ret)
 struct id own_home(struct node *n, const char *swarm, const char *name)
 {
     AUTOFREE struct place_node *list = NULL;
-    size_t count = candidates(n, &list);
+    size_t count = candidates(n, &list), homes = 0;
+    for (size_t i = 0; i < count; i++)
+        homes += list[i].eligible = may_be_home(n, &list[i].id);
+    for (size_t i = 0; i < count && homes == 0; i++)
+        list[i].eligible = true;
     return list[place_pick(list, count, place_hash(swarm, name))].id;
 }
 

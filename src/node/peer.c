@@ -4,7 +4,7 @@
  * are memory; only their events reach the log. Pings travel on connections of their own and are answered by
  * the peer's I/O thread from its frozen view, with the age of its brain's last turn.
  *
- *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8
+ *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint
  *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
  * i64, member u8, draining u8, left u8, load varint, version
  */
@@ -18,6 +18,9 @@
 #define PING_CLOSED_MS  50 /* while the view is closed, agreement is asked for often */
 #define PING_REFUSED_MS 200
 #define PLACE_AGE_MS    5000
+#define WEIGHT          100 /* of a node; 0: it is no home, for its clock is off */
+#define CLOCK_OFF_MS    250
+#define CLOCK_GOOD_MS   200
 #define PEER_NAME_MAX   1024
 #define PEER_URL_MAX    2048
 #define HLC_REAL_MS_MAX (INT64_MAX >> 16)
@@ -25,7 +28,7 @@
 struct ping {
     struct id cluster, id;
     char *name, *url, *version;
-    int64_t actor, born, signature, brain_age_ms, real_ms, load;
+    int64_t actor, born, signature, brain_age_ms, real_ms, load, weight;
     bool member, draining, left;
 };
 
@@ -59,6 +62,7 @@ static bool ping_decode(const char *body, size_t n, bool answer, struct ping *re
         ret->real_ms = read_i64(&r);
     }
     ret->member = read_bool(&r);
+    ret->weight = (int64_t)(read_varint(&r) & INT32_MAX);
     if (answer) {
         ret->draining = read_bool(&r);
         ret->left = read_bool(&r);
@@ -88,6 +92,7 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
     buf_varint(ret, brain_age_ms > 0 ? (uint64_t)brain_age_ms : 0);
     buf_i64(ret, real_ms);
     buf_u8(ret, f->member);
+    buf_varint(ret, self ? (uint64_t)self->weight : WEIGHT);
     buf_u8(ret, f->draining);
     buf_u8(ret, f->left);
     buf_varint(ret, self ? (uint64_t)self->load : 0);
@@ -111,6 +116,7 @@ static struct peer *peer_new(struct node *n, const struct id *id, const char *ur
     struct peer *p = mem_alloc(sizeof *p);
     p->id = *id;
     p->url = mem_dup(url);
+    p->weight = WEIGHT;
     detector_init(&p->detector, n->now_ms);
     p->pull.next_ms = n->now_ms;
     TAILQ_INSERT_TAIL(&n->peers, p, link);
@@ -168,6 +174,13 @@ static void fact(struct node *n, const char *type, const struct peer *p)
     n->frozen_dirty = true;
 }
 
+static void fact_self(struct node *n, const char *type)
+{
+    ARRAY_GROW(n->peer_facts, n->peer_facts_n, n->peer_facts_cap);
+    n->peer_facts[n->peer_facts_n++] = (struct peer_fact){type, n->self};
+    n->frozen_dirty = true;
+}
+
 /* ---- what we hear ---- */
 
 static void set_text(char **text, const char *s)
@@ -200,6 +213,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
     set_text(&p->name, m->name);
     set_text(&p->url, m->url);
     p->member |= m->member;
+    p->weight = m->weight;
     return true;
 }
 
@@ -321,6 +335,7 @@ static void ping_send(struct node *n, struct peer *p)
     buf_i64(&body, n->actor);
     buf_i64(&body, n->born);
     buf_u8(&body, n->member);
+    buf_varint(&body, (uint64_t)n->view.self.weight);
     *c = (struct peer_call){.id = ++n->next_call,
                             .node = p->id,
                             .url = mem_dup(p->url),
@@ -431,8 +446,49 @@ static void view_of(struct node *n, struct peer *p, const struct detect_opts *o,
     struct view_node *v = view_node(&n->view, &p->id);
     v->member = p->member;
     v->draining = p->draining;
-    v->weight = 100;
+    v->weight = p->weight;
     v->in_view = !p->down && !p->left && detector_in_view(&p->detector, o, n->now_ms, late_ms);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* How far our clock is from the median of all clocks of the view, ours among them. */
+static int64_t clock_off_ms(struct node *n)
+{
+    struct peer *p;
+    size_t count = 0;
+    AUTOFREE int64_t *off = mem_array(view_others(&n->view) + 1, sizeof *off);
+    off[count++] = 0;
+    TAILQ_FOREACH (p, &n->peers, link) {
+        const struct view_node *v = view_find(&n->view, &p->id);
+        if (v && v->member && v->in_view && count <= view_others(&n->view))
+            off[count++] = p->clock_off_ms;
+    }
+    qsort(off, count, sizeof *off, by_value);
+    int64_t low = llabs(off[(count - 1) / 2]), high = llabs(off[count / 2]);
+    return low < high ? low : high;
+}
+
+/* Rows of a home whose clock runs ahead could outrank what was acknowledged: rule 9. Of two, nobody can tell
+ * who is right. */
+static void weigh_self(struct node *n)
+{
+    int64_t off = clock_off_ms(n);
+    bool is_home = n->view.self.weight > 0;
+    if (is_home && off > CLOCK_OFF_MS) {
+        n->view.self.weight = 0;
+        fact_self(n, "clock_off");
+        log_warn(n->w.log,
+                 "the clock is %lld ms off the other nodes'; until it is right this node decides nothing",
+                 (long long)off);
+    } else if (!is_home && off < CLOCK_GOOD_MS) {
+        n->view.self.weight = WEIGHT;
+        fact_self(n, "clock_good");
+    }
 }
 
 void peers_view(struct node *n)
@@ -444,6 +500,7 @@ void peers_view(struct node *n)
     n->view.self.draining = n->draining;
     TAILQ_FOREACH (p, &n->peers, link)
         view_of(n, p, &o, late_ms);
+    weigh_self(n);
     if (view_update(&n->view, n->now_ms)) {
         n->frozen_dirty = true;
         cover_check(n);
@@ -623,7 +680,7 @@ int peers_work(struct node *n)
 {
     for (size_t i = 0; i < n->peer_facts_n; i++) {
         struct peer *p = peer_find(n, &n->peer_facts[i].id);
-        const char *name = p && p->name ? p->name : "";
+        const char *name = p && p->name ? p->name : id_equal(&n->peer_facts[i].id, &n->self) ? n->name : "";
         int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, NULL);
         if (rc < 0)
             return rc;

@@ -242,6 +242,34 @@ static void the_last_of_two_waits_five_seconds(void **state)
     rig_end(&r);
 }
 
+/* A node whose clock is wrong decides nothing: what it stamps could outrank what was acknowledged. */
+static void a_node_with_a_wrong_clock_is_no_home(void **state)
+{
+    (void)state;
+    struct rig r;
+    char home[8] = "";
+    rig_begin(&r, 6, 3);
+    run_ms(&r, 3000);
+    for (int round = 0; round < 3; round++) { /* right, ahead, right again */
+        int at_home = 0;
+        for (int i = 0; i < 20; i++) {
+            want(&r, 200, i % 3, HTTP_M_GET, child_path(i, "/why"), NULL);
+            struct span at = json_raw_member(str_get(&r.body), r.body.n, "home");
+            assert_int_equal(at.n, 4);
+            memcpy(home, at.p, at.n);
+            at_home += strcmp(home, "\"n2\"") == 0;
+        }
+        if (round == 1)
+            assert_int_equal(at_home, 0);
+        else
+            assert_in_range(at_home, 1, 19);
+        sim_step_clock(r.sim, 1, round == 0 ? 400 : -400);
+        run_ms(&r, 4000);
+        assert_true(agree(&r, 3));
+    }
+    rig_end(&r);
+}
+
 /* ---- silence ---- */
 
 static void idle_nodes_say_little(void **state)
@@ -578,6 +606,7 @@ int main(void)
         cmocka_unit_test(a_killed_node_leaves_the_view_within_a_second),
         cmocka_unit_test(a_node_that_restarts_at_once_is_soon_agreed_on),
         cmocka_unit_test(the_last_of_two_waits_five_seconds),
+        cmocka_unit_test(a_node_with_a_wrong_clock_is_no_home),
         cmocka_unit_test(idle_nodes_say_little),
         cmocka_unit_test(a_node_alone_with_the_dead_says_little),
         cmocka_unit_test(a_killed_nodes_children_go_on_elsewhere),
