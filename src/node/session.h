@@ -85,6 +85,9 @@ int turn_kick(struct node *n, struct session *s);
 int turns_possess(struct node *n, struct session *s);
 bool turns_unfinished(struct node *n, const char *session);
 /* Stops its worker, if one runs. */
+/* True: a worker runs here, and was asked to end; no other is spawned for a while. Its end wakes who waits
+ * for the session. */
+bool turn_worker_leaves(struct node *n, const char *session);
 void turn_worker_end(struct node *n, const char *session, enum exit_kind asked, enum chan_stop why);
 
 #endif

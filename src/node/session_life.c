@@ -158,6 +158,10 @@ static int claim_decided(struct node *n, struct op *op, struct session *s)
         fail(n, op, &e);
         return 0;
     }
+    if (!id_equal(&to, &n->self) && turn_worker_leaves(n, s->claim.name)) {
+        op_wait_key(n, op, "", s->claim.name); /* its successor starts when it is gone */
+        return 0;
+    }
     mem_replace(&s->claim.op, name);
     int rc = session_take(n, &s->claim, &to, "claim", op->request->who.name);
     return rc < 0 ? rc : 1;

@@ -15,6 +15,7 @@
 #include "node/effect.h"
 #include "wire/digest.h"
 
+#define CLAIM_MS  1000 /* for the claim that a worker made room for */
 #define CANCEL_MS 2000 /* for the worker to end a cancelled turn; then the worker is ended */
 
 /* ---- rows ---- */
@@ -199,6 +200,17 @@ void turn_worker_end(struct node *n, const char *session, enum exit_kind asked, 
         return;
     turn_work_on(n, c, NULL);
     child_end(n, c, asked, why);
+}
+
+bool turn_worker_leaves(struct node *n, const char *session)
+{
+    struct child *c = child_find(n, "", session);
+    if (!c || c->s.run == 0)
+        return false;
+    child_touch(n, c);
+    c->s.backoff_until_ms = n->now_ms + c->spec.shutdown_ms + CLAIM_MS;
+    turn_worker_end(n, session, EXIT_ASKED_MOVE, CHAN_MOVED);
+    return true;
 }
 
 static const char *end_word(enum turn_status status)

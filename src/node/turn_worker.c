@@ -355,6 +355,7 @@ int session_child_ended(struct node *n, struct child *c, enum exit_kind kind, co
     AUTOFREE char *turn = mem_dup(c->session_turn);
     bool crashed = kind == EXIT_CLEAN || kind == EXIT_FAILED;
     turn_work_on(n, c, NULL);
+    node_wake(n, "", c->name);
     int rc = session_load(n, c->name, &s);
     bool mine = rc == 1 && session_is_mine(n, &s);
     if (mine && c->s.epoch == s.claim.epoch) {
