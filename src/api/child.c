@@ -178,10 +178,11 @@ static int start_wait(struct node *n, struct op *op, const struct call *c, const
     bool ours = k->found && is(k->name.op, id_text(&op->id, op_text));
     if (ours && k->current && is(k->child.status, "running"))
         return answer_child(n, op, c, 201, op->st.hlc, 1);
+    if (ours && k->current && k->child.started_at &&
+        (is(k->child.status, "backoff") || is(k->child.status, "failed"))) /* it ran: the start took place */
+        return answer_child(n, op, c, 201, op->st.hlc, 1);
     if (ours && k->current && is(k->child.status, "failed"))
         return start_failed(n, op, k);
-    if (ours && k->current && k->child.started_at && is(k->child.status, "backoff"))
-        return answer_child(n, op, c, 201, op->st.hlc, 1);
     if (!ours && k->child.epoch >= op->st.epoch && is(k->child.status, "gone"))
         return k->child.started_at && !strstr(k->child.reason ? k->child.reason : "", "start_failed")
                    ? started_and_gone(n, op, c, k)
@@ -304,9 +305,12 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
     const struct start_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
     struct err e;
-    if (spec_check(&b->spec, &e) < 0 || !api_swarm_exists(n->store, c->param[0], &e))
+    if (spec_check(&b->spec, &e) < 0)
         return api_fail(n, op, &e);
-    int rc = known_load(n, c, &k);
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0)
+        return rc;
+    rc = known_load(n, c, &k);
     if (rc < 0)
         return rc;
     if (op->st.epoch)
@@ -330,10 +334,10 @@ static int at_owner(struct node *n, struct op *op, const struct call *c, struct 
 {
     int64_t since;
     struct id owner, home = own_home(n, c->param[0], c->param[1]);
-    struct err e;
-    if (!api_swarm_exists(n->store, c->param[0], &e))
-        return api_fail(n, op, &e);
-    int rc = known_load(n, c, k);
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0)
+        return rc;
+    rc = known_load(n, c, k);
     if (rc < 0)
         return rc;
     bool child = k->found && is(k->name.kind, "child");
