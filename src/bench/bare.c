@@ -35,7 +35,9 @@ static void answer(SSL *ssl, const struct str *constant)
         int n = SSL_read(ssl, in, sizeof in);
         if (n > 0 && memcmp(in + n - 4, "\r\n\r\n", 4) == 0) {
             SSL_write(ssl, constant->p, (int)constant->n);
-            continue;
+            if (SSL_has_pending(ssl))
+                continue;
+            return; /* epoll says when there is more */
         }
         int why = SSL_get_error(ssl, n);
         if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
@@ -66,6 +68,7 @@ static SSL_CTX *server_tls(const char *dir, struct err *e)
 {
     AUTOFREE char *crt = mem_printf("%s/node.crt", dir), *key = mem_printf("%s/node.key", dir);
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_read_ahead(tls, 1); /* a record in one read */
     if (SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) == 1 &&
         SSL_CTX_use_certificate_chain_file(tls, crt) == 1 &&
         SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1)

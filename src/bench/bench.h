@@ -22,6 +22,10 @@ struct bench {
     struct report report;
 };
 
+/* A run is cut into slices in which the figure and its yardstick take turns, so that what else happens on the
+ * machine meets both. */
+#define SLICES 4
+
 struct figure {
     const char *name, *about;
     int (*measure)(struct bench *b, struct err *e);

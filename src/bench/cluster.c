@@ -173,21 +173,26 @@ int cluster_call(struct cluster *c, size_t node, const char *method, const char 
     return rc;
 }
 
+double process_cpu_s(pid_t pid)
+{
+    AUTOFREE char *path = mem_printf("/proc/%d/stat", (int)pid);
+    unsigned long user = 0, kernel = 0;
+    FILE *f = fopen(path, "re");
+    /* pid (name) state and ten more, then user and kernel time */
+    if (f &&
+        fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
+        user = kernel = 0;
+    if (f)
+        fclose(f);
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
 double cluster_cpu_s(const struct cluster *c)
 {
-    double ticks = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        AUTOFREE char *path = mem_printf("/proc/%d/stat", (int)c->node[i].pid);
-        unsigned long user = 0, kernel = 0;
-        FILE *f = fopen(path, "re");
-        /* pid (name) state and ten more, then user and kernel time */
-        if (f && fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                        &kernel) == 2)
-            ticks += (double)(user + kernel);
-        if (f)
-            fclose(f);
-    }
-    return ticks / (double)sysconf(_SC_CLK_TCK);
+    double s = 0;
+    for (size_t i = 0; i < c->n; i++)
+        s += process_cpu_s(c->node[i].pid);
+    return s;
 }
 
 double cluster_metric(struct cluster *c, size_t node, const char *name)

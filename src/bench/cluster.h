@@ -31,7 +31,8 @@ struct cluster {
 int cluster_start(struct cluster *ret, const char *bin, const char *dir, size_t n, struct err *e);
 /* Ends all nodes gracefully and waits. Accepts zeros. Leaves the folder. */
 void cluster_stop(struct cluster *c);
-/* Seconds of processor time that the nodes have used. */
+/* Seconds of processor time that a process, or all nodes, have used. */
+double process_cpu_s(pid_t pid);
 double cluster_cpu_s(const struct cluster *c);
 /* The value of a line of a node's /metrics; -1 if there is none. */
 double cluster_metric(struct cluster *c, size_t node, const char *name);

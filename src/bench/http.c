@@ -29,6 +29,7 @@ int http_tls_new(const char *ca_file, struct ssl_ctx_st **ret, struct err *e)
                        ERR_reason_error_string(ERR_peek_last_error()));
     }
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_read_ahead(tls, 1); /* a record in one read */
     *ret = tls;
     return 0;
 }

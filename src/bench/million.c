@@ -14,14 +14,14 @@
 
 #define PER_COMMIT  2000
 #define READY_MS    60000
-#define LOOKUPS     20000
+#define USES        20000
 #define CONNECTIONS 8
 
 struct node {
     const struct bench *b;
     struct cluster c; /* as it was made; the node runs without `skep dev` */
     pid_t pid;
-    uint32_t at;
+    uint32_t at, put;
 };
 
 /* kB of a line of /proc/PID/status. */
@@ -129,19 +129,27 @@ static void get_one(void *ctx, int connection, struct str *ret)
     http_request(ret, "GET", path, n->c.token, NULL);
 }
 
-static int look_up(struct node *n, double *ret_per_second, struct err *e)
+static void put_one(void *ctx, int connection, struct str *ret)
+{
+    struct node *n = ctx;
+    char path[80];
+    (void)connection;
+    snprintf(path, sizeof path, "/v1/swarms/default/names/new-%u", n->put++ * 2654435761u);
+    http_request(ret, "PUT", path, n->c.token, "{\"address\":\"10.1.2.3:5432\"}");
+}
+
+static int use(struct node *n, bool put, struct err *e)
 {
     struct loaded got;
     struct load l = {.tls = n->c.tls,
                      .ports = n->c.port,
                      .ports_n = 1,
                      .connections = CONNECTIONS,
-                     .status = 200,
-                     .requests = LOOKUPS,
-                     .request = get_one,
+                     .status = put ? 201 : 200,
+                     .requests = USES,
+                     .request = put ? put_one : get_one,
                      .ctx = n};
     int rc = load_run(&l, &got, e);
-    *ret_per_second = got.per_second;
     loaded_fini(&got);
     return rc;
 }
@@ -166,20 +174,21 @@ static int measure_full(struct bench *b, struct node *n, const struct empty *emp
     struct result *ready = report_new(&b->report, "million", "s", "%lld names: ready", (long long)b->names);
     struct result *rss =
         report_new(&b->report, "million", "MiB", "%lld names: RSS when ready", (long long)b->names);
-    struct result *used = report_new(&b->report, "million", "MiB", "%lld names: RSS after %d look-ups",
-                                     (long long)b->names, LOOKUPS);
+    struct result *used =
+        report_new(&b->report, "million", "MiB", "%lld names: RSS after %d look-ups and writes",
+                   (long long)b->names, USES);
     int rc = 0;
     ready->aim = rss->aim = used->aim = AIM_MAX;
     ready->limit = 1;
     rss->limit = used->limit = 96;
     ready->yardstick = rss->yardstick = used->yardstick = "no names";
     for (int i = 0; rc == 0 && i < b->runs && i < 16; i++) {
-        double seconds, mib, rate;
+        double seconds, mib;
         progress("million: run %d of %d", i + 1, b->runs);
         if ((rc = start(n, &seconds, e)) < 0)
             break;
         mib = status_mib(n->pid, "VmRSS:");
-        if ((rc = look_up(n, &rate, e)) < 0)
+        if ((rc = use(n, false, e)) < 0 || (rc = use(n, true, e)) < 0)
             break;
         result_run(ready, seconds, empty->ready_s[i]);
         result_run(rss, mib, empty->mib[i]);

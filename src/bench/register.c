@@ -48,79 +48,122 @@ static double batch_now(struct cluster *c)
     return median >= 1 ? median : 1;
 }
 
-struct case_results {
+/* One case: so many connections to so many nodes. */
+struct subject {
+    struct bench *b;
+    struct cluster *c;
+    struct raw *raw;
+    struct names *names;
+    int connections;
     struct result *rate, *p50;
-    double rows, batch, p99, cpu_us, load_us, raw_us; /* of the last run; us: processor time an operation */
+    double per_second, yard_per_second; /* of this run so far */
+    struct samples latency_ms, fdatasync_ms, batch;
+    double nodes_s, load_s, raw_s; /* processor time, of all runs */
+    int64_t answered, raw_n, rows;
 };
 
-static int measure_run(struct bench *b, struct cluster *c, struct raw *raw, struct names *names,
-                       int connections, struct case_results *r, struct err *e)
+static int load_slice(struct subject *s, struct err *e)
 {
-    struct load l = {.tls = c->tls,
-                     .ports = c->port,
-                     .ports_n = connections == 1 ? 1 : c->n,
-                     .connections = connections,
+    struct load l = {.tls = s->c->tls,
+                     .ports = s->c->port,
+                     .ports_n = s->connections == 1 ? 1 : s->c->n,
+                     .connections = s->connections,
                      .status = 201,
-                     .warm_ms = b->warm_ms,
-                     .run_ms = b->run_ms,
+                     .warm_ms = s->b->warm_ms / SLICES,
+                     .run_ms = s->b->run_ms / SLICES,
                      .request = put_name,
-                     .ctx = names};
+                     .ctx = s->names};
     struct loaded got;
-    double yard = NAN;
-    double disk = r->p50 ? raw_fdatasync_ms(b->dir, FDATASYNCS) : 0;
-    int64_t before = rows_now(c);
-    names->round++;
-    double nodes_s = cluster_cpu_s(c);
-    int64_t ours = cpu_ns();
+    int64_t rows = rows_now(s->c), ours = cpu_ns();
+    double nodes_s = cluster_cpu_s(s->c);
+    s->names->round++;
     int rc = load_run(&l, &got, e);
     if (rc == 0) {
-        r->cpu_us = (cluster_cpu_s(c) - nodes_s) * 1e6 / (double)got.answered;
-        r->load_us = (double)(cpu_ns() - ours) / 1e3 / (double)got.answered;
-        r->batch = connections == 1 ? 1 : batch_now(c);
-        r->rows = (double)(rows_now(c) - before) / (double)got.answered;
-        r->p99 = samples_at(&got.latency_ms, 0.99);
-        ours = cpu_ns();
-        int64_t raw_n = 0;
-        rc = raw_run(raw, (int)r->batch, connections, b->run_ms, &yard, &raw_n, e);
-        r->raw_us = (double)(cpu_ns() - ours) / 1e3 / (double)raw_n;
-    }
-    if (rc == 0) {
-        result_run(r->rate, got.per_second, yard);
-        if (r->p50)
-            result_run(r->p50, samples_median(&got.latency_ms),
-                       (disk + raw_fdatasync_ms(b->dir, FDATASYNCS)) / 2);
+        s->nodes_s += cluster_cpu_s(s->c) - nodes_s;
+        s->load_s += (double)(cpu_ns() - ours) / 1e9;
+        samples_add(&s->batch, s->connections == 1 ? 1 : batch_now(s->c));
+        s->rows += rows_now(s->c) - rows;
+        s->answered += got.answered;
+        s->per_second += got.per_second / SLICES;
+        for (size_t i = 0; i < got.latency_ms.n; i++)
+            samples_add(&s->latency_ms, got.latency_ms.v[i]);
     }
     loaded_fini(&got);
     return rc;
 }
 
-static int measure_case(struct bench *b, struct cluster *c, struct raw *raw, struct names *names,
-                        int connections, struct err *e)
+static int raw_slice(struct subject *s, struct err *e)
 {
-    struct case_results r = {0};
+    double per_second;
+    int64_t n, ours = cpu_ns();
+    int rc = raw_run(s->raw, (int)samples_median(&s->batch), s->connections, s->b->run_ms / SLICES,
+                     &per_second, &n, e);
+    if (rc < 0)
+        return rc;
+    s->raw_s += (double)(cpu_ns() - ours) / 1e9;
+    s->raw_n += n;
+    s->yard_per_second += per_second / SLICES;
+    return 0;
+}
+
+static int measure_run(struct subject *s, struct err *e)
+{
     int rc = 0;
-    r.rate = report_new(&b->report, "register", "1/s", "%d connection%s, %zu node%s", connections,
-                        connections > 1 ? "s" : "", c->n, c->n > 1 ? "s" : "");
-    r.rate->yardstick = "raw SQLite";
-    if (connections > 1) {
-        r.rate->aim = AIM_RATIO_MIN;
-        r.rate->limit = 0.5;
-    } else {
-        r.p50 = report_new(&b->report, "register", "ms", "1 connection, %zu node%s: p50", c->n,
-                           c->n > 1 ? "s" : "");
-        r.p50->yardstick = "fdatasync";
-        r.p50->aim = AIM_RATIO_MAX;
-        r.p50->limit = 3;
+    s->per_second = s->yard_per_second = 0;
+    s->latency_ms.n = s->fdatasync_ms.n = 0;
+    for (int i = 0; rc == 0 && i < SLICES; i++) {
+        rc = load_slice(s, e);
+        if (rc == 0 && s->p50)
+            samples_add(&s->fdatasync_ms, raw_fdatasync_ms(s->b->dir, FDATASYNCS));
+        if (rc == 0)
+            rc = raw_slice(s, e);
     }
-    for (int i = 0; rc == 0 && i < b->runs; i++) {
-        progress("register: %d connections, %zu nodes, run %d of %d", connections, c->n, i + 1, b->runs);
-        rc = measure_run(b, c, raw, names, connections, &r, e);
+    if (rc < 0)
+        return rc;
+    result_run(s->rate, s->per_second, s->yard_per_second);
+    if (s->p50)
+        result_run(s->p50, samples_median(&s->latency_ms), samples_median(&s->fdatasync_ms));
+    return 0;
+}
+
+static void results_new(struct subject *s)
+{
+    struct report *r = &s->b->report;
+    const char *many = s->connections > 1 ? "s" : "", *nodes = s->c->n > 1 ? "s" : "";
+    s->rate =
+        report_new(r, "register", "1/s", "%d connection%s, %zu node%s", s->connections, many, s->c->n, nodes);
+    s->rate->yardstick = "raw SQLite";
+    if (s->connections > 1) {
+        s->rate->aim = AIM_RATIO_MIN;
+        s->rate->limit = 0.5;
+        return;
     }
-    str_printf(
-        &r.rate->note,
-        "last run: %.2f rows an operation on each node, median batch %.0f, p99 %.1f ms; processor time an "
-        "operation: nodes %.0f us, load generator %.0f us, raw SQLite %.0f us",
-        r.rows / (double)c->n, r.batch, r.p99, r.cpu_us, r.load_us, r.raw_us);
+    s->p50 = report_new(r, "register", "ms", "1 connection, %zu node%s: p50", s->c->n, nodes);
+    s->p50->yardstick = "fdatasync";
+    s->p50->aim = AIM_RATIO_MAX;
+    s->p50->limit = 3;
+}
+
+static int measure_case(struct subject *s, struct err *e)
+{
+    int rc = 0;
+    results_new(s);
+    for (int i = 0; rc == 0 && i < s->b->runs; i++) {
+        progress("register: %d connections, %zu nodes, run %d of %d", s->connections, s->c->n, i + 1,
+                 s->b->runs);
+        rc = measure_run(s, e);
+    }
+    if (rc == 0)
+        str_printf(
+            &s->rate->note,
+            "%.2f rows an operation on each node, median batch %.0f, p99 %.1f ms in the last run; processor "
+            "time an operation: nodes %.0f us, load generator %.0f us, raw SQLite %.0f us",
+            (double)s->rows / (double)s->answered / (double)s->c->n, samples_median(&s->batch),
+            samples_at(&s->latency_ms, 0.99), s->nodes_s * 1e6 / (double)s->answered,
+            s->load_s * 1e6 / (double)s->answered, s->raw_s * 1e6 / (double)s->raw_n);
+    samples_fini(&s->latency_ms);
+    samples_fini(&s->fdatasync_ms);
+    samples_fini(&s->batch);
     return rc;
 }
 
@@ -142,7 +185,10 @@ static int measure_nodes(struct bench *b, size_t nodes, struct err *e)
                 rc = raw_new(dir, c.node[i].db, &raw, e);
     for (size_t i = 0; rc == 0 && raw && i < COUNT(connection_counts); i++)
         if (b->connections == 0 || b->connections == connection_counts[i])
-            rc = measure_case(b, &c, raw, &names, connection_counts[i], e);
+            rc = measure_case(
+                &(struct subject){
+                    .b = b, .c = &c, .raw = raw, .names = &names, .connections = connection_counts[i]},
+                e);
     raw_free(raw);
     cluster_stop(&c);
     folder_remove(dir);
