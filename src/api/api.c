@@ -351,6 +351,17 @@ bool api_swarm_exists(struct store *s, const char *swarm, struct err *e)
     return found;
 }
 
+int api_swarm_known(struct node *n, struct op *op, const char *swarm)
+{
+    struct err e;
+    if (api_swarm_exists(n->store, swarm, &e))
+        return 1;
+    if (op->source != OP_PEER)
+        return api_fail(n, op, &e);
+    op_retry(n, op); /* who sent it on knows the swarm: this node is behind, and soon is not */
+    return 0;
+}
+
 static void show_now(struct node *n, void *arg UNUSED)
 {
     node_settings_merged(n);

@@ -100,6 +100,8 @@ int api_match(const struct request *r, int64_t rev, struct err *e);
 void api_show_soon(struct node *n);
 /* Whether a swarm of this name exists (the default one always does). */
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);
+/* The same for an operation: 1, or 0 and the op is taken care of. */
+int api_swarm_known(struct node *n, struct op *op, const char *swarm);
 /* The problem document of an error as an answer. */
 struct answer *api_problem(const struct err *e, const char *allow);
 

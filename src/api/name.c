@@ -151,9 +151,9 @@ static int register_at_home(struct node *n, struct op *op, struct name_row *row,
 /* Brings the op to the home of its name. 1: we are it, and may decide. */
 static int at_home(struct node *n, struct op *op, const struct call *c)
 {
-    struct err e;
-    if (!api_swarm_exists(n->store, c->param[0], &e))
-        return api_fail(n, op, &e);
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0)
+        return rc;
     if (!node_open_now(n)) {
         op_wait_open(n, op);
         return 0;

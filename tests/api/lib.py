@@ -11,6 +11,7 @@ import atexit
 import http.client
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -27,6 +28,7 @@ from tap import BIN
 
 SKEP = os.path.join(BIN, "skep")
 READY_S = 60
+FAULT = re.compile(r"skep: bug at |Sanitizer: |runtime error: ")
 CODES = {"invalid_json": 400, "invalid_argument": 400, "unauthorized": 401, "forbidden": 403, "exec_not_allowed": 403,
          "not_found": 404, "no_such_session": 404, "no_such_entry": 404, "method_not_allowed": 405,
          "already_started": 409, "taken": 409, "fenced": 409, "key_reused": 409, "conflict": 412, "too_large": 413,
@@ -158,6 +160,7 @@ class Cluster:
         self.process = subprocess.Popen([SKEP, "dev", "-n", str(count), "--dir", self.folder, "-o", "json"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
                                         env=environment)
+        self.nodes = []
         atexit.register(self.stop)
         facts = self.first_line()
         self.facts, self.token, self.ca = facts, facts["token"], facts["ca"]
@@ -178,8 +181,20 @@ class Cluster:
     def __getitem__(self, i):
         return self.nodes[i]
 
+    def crashes(self):
+        """What the nodes wrote about faults of their own: stories of ensure() and of sanitizers."""
+        found = []
+        for node in self.nodes:
+            with open(os.path.join(os.path.dirname(node.db), "skepd.log"), errors="replace") as f:
+                lines = f.read().splitlines()
+            for i, line in enumerate(lines):
+                if FAULT.search(line):
+                    found += ["node %s: %s" % (node.name, told) for told in lines[i:i + 12]]
+        return found
+
     def stop(self):
-        """Ends it in order; its folder goes, unless it was given. The exit status of dev."""
+        """Ends it in order; its folder goes, unless it was given. The exit status of dev, or 1 if a node told of a fault
+        of its own, which is shown."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -191,6 +206,9 @@ class Cluster:
         self.log.close()
         atexit.unregister(self.stop)
         code = self.process.returncode
+        for line in self.crashes():
+            print("# " + line, flush=True)
+            code = code or 1
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         return code
