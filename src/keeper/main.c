@@ -20,13 +20,14 @@
 #define SWEEP_MS 10000
 
 struct options {
-    const char *node, *logs, *log_only, *sweep_only, *log_bytes, *log_files, *cgroup;
+    const char *node, *logs, *log_only, *sweep_only, *log_bytes, *log_files, *cgroup, *nofile;
 };
 
 static int usage(int status)
 {
     fprintf(status ? stderr : stdout,
             "usage: skep-keeper --node ID [--logs DIR] [--log-bytes N] [--log-files N] [--cgroup DIR]\n"
+            "                   [--nofile N]\n"
             "       skep-keeper --log DIR [--log-bytes N] [--log-files N]\n"
             "       skep-keeper --sweep ID\n"
             "The parent of every process of a node. skepd starts it; by hand it is of no use.\n");
@@ -37,11 +38,17 @@ static int usage(int status)
 static int options_parse(int argc, char **argv, struct options *ret)
 {
     static const struct option known[] = {
-        {"node", required_argument, NULL, 'n'},      {"logs", required_argument, NULL, 'd'},
-        {"log", required_argument, NULL, 'l'},       {"log-bytes", required_argument, NULL, 'b'},
-        {"log-files", required_argument, NULL, 'f'}, {"cgroup", required_argument, NULL, 'c'},
-        {"sweep", required_argument, NULL, 's'},     {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
+        {"node", required_argument, NULL, 'n'},
+        {"logs", required_argument, NULL, 'd'},
+        {"log", required_argument, NULL, 'l'},
+        {"log-bytes", required_argument, NULL, 'b'},
+        {"log-files", required_argument, NULL, 'f'},
+        {"cgroup", required_argument, NULL, 'c'},
+        {"sweep", required_argument, NULL, 's'},
+        {"nofile", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     *ret = (struct options){.log_bytes = "1048576", .log_files = "4"};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -52,6 +59,7 @@ static int options_parse(int argc, char **argv, struct options *ret)
                           : c == 'b' ? &ret->log_bytes
                           : c == 'f' ? &ret->log_files
                           : c == 'c' ? &ret->cgroup
+                          : c == 'o' ? &ret->nofile
                                      : NULL;
         if (to)
             *to = optarg;
@@ -104,10 +112,14 @@ static int signals(void)
     return signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void limits(struct child_world *c)
+/* We need one for each child; children get what they would have had without us. */
+static void limits(struct child_world *c, const char *nofile)
 {
     if (getrlimit(RLIMIT_NOFILE, &c->nofile) != 0)
         return;
+    unsigned long soft = nofile ? strtoul(nofile, NULL, 10) : 0;
+    if (soft > 0 && soft < c->nofile.rlim_max)
+        c->nofile.rlim_cur = soft;
     struct rlimit all = {c->nofile.rlim_max, c->nofile.rlim_max};
     setrlimit(RLIMIT_NOFILE, &all);
 }
@@ -162,7 +174,7 @@ static int keeper_main(const struct options *o)
         return failed("cannot become a subreaper");
     k.child.keeper = getpid();
     k.child.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    limits(&k.child);
+    limits(&k.child, o->nofile);
     shield(&k.child);
     watches(&k);
     logs_init(&k.logs, k.epoll, &k.child, o->logs, o->log_bytes, o->log_files);

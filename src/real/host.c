@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/ensure.h"
@@ -86,6 +87,7 @@ static int keeper_start(struct host *h, struct err *e)
                                     .log_dir = c->log_dir,
                                     .log_bytes = c->log_file_bytes,
                                     .log_files = c->log_files,
+                                    .nofile = h->nofile,
                                     .cgroup = h->cgroup};
     return keeper_link_new(loop_base(h->loop), &o, &calls, h, &h->keeper, e);
 }
@@ -356,6 +358,17 @@ static int ca_open(struct host *h, struct err *e)
     return pki_ca_open(c->ca, c->ca_key, &policy, &machine_clock, &h->ca, e);
 }
 
+/* A connection each; children do not see it (keeper_link_options.nofile). */
+static void raise_limits(struct host *h)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    h->nofile = (int64_t)r.rlim_cur;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
 static void draw_boot(struct host *h)
 {
     struct id boot;
@@ -451,6 +464,7 @@ int host_new(const struct host_options *o, struct host **ret, struct err *e)
     h->brain_log = h->log;
     h->watchdog_ms = notify_watchdog_ms();
     draw_boot(h);
+    raise_limits(h);
     loop_open(h);
     int rc = begin(h, e);
     if (rc < 0) {

@@ -29,8 +29,7 @@ static void local_who(struct host *h, const struct request *r, struct principal 
 {
     if (r->peer_uid != 0 && r->peer_uid != geteuid())
         return;
-    enum lineage of =
-        h->keeper ? machine_lineage((int)r->peer_pid, keeper_link_pid(h->keeper)) : LINEAGE_GONE;
+    enum lineage of = machine_lineage((int)r->peer_pid, h->keeper ? keeper_link_pid(h->keeper) : -1);
     bool trusted =
         of == LINEAGE_OTHER || (of == LINEAGE_BELOW && strcmp(h->setup->config.worker_role, "admin") == 0);
     if (!trusted)

@@ -79,7 +79,7 @@ struct host {
     struct stream_open *streams; /* uthash */
     struct keeper_link *keeper;  /* NULL while it is dead */
     unsigned keeper_generation;
-    int64_t keeper_died_ms;
+    int64_t keeper_died_ms, nofile;
     bool ended;
     int stops, exit_status;
     int64_t watchdog_ms, cert_checked_ms;

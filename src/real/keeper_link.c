@@ -617,7 +617,7 @@ static int number_text(int64_t n, int64_t otherwise, char text[24])
 /* posix_spawn: no copy of our memory, and safe with threads. The sources are above the targets. */
 static int keeper_exec(const struct keeper_link_options *o, int socket, int skepd, pid_t *ret_pid)
 {
-    char bytes[24], files[24], *argv[12];
+    char bytes[24], files[24], nofile[24], *argv[14];
     size_t n = 0;
     number_text(o->log_bytes, 1 << 20, bytes);
     number_text(o->log_files, 4, files);
@@ -627,6 +627,11 @@ static int keeper_exec(const struct keeper_link_options *o, int socket, int skep
     if (o->log_dir) {
         argv[n++] = "--logs";
         argv[n++] = (char *)o->log_dir;
+    }
+    if (o->nofile) {
+        number_text(o->nofile, 0, nofile);
+        argv[n++] = "--nofile";
+        argv[n++] = nofile;
     }
     if (o->cgroup) {
         argv[n++] = "--cgroup";

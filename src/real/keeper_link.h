@@ -35,6 +35,7 @@ struct keeper_link_options {
     const char *log_dir;     /* absolute; NULL = output is thrown away */
     int64_t log_bytes;       /* of one file; 0 = 1 MiB */
     int64_t log_files;       /* per name; 0 = 4 */
+    int64_t nofile;          /* soft RLIMIT_NOFILE of children; 0 = ours */
     const char *cgroup;      /* a cgroup v2 directory delegated to us; NULL = none */
 };
 
