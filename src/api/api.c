@@ -56,19 +56,19 @@ static void allow_add(char allow[64], const char *word)
 
 const struct route *api_find(enum req_method method, const char *path, char ret_allow[64], struct err *e)
 {
-    const struct route *r;
     if (method == HTTP_M_HEAD)
         method = HTTP_M_GET;
     ret_allow[0] = 0;
-    for (size_t i = 0; (r = api_route_at(i)); i++) {
-        if (!path_matches(r->path, path))
-            continue;
-        if (r->method == method)
-            return r;
-        allow_add(ret_allow, method_words[r->method]);
-        if (r->method == HTTP_M_GET)
-            allow_add(ret_allow, "HEAD");
-    }
+    for (const struct route *const *list = api_routes; *list; list++)
+        for (const struct route *r = *list; r->path; r++) {
+            if (!path_matches(r->path, path))
+                continue;
+            if (r->method == method)
+                return r;
+            allow_add(ret_allow, method_words[r->method]);
+            if (r->method == HTTP_M_GET)
+                allow_add(ret_allow, "HEAD");
+        }
     if (ret_allow[0])
         err_set(e, SKEP_EMETHOD, "this path takes %s; GET /v1/openapi.json describes every path", ret_allow);
     else

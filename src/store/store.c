@@ -22,6 +22,7 @@ struct store {
     struct stmt *query[Q_N];
     struct table_sql sql[T_N];
     int64_t actor, hlc, written, writes;
+    int snapshots;         /* begun and not ended, one inside the other */
     struct str key, bytes; /* scratch, so that the hot path does not allocate */
 };
 
@@ -596,12 +597,14 @@ int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e)
 
 int store_read_begin(struct store *s, struct err *e)
 {
-    return stmt_run(s->query[Q_READ_BEGIN], e);
+    int rc = s->snapshots ? 0 : stmt_run(s->query[Q_READ_BEGIN], e);
+    s->snapshots += rc == 0;
+    return rc;
 }
 
 void store_read_end(struct store *s)
 {
-    if (db_in_transaction(s->db))
+    if (s->snapshots > 0 && --s->snapshots == 0 && db_in_transaction(s->db))
         stmt_run(s->query[Q_READ_END], NULL);
 }
 

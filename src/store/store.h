@@ -108,7 +108,8 @@ int store_gcvv(struct store *s, struct vv *ret, struct err *e);
 int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
                bool *ret_more, struct err *e);
 
-/* One snapshot for several questions, on a store that nobody writes through at the moment. */
+/* One snapshot for several questions, on a store that nobody writes through at the moment. One inside another
+ * is the outer one. After a begin that failed an end does no harm, unless there is an outer one. */
 int store_read_begin(struct store *s, struct err *e);
 void store_read_end(struct store *s);
 

@@ -265,6 +265,31 @@ static void a_write_exceeds_what_is_there_after_a_restart(void **state)
     store_end(peer);
 }
 
+/* A reader sees nothing that is committed after its snapshot began, however deep it is inside. */
+static void snapshots_may_lie_in_one_another(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 1), *r = NULL;
+    AUTOFREE char *path = mem_printf("%s/1.db", b->dir);
+    struct swarm_row row = {.swarm = (char *)"x", .settings = (char *)"{}"};
+    ok(store_open(&r, &(struct store_options){.path = path, .readonly = true, .clock = &b->clock}, e));
+    ok(store_read_begin(r, e));
+    assert_int_equal(ask(r, "SELECT count(*) FROM swarm"), 0);
+    ok(store_read_begin(r, e));
+    ok(store_save(s, T_SWARM, &row, e));
+    ok(db_commit(store_db(s), e));
+    assert_int_equal(ask(r, "SELECT count(*) FROM swarm"), 0);
+    store_read_end(r);
+    assert_int_equal(ask(r, "SELECT count(*) FROM swarm"), 0);
+    store_read_end(r);
+    assert_int_equal(ask(r, "SELECT count(*) FROM swarm"), 1);
+    store_read_end(r); /* does no harm */
+    ok(store_read_begin(r, e));
+    assert_int_equal(ask(r, "SELECT count(*) FROM swarm"), 1);
+    store_close(r);
+    store_close(s);
+}
+
 static void the_vector_only_grows(void **state)
 {
     struct bench *b = *state;
@@ -367,6 +392,7 @@ int main(void)
         T(drop_takes_what_begins_with_the_prefix_and_no_tombstone),
         T(stamps_rise_while_the_clock_stands_or_falls),
         T(a_write_exceeds_what_is_there_after_a_restart),
+        T(snapshots_may_lie_in_one_another),
         T(the_vector_only_grows),
         T(the_log_is_one_sequence),
         T(what_no_peer_would_take_is_not_written),
