@@ -32,6 +32,7 @@ struct slot {
     int64_t fog_us;   /* before this moment nothing is definite */
     int64_t ended_us; /* when it was last heard to be absent */
     int64_t replied;  /* of a counter */
+    int64_t asked;    /* calls of it since it was started, each adds 1; -1 = who knows */
     /* what the audit heard */
     char answers[SIM_NODES_MAX + 1]; /* + there, - absent, ? neither, . not asked */
     char where[64];                  /* node and epoch, as the first node said */
@@ -78,6 +79,7 @@ static void unsure(struct load *l, struct slot *slot)
 {
     slot->known = KNOWN_NOTHING;
     slot->replied = 0;
+    slot->asked = -1;
     slot->fog_us = sim_now_us(l->sim) + FOG_US;
 }
 
@@ -107,9 +109,10 @@ static void after_start(const struct errand *e, const struct sim_reply *r)
     /* of a name that ended a moment ago a home may not have heard yet; later nothing but a start brings it
      * back */
     bool behind = slot->ended_us && sim_now_us(e->load->sim) < slot->ended_us + BEHIND_US;
-    if (r->status == 201 && slot->known != KNOWN_THERE)
+    if (r->status == 201 && slot->known != KNOWN_THERE) {
         learn(e->load, slot, KNOWN_THERE);
-    else if (r->status == 409 && behind)
+        slot->asked = slot->known == KNOWN_THERE ? 0 : -1;
+    } else if (r->status == 409 && behind)
         learn(e->load, slot, KNOWN_NOTHING);
     else if (r->status == 409 && slot->known != KNOWN_ABSENT)
         learn(e->load, slot, KNOWN_THERE);
@@ -128,6 +131,12 @@ static void after_end(const struct errand *e, const struct sim_reply *r)
         odd(e, r);
 }
 
+/* A call that was carried out twice, or the state of a former life. */
+static bool is_too_much(const struct slot *slot, int64_t value)
+{
+    return slot->asked >= 0 && value > slot->asked;
+}
+
 static void after_call(const struct errand *e, const struct sim_reply *r)
 {
     struct slot *slot = e->slot;
@@ -138,7 +147,7 @@ static void after_call(const struct errand *e, const struct sim_reply *r)
     else if (r->status != 200)
         return r->status == 404 ? odd(e, r)
                                 : (void)0; /* anything else leaves the counter where it was, or adds 1 */
-    else if (!data.p || !json_int(data, &value) || value <= slot->replied)
+    else if (!data.p || !json_int(data, &value) || value <= slot->replied || is_too_much(slot, value))
         odd(e, r);
     else {
         learn(e->load, slot, KNOWN_THERE);
@@ -247,6 +256,7 @@ static void errand_run(struct load *l, struct slot *slot)
     a.arg = e;
     sim_trace(l->sim, sim_node(l->sim, e->node), "%s %s …", deed_words[e->deed], slot->name);
     slot->busy = true;
+    slot->asked += e->deed == DO_CALL && slot->asked >= 0;
     l->open++;
     sim_ask(l->sim, &a);
 }
@@ -379,6 +389,9 @@ static bool processes_hold(struct sim *s, void *ctx, struct str *why)
         else if (runs && p.value < slot->replied)
             str_printf(why, "%s is at %lld, but %lld was replied; ", slot->name, (long long)p.value,
                        (long long)slot->replied);
+        else if (runs && is_too_much(slot, p.value))
+            str_printf(why, "%s is at %lld, but %lld calls were made; ", slot->name, (long long)p.value,
+                       (long long)slot->asked);
     }
     return why->n == before;
 }
@@ -390,6 +403,7 @@ static void slot_make(struct slot *slot, enum slot_kind kind, int index)
     slot->kind = kind;
     slot->index = index;
     slot->known = KNOWN_ABSENT;
+    slot->asked = -1;
     snprintf(slot->name, sizeof slot->name, "%s-%d", kind == SLOT_CHILD ? "counter" : "address", index);
     snprintf(slot->path, sizeof slot->path, "/v1/swarms/default/%s/%s",
              kind == SLOT_CHILD ? "children" : "names", slot->name);

@@ -9,8 +9,9 @@
  *    effect may still come, and whatever is heard in that time proves nothing.
  *
  * Wrong in any case, and a violation at once: a second 201 for a name that is there, a 404 for a stop or a
- * call of one, a call whose reply does not exceed the last one, an address "taken" by itself, and any 400,
- * 401, 403, 405 or 500. A look-up is local and may be behind: it proves nothing before the audit.
+ * call of one, a call whose reply does not exceed the last one, or exceeds the number of calls since the
+ * start, an address "taken" by itself, and any 400, 401, 403, 405 or 500. A look-up is local and may be
+ * behind: it proves nothing before the audit.
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H
