@@ -366,7 +366,7 @@ struct node {
     struct timer **heap;
     size_t heap_n, heap_cap;
     struct event *held; /* not requests, to be tried again */
-    size_t held_n, held_cap;
+    size_t held_n, held_cap, held_bytes;
     int64_t held_until_ms;
     struct view view;
     bool was_open;

@@ -711,6 +711,18 @@ static int keeper_died(struct node *n)
     return rc;
 }
 
+/* How many lines the bytes are is guessed: as many as their share of all that were sent. */
+static void drained(struct node *n, struct child *c, size_t left)
+{
+    child_touch(n, c);
+    if (c->s.queued_bytes)
+        c->s.queued_lines =
+            left < c->s.queued_bytes ? c->s.queued_lines * left / c->s.queued_bytes : c->s.queued_lines;
+    c->s.queued_bytes = left;
+    if (left == 0)
+        c->s.queued_lines = 0;
+}
+
 int child_event(struct node *n, const struct event *ev)
 {
     if (ev->kind == EV_KEEPER_DIED)
@@ -729,10 +741,7 @@ int child_event(struct node *n, const struct event *ev)
         return exited(n, c, ev);
     if (ev->kind == EV_CHILD_LINE)
         return channel_line(n, c, ev->bytes, ev->bytes_n);
-    child_touch(n, c);
-    c->s.queued_bytes = (size_t)(ev->status > 0 ? ev->status : 0);
-    if (c->s.queued_bytes == 0)
-        c->s.queued_lines = 0;
+    drained(n, c, ev->bytes_n);
     return 0;
 }
 

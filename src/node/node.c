@@ -75,6 +75,11 @@ struct store *node_store(struct node *n)
     return n->store;
 }
 
+size_t node_held_bytes(const struct node *n)
+{
+    return n->held_bytes;
+}
+
 int node_ended(const struct node *n)
 {
     return n->exit_status;
@@ -337,6 +342,7 @@ static int event_handle(struct node *n, void *arg)
 void node_hold(struct node *n, struct event *ev TAKES)
 {
     ARRAY_GROW(n->held, n->held_n, n->held_cap);
+    n->held_bytes += sizeof *ev + ev->bytes_n;
     n->held[n->held_n++] = *ev;
     *ev = (struct event){0};
     n->held_until_ms = n->now_ms + RETRY_MS;
@@ -522,7 +528,7 @@ static void held_run(struct node *n)
         return;
     struct event *held = TAKE(n->held);
     size_t count = n->held_n;
-    n->held_n = n->held_cap = 0;
+    n->held_n = n->held_cap = n->held_bytes = 0;
     for (size_t i = 0; i < count; i += BATCH_EVENTS)
         events_run(n, held + i, count - i < BATCH_EVENTS ? count - i : BATCH_EVENTS);
     free(held);

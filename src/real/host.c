@@ -50,8 +50,17 @@ static void exited(void *ctx, uint64_t run, int status, int signal)
               (struct event){.kind = EV_CHILD_EXITED, .run = run, .exit_status = status, .signal = signal});
 }
 
+/* Lines cannot be refused, so they are not read while too many wait for the brain, or for its disk. */
+static bool busy(void *ctx)
+{
+    struct host *h = ctx;
+    return atomic_load(&h->line_bytes) + atomic_load(&h->held_bytes) > LINE_BYTES_MAX;
+}
+
 static void line(void *ctx, uint64_t run, char *line TAKES, size_t n)
 {
+    struct host *h = ctx;
+    atomic_fetch_add(&h->line_bytes, n + LINE_BYTES_MORE);
     host_post(ctx, (struct event){.kind = EV_CHILD_LINE, .run = run, .bytes = line, .bytes_n = n});
 }
 
@@ -80,7 +89,7 @@ static void died(void *ctx)
 
 static int keeper_start(struct host *h, struct err *e)
 {
-    const struct keeper_link_callbacks calls = {spawned, failed, exited, line, overlong, drained, died};
+    const struct keeper_link_callbacks calls = {spawned, failed, exited, line, overlong, drained, died, busy};
     const struct config *c = &h->setup->config;
     struct keeper_link_options o = {.keeper_path = h->keeper_path,
                                     .node = h->self,

@@ -145,10 +145,15 @@ static void note_taken(struct host *h, struct note *n)
 
 static void turn(struct host *h, struct event *events, size_t n)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += events[i].kind == EV_CHILD_LINE ? events[i].bytes_n + LINE_BYTES_MORE : 0;
     if (node_ended(h->node) < 0)
         node_turn(h->node, events, n);
     for (size_t i = 0; i < n; i++)
         event_fini(&events[i]);
+    atomic_store(&h->held_bytes, node_held_bytes(h->node));
+    atomic_fetch_sub(&h->line_bytes, bytes);
     atomic_store(&h->turned_boot_ms, machine_boot_ms());
 }
 

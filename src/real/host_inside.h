@@ -21,6 +21,8 @@
 
 #define BRAIN_REQUESTS_MAX  10000
 #define READER_REQUESTS_MAX 2000
+#define LINE_BYTES_MAX      (32u << 20) /* of workers' lines, on their way to disk */
+#define LINE_BYTES_MORE     256         /* what a line takes besides its text */
 
 /* What the brain and the reader want done by the I/O thread. */
 enum command_kind {
@@ -95,6 +97,8 @@ struct host {
     bool declared;               /* brain: what the configuration says of swarms was said */
 
     _Atomic int64_t turned_boot_ms; /* the brain's last turn */
+    _Atomic size_t line_bytes;      /* posted and not handled */
+    _Atomic size_t held_bytes;      /* handled, and waiting for the disk */
 };
 
 void command_free(void *command);

@@ -35,7 +35,8 @@
 #define READ_BYTES      65536
 #define LAST_READS      256 /* after the end: somebody who was handed the channel may write for ever */
 #define WRITE_BYTES     262144
-#define FUNERAL_MS      5 /* between two looks at groups that were killed */
+#define OUT_BYTES_HOLD  (4u << 20) /* so much waits for a worker: what it says next waits too */
+#define FUNERAL_MS      5          /* between two looks at groups that were killed */
 #define FUNERAL_MS_MAX  1000
 
 enum run_state { RUN_WAITING, RUN_SENT, RUN_RUNNING };
@@ -51,6 +52,7 @@ struct link_run {
     struct str in, out;
     size_t scanned, sent; /* bytes of in without a newline; bytes of out that went */
     bool overlong, cancelled;
+    bool held;                  /* not read from at the moment */
     TAILQ_ENTRY(link_run) next; /* while waiting */
     UT_hash_handle hh;
 };
@@ -396,9 +398,29 @@ static bool channel_read(struct link_run *r)
     return false;
 }
 
+/* Answers to what it says would pile up without end, here or with whoever takes the lines. */
+static bool channel_holds(const struct link_run *r)
+{
+    const struct keeper_link *k = r->link;
+    return r->out.n - r->sent > OUT_BYTES_HOLD || (k->on.busy && k->on.busy(k->ctx));
+}
+
 static void readable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-    channel_read(arg);
+    struct link_run *r = arg;
+    r->held = channel_holds(r);
+    if (r->held)
+        event_del(r->readable);
+    else
+        channel_read(r);
+}
+
+static void channel_resume(struct link_run *r)
+{
+    if (!r->held || !r->readable || channel_holds(r))
+        return;
+    r->held = false;
+    event_add(r->readable, NULL);
 }
 
 static void out_forget(struct link_run *r)
@@ -429,6 +451,7 @@ static void writable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
     }
     if (wait)
         event_add(r->writable, NULL);
+    channel_resume(r);
     if (n > 0)
         r->link->on.drained(r->link->ctx, r->id, wait);
 }
@@ -538,6 +561,9 @@ static void ended_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 static void tick_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
     struct keeper_link *k = arg;
+    struct link_run *r, *next;
+    HASH_ITER(hh, k->runs, r, next)
+    channel_resume(r);
     k->silent_ticks += k->pinged;
     if (k->silent_ticks * TICK_MS >= (k->ready ? KEEPER_SILENCE_MS : START_MS)) {
         die(k, k->ready ? "the keeper does not answer" : "the keeper did not get ready");

@@ -54,6 +54,8 @@ struct keeper_link_callbacks {
     /* The keeper is gone, and so is everything it had (or, after 3 s of killing, it hangs in the kernel).
      * Only free the link now; a new one may follow. */
     void (*died)(void *ctx);
+    /* Whether lines should rather wait in their channels for a while. May be NULL: never. */
+    bool (*busy)(void *ctx);
 };
 
 /* Strings of the options are borrowed for the call; the callbacks are copied. */

@@ -15,7 +15,7 @@ enum event_kind {
     EV_CHILD_FAILED,  /* run, error (an errno): exec or what comes before it failed; nothing runs */
     EV_CHILD_EXITED,  /* run, exit_status or signal */
     EV_CHILD_LINE,    /* run, bytes: one line of its channel, without newline */
-    EV_CHILD_DRAINED, /* run, queued: bytes still waiting for it after some were written */
+    EV_CHILD_DRAINED, /* run, bytes_n: still waiting for it after some were written */
     EV_KEEPER_DIED,   /* every child of it is dead */
     EV_TICK,          /* time passed */
     EV_STOP,          /* asked to end; again = now */

@@ -44,7 +44,7 @@ struct test {
     struct event_base *base;
     struct keeper_link *link;
     char dir[64], node[40];
-    bool died, logs;
+    bool died, logs, busy;
     int64_t log_bytes;
     const char *cgroup;
     size_t exits;
@@ -116,6 +116,11 @@ static void on_died(void *ctx)
     t->died = true;
 }
 
+static bool on_busy(void *ctx)
+{
+    return ((struct test *)ctx)->busy;
+}
+
 static const struct keeper_link_callbacks callbacks = {
     .spawned = on_spawned,
     .failed = on_failed,
@@ -124,6 +129,7 @@ static const struct keeper_link_callbacks callbacks = {
     .overlong = on_overlong,
     .drained = on_drained,
     .died = on_died,
+    .busy = on_busy,
 };
 
 static void link_start(struct test *t)
@@ -671,6 +677,45 @@ static void test_bytes_that_wait_are_told(void **state)
     assert_string_equal(lines(t, 1), "up\n3145731\n");
 }
 
+/* Something else takes longer than several looks at who may be read from. */
+static void meanwhile(struct test *t, uint64_t run)
+{
+    sh(t, run, "exec sleep 0.6");
+    until(t, t->run[run].state == EXITED);
+}
+
+static void test_lines_wait_while_nobody_can_take_them(void **state)
+{
+    struct test *t = *state;
+    t->busy = true;
+    sh(t, 1, "exec yes line >&3");
+    until(t, t->run[1].state == SPAWNED);
+    meanwhile(t, 2);
+    assert_int_equal(t->run[1].lines_n, 0);
+    t->busy = false;
+    until(t, t->run[1].lines_n > 100000);
+    keeper_link_kill(t->link, 1);
+    until(t, t->run[1].state == EXITED);
+}
+
+/* Else the answers to what it says would pile up here. */
+static void test_who_does_not_read_is_not_read_from(void **state)
+{
+    struct test *t = *state;
+    size_t n = 5 << 20;
+    char *line = mem_alloc(n + 1);
+    memset(line, 'x', n);
+    sh(t, 1, "exec yes line >&3");
+    until(t, t->run[1].lines_n > 10);
+    keeper_link_line(t->link, 1, line, n);
+    meanwhile(t, 2);
+    size_t before = t->run[1].lines_n;
+    meanwhile(t, 3);
+    assert_int_equal(t->run[1].lines_n, before);
+    keeper_link_kill(t->link, 1);
+    until(t, t->run[1].state == EXITED);
+}
+
 static void test_giant_lines(void **state)
 {
     struct test *t = *state;
@@ -1192,6 +1237,8 @@ int main(int argc, char **argv)
         T(test_echo),
         T(test_what_was_said_before_the_end_arrives),
         T(test_bytes_that_wait_are_told),
+        T(test_lines_wait_while_nobody_can_take_them),
+        T(test_who_does_not_read_is_not_read_from),
         T(test_giant_lines),
         T(test_a_closed_channel_is_not_the_end),
         T(test_python_worker),
