@@ -108,6 +108,7 @@ static void die(struct node *n)
 static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
 {
     struct mark m = effects_mark(n->fx);
+    int64_t written = store_written(n->store);
     int rc = db_savepoint(store_db(n->store), &n->fault);
     if (rc == 0)
         rc = fn(n, arg);
@@ -116,6 +117,7 @@ static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *a
     if (rc == 0)
         return 0;
     effects_drop(n->fx, m);
+    store_unwritten(n->store, written);
     if (db_in_transaction(store_db(n->store)))
         db_rollback_to(store_db(n->store), NULL);
     return rc;
@@ -196,7 +198,7 @@ static int commit(struct node *n)
 static int run_batch(struct node *n, struct job *jobs, size_t count)
 {
     struct mark m = effects_mark(n->fx);
-    int64_t writes = store_writes(n->store);
+    int64_t writes = store_writes(n->store), written = store_written(n->store);
     int rc = db_begin(store_db(n->store), &n->fault), stuck = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         bool waits = stuck && jobs[i].in_order;
@@ -210,6 +212,7 @@ static int run_batch(struct node *n, struct job *jobs, size_t count)
     if (rc < 0) {
         db_rollback(store_db(n->store), NULL);
         effects_drop(n->fx, m);
+        store_unwritten(n->store, written); /* or the next batch, with nothing to write, would write that */
     } else {
         batch_counted(n, (int)(store_writes(n->store) - writes));
     }

@@ -335,6 +335,11 @@ int64_t store_written(const struct store *s)
     return s->written;
 }
 
+void store_unwritten(struct store *s, int64_t written)
+{
+    s->written = written;
+}
+
 int64_t store_writes(const struct store *s)
 {
     return s->writes;

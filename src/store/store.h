@@ -64,6 +64,8 @@ int64_t store_hlc(const struct store *s);
 int64_t store_stamp(struct store *s);
 /* Highest hlc this run has written. Taken together with the commit it is what others must cover. */
 int64_t store_written(const struct store *s);
+/* After a rollback: what it was before. Stamps are not used again all the same. */
+void store_unwritten(struct store *s, int64_t written);
 /* How many replicated rows were written, by whomever, since it was opened; also what was rolled back. */
 int64_t store_writes(const struct store *s);
 
