@@ -1032,7 +1032,7 @@ static void storm_fault(struct storm *storm)
         sim_stop(s, node);
         break;
     case 1:
-        sim_pause(s, node, 8 * SIM_SECOND);
+        sim_pause(s, node, (prng_below(sim_prng(s), 3) ? 8 : 45) * SIM_SECOND);
         break;
     case 2:
         sim_cut_power(s, node);
@@ -1104,9 +1104,12 @@ static void storm(uint64_t seed)
         if (i % 16 == 15)
             storm_return(&storm);
     }
-    for (int i = 0; i < 150; i++) { /* what stopped in order may take its time */
+    for (int calm = 0; calm < 100; calm++) { /* what stopped in order, or sleeps, may take its time */
         storm_return(&storm);
         run_ms(r, 200);
+        for (int i = 0; i < 3; i++)
+            if (sim_node_paused(sim_node(r->sim, i)))
+                calm = 0;
     }
     for (int i = 0; i < 60 && storm.open; i++)
         run_ms(r, 1000);
