@@ -10,15 +10,13 @@ static char *name_path(const struct cli *c)
 static int run_register(struct cli *c, struct err *e)
 {
     struct str body AUTOSTR = STR_INIT;
-    char *metadata AUTOFREE = NULL, *address AUTOFREE = NULL, *path AUTOFREE = name_path(c);
+    char *metadata AUTOFREE = NULL, *path AUTOFREE = name_path(c);
     int rc = cli_json_option(c, "metadata", JSON_T_OBJECT, &metadata, e);
-    if (rc == 0)
-        rc = cli_data(c, args_word(&c->args, 1), &address, e);
     if (rc)
         return rc;
     struct jw j = jw_init(&body);
     jw_object(&j);
-    jw_kv_raw(&j, "address", span_of(address));
+    jw_kv_string(&j, "address", args_word(&c->args, 1));
     cli_put_i64(c, &j, "ttl-ms");
     if (metadata)
         jw_kv_raw(&j, "metadata", span_of(metadata));
@@ -70,7 +68,6 @@ static const struct verb_option register_options[] = {
     OPTION_METADATA,
     {.name = "ttl-ms", .kind = OPT_INT, .value = "N", .help = "how long the lease lasts", .min = 1},
     {.name = "if-rev", .kind = OPT_TEXT, .value = "REV", .help = "take it over, if this is still its rev"},
-    OPTION_TEXT,
     OPTION_END,
 };
 
@@ -78,7 +75,6 @@ static const struct verb register_verb = {
     .name = "register",
     .args = "NAME ADDRESS",
     .help = "Register an address under a name, or renew its lease.",
-    .more = "ADDRESS that is JSON is kept as JSON, anything else as a string.",
     .options = register_options,
     .args_min = 2,
     .args_max = 2,
