@@ -131,6 +131,7 @@ bool api_token(const struct frozen *f, const char *authorization, int64_t now_re
         if (ret->role == ROLE_NONE)
             return false;
         snprintf(ret->name, sizeof ret->name, "token:%.50s", t->name && *t->name ? t->name : t->token);
+        text_whole(ret->name); /* it becomes a part of keys */
         ret->swarm = mem_dup(t->swarm);
         return true;
     }
@@ -138,6 +139,8 @@ bool api_token(const struct frozen *f, const char *authorization, int64_t now_re
 }
 
 /* ---- arguments ---- */
+
+#define IDEM_KEY_MAX 255
 
 static const char *const read_words[] = {"local", "owner", NULL};
 
@@ -373,15 +376,27 @@ void api_show_soon(struct node *n)
     eff_do(n, show_now, NULL, NULL);
 }
 
+/* A part of a row's key, on every node. */
+static int check_key(const struct request *r, struct err *e)
+{
+    const char *key = r->idempotency_key;
+    if (!key || (*key && strlen(key) <= IDEM_KEY_MAX && text_is_clean(key, strlen(key))))
+        return 0;
+    return err_field(e, SKEP_EARG, "Idempotency-Key",
+                     "must be 1 to %d bytes of UTF-8 without control characters", IDEM_KEY_MAX);
+}
+
 /* The first run of an op: its route, rights (a peer's forward carries them) and arguments. */
 static int prepare(struct node *n, struct op *op, struct err *e)
 {
     char allow[64];
     const struct request *r = op->request;
-    const struct route *route = api_find(r->method, r->path, allow, e);
+    const struct route *route = r->route ? r->route : api_find(r->method, r->path, allow, e);
     if (!route)
         return e->code;
     int rc = api_allowed(route, r->path, &r->who, e);
+    if (rc == 0)
+        rc = check_key(r, e);
     if (rc < 0)
         return rc;
     struct call *c = mem_alloc(sizeof *c);

@@ -76,10 +76,10 @@ static void authorize(void *ctx, const struct http_head *head, struct principal 
                       struct answer **ret_reject)
 {
     struct host *h = ctx;
-    const struct request *r = head->request;
+    struct request *r = head->request;
     char allow[64];
     struct err e = {0};
-    const struct route *route = api_find(r->method, r->path, allow, &e);
+    const struct route *route = r->route = api_find(r->method, r->path, allow, &e);
     if (!route) {
         *ret_reject = api_problem(&e, allow);
         return;
@@ -91,17 +91,12 @@ static void authorize(void *ctx, const struct http_head *head, struct principal 
         *ret_reject = api_problem(&e, NULL);
 }
 
+/* After authorize, which has found the route. */
 static void head(void *ctx, const struct http_head *head, size_t *ret_body_max, bool *ret_streaming UNUSED,
-                 struct answer **ret_reject)
+                 struct answer **ret_reject UNUSED)
 {
     struct host *h = ctx;
-    char allow[64];
-    struct err e;
-    const struct route *route = api_find(head->request->method, head->request->path, allow, &e);
-    if (!route) {
-        *ret_reject = api_problem(&e, allow);
-        return;
-    }
+    const struct route *route = head->request->route;
     const struct config *c = &h->setup->config;
     *ret_body_max = route->role == ROLE_PEER                ? route->body_max
                     : route->body_max == API_BODY_BYTES     ? (size_t)c->body_bytes_max
@@ -200,21 +195,14 @@ static void dispatch(struct host *h, const struct route *route, struct request *
 static void request(void *ctx, struct request *r TAKES)
 {
     struct host *h = ctx;
-    char allow[64];
-    struct err e;
-    const struct route *route = api_find(r->method, r->path, allow, &e);
     log_debug(&h->log, "%s %s by %s", api_method_word(r->method), r->path,
               r->who.name[0] ? r->who.name : "nobody");
-    if (!route) {
-        http_server_answer(h->server, r->id, api_problem(&e, allow));
-        request_free(r);
-    } else if (strcmp(r->path, PING_PATH) == 0) {
+    if (strcmp(r->path, PING_PATH) == 0)
         ping(h, r);
-    } else if (strcmp(r->path, PULL_PATH) == 0) {
+    else if (strcmp(r->path, PULL_PATH) == 0)
         pull(h, r);
-    } else {
-        dispatch(h, route, r);
-    }
+    else
+        dispatch(h, r->route, r);
 }
 
 static void empty(void *ctx)

@@ -80,16 +80,11 @@ static struct answer *pull(struct host *h, const struct request *r)
 static void serve(struct host *h, struct request *r)
 {
     struct answer *a;
-    char allow[64];
-    struct err e;
-    const struct route *route = api_find(r->method, r->path, allow, &e);
     if (r->who.role == ROLE_PEER) {
         a = pull(h, r);
-    } else if (!route) {
-        a = api_problem(&e, allow);
     } else {
         struct reading reading = reading_of(h);
-        a = api_read(route, r, &reading);
+        a = api_read(r->route, r, &reading);
         frozen_unref(reading.frozen);
     }
     post(h, (struct command){.kind = CMD_ANSWER, .id = r->id, .answer = a});
@@ -125,14 +120,12 @@ static void send(struct reader_state *s, struct follower *f, struct str *piece)
 
 static int follower_new(struct reader_state *s, const struct request *r, struct err *e)
 {
-    char allow[64];
     struct follow *follow;
     if (s->followers_n == STREAMS_MAX)
         return err_set(e, SKEP_EOVERLOADED,
                        "%d clients follow the events of this node already; ask another node", STREAMS_MAX);
     struct reading reading = reading_of(s->host);
-    const struct route *route = api_find(r->method, r->path, allow, e);
-    int rc = route ? follow_new(route, r, &reading, &follow, e) : e->code;
+    int rc = follow_new(r->route, r, &reading, &follow, e);
     frozen_unref(reading.frozen);
     if (rc < 0)
         return rc;

@@ -30,10 +30,10 @@ struct http_server;
 
 /* What is known once the head of a request is there. Borrowed for the length of the callback. */
 struct http_head {
-    const struct request *request; /* no body yet; who is filled by authorize, hence empty there */
-    const char *cert_cn;           /* subject CN of the verified client certificate, or NULL */
-    const char *from;              /* "192.0.2.1:4711", or "unix" */
-    int64_t content_length;        /* -1: not announced */
+    struct request *request; /* borrowed; no body yet; who is filled by authorize, hence empty there */
+    const char *cert_cn;     /* subject CN of the verified client certificate, or NULL */
+    const char *from;        /* "192.0.2.1:4711", or "unix" */
+    int64_t content_length;  /* -1: not announced */
     bool has_body;
 };
 

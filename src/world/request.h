@@ -32,7 +32,10 @@ struct principal {
     struct id node; /* the peer's node id, from its certificate; only with ROLE_PEER */
 };
 
+struct route;
+
 struct request {
+    const struct route *route; /* once found: api/ knows what it is. NULL = not looked for yet */
     uint64_t id; /* of the connection layer; answered exactly once under it */
     enum req_method method;
     char *path;  /* as it came: percent-encoded, without query */
