@@ -240,8 +240,13 @@ static struct spawn *spawn_new(const struct bench *b, uint64_t number)
 static int keeper_spawns(struct bench *b, double *ret_s, struct err *e)
 {
     AUTOFREE char *dir = folder_new(b->dir, "keeper"), *path = mem_printf("%s/skep-keeper", b->bin);
-    const struct keeper_link_callbacks callbacks = {one_spawned,   one_failed,   none_exited, none_line,
-                                                    none_overlong, none_drained, keeper_died};
+    const struct keeper_link_callbacks callbacks = {.spawned = one_spawned,
+                                                    .failed = one_failed,
+                                                    .exited = none_exited,
+                                                    .line = none_line,
+                                                    .overlong = none_overlong,
+                                                    .drained = none_drained,
+                                                    .died = keeper_died};
     struct spawning s = {.loop = loop_new(), .left = b->workers};
     struct keeper_link *k = NULL;
     int rc =
