@@ -112,7 +112,8 @@ size_t text_utf8_prefix(const char *p, size_t n)
     size_t i = 0;
     while (i < n) {
         uint64_t eight;
-        if (n - i >= sizeof eight && (memcpy(&eight, p + i, sizeof eight), (eight & 0x8080808080808080) == 0)) {
+        if (n - i >= sizeof eight &&
+            (memcpy(&eight, p + i, sizeof eight), (eight & 0x8080808080808080) == 0)) {
             i += sizeof eight; /* ASCII, the common case */
             continue;
         }
@@ -135,6 +136,11 @@ bool text_is_clean(const char *p, size_t n)
         if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
             return false;
     return text_is_utf8(p, n);
+}
+
+void text_whole(char *text)
+{
+    text[text_utf8_prefix(text, strlen(text))] = 0;
 }
 
 bool text_starts(const char *s, const char *prefix)

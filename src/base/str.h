@@ -41,6 +41,8 @@ bool text_is_utf8(const char *p, size_t n);
 size_t text_utf8_prefix(const char *p, size_t n);
 /* No control characters (below 0x20, 0x7f), valid UTF-8. */
 bool text_is_clean(const char *p, size_t n);
+/* Ends the text before the first byte that is no whole character, as where snprintf ran out of room. */
+void text_whole(char *text);
 bool text_starts(const char *s, const char *prefix);
 /* A pattern with * and ?, as in allow_exec. */
 bool text_matches(const char *pattern, const char *s);

@@ -256,6 +256,7 @@ static int request(struct node *n, struct child *c, const struct chan_line *l)
                   : n->o.worker_role && strcmp(n->o.worker_role, "read") == 0 ? ROLE_READ
                                                                               : ROLE_WRITE;
     snprintf(r->who.name, sizeof r->who.name, "worker:%.24s/%.30s", c->swarm, c->name);
+    text_whole(r->who.name);
     if (r->who.role != ROLE_ADMIN)
         r->who.swarm = mem_dup(c->swarm);
     struct op *op = op_new(n, OP_WORKER, r);

@@ -106,6 +106,7 @@ static int forward_arrived(struct node *n, const struct id *from, struct reader 
     r->idempotency_key = read_text(m);
     struct span body = read_bytes(m);
     snprintf(r->who.name, sizeof r->who.name, "%s", name ? name : "");
+    text_whole(r->who.name);
     r->body = mem_copy(body.p ? body.p : "", body.n);
     r->body_n = body.n;
     if (!reader_done(m) || !r->path || !role_ok((uint8_t)r->who.role) || r->method > HTTP_M_DELETE ||

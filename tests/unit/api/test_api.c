@@ -149,6 +149,24 @@ static bool token_role(const struct frozen *f, const char *header, enum role *re
     return known;
 }
 
+/* It becomes a part of a key (Idempotency-Key), and no node takes a row whose key is no text. */
+static void a_long_name_of_a_token_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char hash[TOKEN_HEX], name[101] = "";
+    struct frozen *f = bench_frozen();
+    struct frozen_token one = {.token = (char *)"id", .hash = hash, .role = (char *)"read", .name = name};
+    struct principal who = {0};
+    for (int i = 0; i < 33; i++)
+        memcpy(name + 3 * i, "\xe2\x82\xac", 3);
+    token_hash("one", hash);
+    f->tokens = &one;
+    f->tokens_n = 1;
+    assert_true(api_token(f, "Bearer one", NOW_MS, &who));
+    assert_true(text_is_utf8(who.name, strlen(who.name)));
+    assert_int_equal(strlen(who.name), strlen("token:") + 48);
+}
+
 static void tokens(void **state)
 {
     (void)state;
@@ -379,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_wrong_method_is_told_the_right_ones),
         cmocka_unit_test(paths_that_are_none),
         cmocka_unit_test(rights),
+        cmocka_unit_test(a_long_name_of_a_token_is_cut_between_characters),
         cmocka_unit_test(tokens),
         cmocka_unit_test(names_in_paths),
         cmocka_unit_test(queries),
