@@ -7,16 +7,18 @@
     c.start("x", WORKER)                 # PUT …/children/x, 201
     c.alone("x")                         # waits until x runs everywhere the same, in exactly one process
 """
+import atexit
 import http.client
-import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
-import time
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "api")]
@@ -126,16 +128,6 @@ class Node(lib.Node):
                                {"data": data}))["data"]
 
 
-def node_of_conf(path):
-    """The facts of a node with this skep.conf, as dev would tell them."""
-    folder = os.path.dirname(path)
-    with open(path) as f:
-        said = dict(re.findall(r"^(\w+) = ['\"](.*)['\"]$", f.read(), re.M))
-    return {"name": said["node"], "url": said["advertise"], "socket": os.path.join(folder, "skep.sock"),
-            "db": os.path.join(folder, "skep.db"), "pid": None, "keeper_pid": None,
-            "argv": [os.path.join(BIN, "skepd"), "--config", path]}
-
-
 class Cluster(lib.Cluster):
     """`skep dev`, with what a test of a whole cluster asks of it."""
 
@@ -148,6 +140,11 @@ class Cluster(lib.Cluster):
     @staticmethod
     def id_of(node):
         return node.sql("SELECT value FROM meta WHERE key = 'node'")[0][0]
+
+    def crashes(self):
+        """Also of the nodes that start() made: they write beside dev."""
+        with open(os.path.join(self.folder, "dev.err"), errors="replace") as f:
+            return super().crashes() + [line.rstrip() for line in f if lib.FAULT.search(line)]
 
     def stop(self):
         for n in self.nodes:
@@ -235,6 +232,79 @@ class Cluster(lib.Cluster):
         """Types of what is in the name's history, oldest first."""
         r = (node or self.living()[0]).get("/v1/swarms/default/children/%s/history" % quote(name))
         return [e["type"] for e in works(r)["history"]]
+
+
+class Grown(Cluster):
+    """A cluster made by skep init and skep join, each node a skepd that this program started."""
+
+    def __init__(self):
+        self.folder, self.env, self.nodes, self.ids = tempfile.mkdtemp(prefix="skep-grown-"), {}, [], {}
+        self.log = open(os.path.join(self.folder, "dev.err"), "ab")
+        atexit.register(self.stop)
+
+    def skep(self, *argv):
+        """(exit status, standard output, standard error)"""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
+        done = subprocess.run([SKEP, *argv], capture_output=True, text=True, timeout=30, env=clean | {"HOME": self.folder})
+        return done.returncode, done.stdout, done.stderr
+
+    def place(self, name):
+        """Options of init and join for a node of this name, on a free port."""
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        return ["--dir", os.path.join(self.folder, name), "--name", name, "--listen", "127.0.0.1:%d" % port,
+                "--advertise", "https://127.0.0.1:%d" % port]
+
+    def init(self, name, conf):
+        status, out, err = self.skep("init", *self.place(name))
+        assert status == 0, err
+        self.ca = os.path.join(self.folder, name, "ca.crt")
+        with open(os.path.join(self.folder, name, "admin.token")) as f:
+            self.token = f.read().strip()
+        self.tls = ssl.create_default_context(cafile=self.ca)
+        return self.run(name, conf)
+
+    def invite(self, name, *more):
+        status, out, err = self.skep("token", "create", "--role", "join", name, "--addr", "unix://" + self.nodes[0].socket,
+                                     *more)
+        assert status == 0, err
+        return out.strip()
+
+    def join(self, name, token, url=None):
+        return self.skep("join", url or self.nodes[0].url, "--token", token, *self.place(name))
+
+    def run(self, name, conf=""):
+        """Starts what init or join made, with these lines more in its skep.conf."""
+        folder = os.path.join(self.folder, name)
+        path = os.path.join(folder, "skep.conf")
+        with open(path, "a") as f:
+            f.write(conf)
+        with open(path) as f:
+            url = re.search(r"^advertise = '(.*)'$", f.read(), re.M).group(1)
+        node = Node(self, {"name": name, "url": url, "socket": os.path.join(folder, "skep.sock"), "pid": None,
+                           "keeper_pid": None, "db": os.path.join(folder, "skep.db"),
+                           "argv": [os.path.join(BIN, "skepd"), "--config", path]})
+        self.nodes.append(node)
+        self.ids[self.id_of(node)] = name
+        node.start()
+        return node
+
+    def crashes(self):
+        with open(self.log.name, errors="replace") as f:
+            return [line.rstrip() for line in f if lib.FAULT.search(line)]
+
+    def stop(self):
+        atexit.unregister(self.stop)
+        for n in self.nodes:
+            if n.lives():
+                n.signal(signal.SIGCONT)
+                n.signal(signal.SIGTERM)
+        codes = [n.gone(40) for n in self.nodes]
+        self.log.close()
+        found = self.crashes()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert not found, found
+        return max(codes, default=0)
 
 
 def parent_of(pid):
