@@ -69,13 +69,15 @@ void session_later(struct node *n, const char *id)
  * before it died. An entry behind the head was always written after it, for each one becomes the head. */
 static int advance_head(struct node *n, struct session *s)
 {
+    int64_t seq = 0; /* rises: a peer's rows may form a ring */
     int rc;
     for (;;) {
         struct stmt *q =
-            store_ask(n->store, Q_ENTRY_BEHIND, "tti", s->row.session, s->row.head, s->row.epoch);
+            store_ask(n->store, Q_ENTRY_BEHIND, "ttii", s->row.session, s->row.head, s->row.epoch, seq);
         if ((rc = stmt_step(q, &n->fault)) < 1)
             return rc;
         mem_replace(&s->row.head, col_text(q, 0));
+        seq = col_i64(q, 1);
         stmt_reset(q);
     }
 }

@@ -58,6 +58,22 @@ static void cut_history(struct str *text, const size_t *starts, size_t count)
     *text = rest;
 }
 
+/* Above which seq the entries fit: what would be cut off again is not even read, for it may be any amount. */
+static int history_begin(struct node *n, const struct session *s, int64_t above, int64_t *ret)
+{
+    int64_t bytes = 0;
+    int rc;
+    struct stmt *q = store_ask(n->store, Q_ENTRY_SIZES, "tti", s->row.session, s->row.head, above);
+    *ret = above;
+    while ((rc = stmt_step(q, &n->fault)) == 1 && bytes <= (int64_t)HISTORY_BYTES_MAX) {
+        bytes += col_i64(q, 1);
+        if (bytes > (int64_t)HISTORY_BYTES_MAX)
+            *ret = col_i64(q, 0);
+    }
+    stmt_reset(q);
+    return rc < 0 ? rc : 1;
+}
+
 /* The conversation up to the head, as an array; the newest `most` entries of it, 0 = all. */
 static int write_history(struct node *n, const struct session *s, int64_t most, struct str *ret)
 {
@@ -67,8 +83,10 @@ static int write_history(struct node *n, const struct session *s, int64_t most, 
     int rc = s->row.head ? head_seq(n, s, &seq) : 0;
     struct jw j = jw_init(ret);
     jw_array(&j);
+    int64_t above = most && seq > most ? seq - most : 0;
+    if (rc == 1)
+        rc = history_begin(n, s, above, &above);
     if (rc == 1) {
-        int64_t above = most && seq > most ? seq - most : 0;
         struct stmt *q =
             store_ask(n->store, Q_ENTRY_PATH, "ttii", s->row.session, s->row.head, above, INT64_MAX);
         while ((rc = stmt_step(q, &n->fault)) == 1) {

@@ -45,6 +45,7 @@ enum query {
     Q_TEMPLATE_LIST,
     Q_SESSION_LIST,
     Q_ENTRY_PATH,
+    Q_ENTRY_SIZES,
     Q_ENTRY_LEAVES,
     Q_ENTRY_ON_PATH,
     Q_ENTRY_BEHIND,
