@@ -21,6 +21,7 @@ Options:
     --ignore            ignores it
     --unrestored        never says restored
     --stubborn          does not end when told to
+    --last-word         on a stop checkpoints once more, and prints the reason and skep's answer to that before it ends
 """
 import json
 import os
@@ -85,6 +86,14 @@ def asked(line):
         os._exit(order["code"])
 
 
+def last_word(reason):
+    def heard(line):
+        print(json.dumps({"stop": reason, "then": line}), flush=True)
+        return True
+
+    send("checkpoint", data="too late", ack=next_id(heard))
+
+
 def step(line):
     """Handles a line; True = end."""
     global state
@@ -106,8 +115,13 @@ def step(line):
         asked(line)
     elif kind in ("ok", "error", "response"):
         ref = waiting.pop(line.get("ack") or line.get("ref"), None)
+        if callable(ref):
+            return ref(line)
         if ref is not None:
             send("reply", ref=ref, data=line)
+    elif kind == "stop" and "--last-word" in OPTIONS:
+        last_word(line["reason"])
+        return False
     return kind == "stop" and "--stubborn" not in OPTIONS
 
 
