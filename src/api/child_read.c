@@ -1,0 +1,303 @@
+/* child_read: what there is to know of supervised processes: one, many, the checkpoint, the history, why, the
+ * output.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "node/child.h"
+
+/* ---- one, and many ---- */
+
+static int child_read(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
+                      struct err *e)
+{
+    struct jw j = jw_init(body);
+    int rc = show_child(r->store, r->frozen, c->param[0], c->param[1], &j, ret->etag, e);
+    return rc == 0  ? err_set(e, SKEP_ENOTFOUND, "no process of the name %s runs in swarm %s", c->param[1],
+                              c->param[0])
+           : rc < 0 ? rc
+                    : 200;
+}
+
+struct list_query {
+    char *after, *tag, *node;
+    int64_t limit;
+    int status;
+};
+static const char *const status_words[] = {"any",    "starting", "running", "backoff", "stopping",
+                                           "moving", "stopped",  "failed",  NULL};
+static const struct uri_param list_params[] = {
+    {.name = "limit", .kind = URI_INT, .offset = offsetof(struct list_query, limit), .min = 1, .max = 1000},
+    {.name = "after", .kind = URI_NAME, .offset = offsetof(struct list_query, after)},
+    {.name = "tag", .kind = URI_TEXT, .offset = offsetof(struct list_query, tag)},
+    {.name = "node", .kind = URI_NAME, .offset = offsetof(struct list_query, node)},
+    {.name = "status",
+     .kind = URI_WORD,
+     .offset = offsetof(struct list_query, status),
+     .words = status_words},
+};
+
+/* Whether the child's object, as shown, passes the filters. */
+static bool passes(const struct list_query *q, struct span object)
+{
+    AUTOSTR struct str got = STR_INIT;
+    if (q->status && (!json_unquote(json_raw_member(object.p, object.n, "status"), &got) ||
+                      strcmp(str_get(&got), status_words[q->status]) != 0))
+        return false;
+    str_clear(&got);
+    if (q->node && (!json_unquote(json_raw_member(object.p, object.n, "node"), &got) ||
+                    strcmp(str_get(&got), q->node) != 0))
+        return false;
+    if (!q->tag)
+        return true;
+    struct span metadata = json_raw_member(object.p, object.n, "metadata");
+    str_clear(&got);
+    return metadata.p && json_unquote(json_raw_member(metadata.p, metadata.n, "tag"), &got) &&
+           strcmp(str_get(&got), q->tag) == 0;
+}
+
+static int list_read(const struct call *c, const struct reading *r, struct str *body,
+                     struct answer *ret UNUSED, struct err *e)
+{
+    const struct list_query *q = c->query;
+    int64_t limit = q->limit ? q->limit : 100, shown = 0;
+    AUTOFREE char *after = mem_dup(q->after ? q->after : "");
+    AUTOSTR struct str one = STR_INIT;
+    struct jw j = jw_init(body);
+    int rc = 1;
+    if (!api_swarm_exists(r->store, c->param[0], e))
+        return e->code;
+    jw_object(&j);
+    jw_kv_array(&j, "children");
+    while (rc == 1 && shown < limit) { /* one name at a time, so that filters never starve a page */
+        struct stmt *s = store_ask(r->store, Q_CHILD_NAMES, "tt", c->param[0], after);
+        if ((rc = stmt_step(s, e)) == 1)
+            mem_replace(&after, col_text(s, 0));
+        stmt_reset(s);
+        if (rc != 1)
+            break;
+        str_clear(&one);
+        struct jw k = jw_init(&one);
+        int found = show_child(r->store, r->frozen, c->param[0], after, &k, NULL, e);
+        if (found < 0)
+            return found;
+        if (found == 1 && passes(q, (struct span){str_get(&one), one.n})) {
+            jw_raw(&j, (struct span){str_get(&one), one.n});
+            shown++;
+        }
+    }
+    jw_array_close(&j);
+    jw_kv_string(&j, "next", rc == 1 ? after : NULL);
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+/* ---- checkpoint ---- */
+
+static int checkpoint_read(const struct call *c, const struct reading *r, struct str *body,
+                           struct answer *ret UNUSED, struct err *e)
+{
+    struct checkpoint_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    int rc = store_load(r->store, T_CHECKPOINT, &row, e);
+    if (rc == 1) {
+        struct jw j = jw_init(body);
+        jw_object(&j);
+        jw_kv_raw(&j, "data", (struct span){row.data.p, row.data.n});
+        jw_kv_time(&j, "at", row.at);
+        jw_kv_i64_text(&j, "epoch", row.epoch);
+        jw_object_close(&j);
+        jw_end(&j);
+    }
+    row_fini(T_CHECKPOINT, &row);
+    return rc == 0  ? err_set(e, SKEP_ENOTFOUND, "%s has written no checkpoint", c->param[1])
+           : rc < 0 ? rc
+                    : 200;
+}
+
+/* ---- history, why ---- */
+
+struct history_query {
+    int64_t limit, after;
+};
+static const struct uri_param history_params[] = {
+    {.name = "limit",
+     .kind = URI_INT,
+     .offset = offsetof(struct history_query, limit),
+     .min = 1,
+     .max = 1000},
+    {.name = "after", .kind = URI_INT, .offset = offsetof(struct history_query, after), .max = INT64_MAX},
+};
+
+static int history_read(const struct call *c, const struct reading *r, struct str *body,
+                        struct answer *ret UNUSED, struct err *e)
+{
+    const struct history_query *hq = c->query;
+    int64_t limit = hq->limit ? hq->limit : 100, shown = 0, last = 0;
+    struct jw j = jw_init(body);
+    struct stmt *q = store_ask(r->store, Q_LOG_NAME, "ttii", c->param[0], c->param[1], hq->after, limit);
+    int rc;
+    jw_object(&j);
+    jw_kv_array(&j, "history");
+    while ((rc = stmt_step(q, e)) == 1) {
+        last = col_i64(q, 0);
+        shown++;
+        show_event(q, r->frozen->name, &j);
+    }
+    jw_array_close(&j);
+    if (shown == limit)
+        jw_kv_i64_text(&j, "next", last);
+    else
+        jw_kv_null(&j, "next");
+    jw_object_close(&j);
+    return rc < 0 ? rc : 200;
+}
+
+static void why_events(const struct call *c, const struct reading *r, struct jw *j)
+{
+    struct stmt *q = store_ask(r->store, Q_LOG_LAST, "tti", c->param[0], c->param[1], (int64_t)10);
+    jw_kv_array(j, "events");
+    while (stmt_step(q, NULL) == 1)
+        show_event(q, r->frozen->name, j);
+    jw_array_close(j);
+}
+
+static void why_claim(const struct reading *r, const struct name_row *row, struct jw *j)
+{
+    jw_kv_object(j, "claim");
+    jw_kv_string(j, "kind", row->kind);
+    jw_kv_string(j, "owner", frozen_name_of(r->frozen, row->owner));
+    jw_kv_i64_text(j, "owner_actor", row->owner_actor);
+    jw_kv_i64_text(j, "epoch", row->epoch);
+    jw_kv_i64_text(j, "since", row->since);
+    jw_kv_i64_text(j, "incarnation", row->incarnation);
+    jw_kv_string(j, "view", row->view);
+    jw_object_close(j);
+}
+
+/* The same in sentences. */
+static void why_because(struct node *n, const struct call *c, const struct name_row *row, const char *home,
+                        struct jw *j)
+{
+    AUTOSTR struct str s = STR_INIT;
+    jw_kv_array(j, "because");
+    if (row)
+        str_printf(&s, "%s is claimed %s%s under epoch %lld.", c->param[1], row->owner ? "for node " : "for ",
+                   row->owner ? node_name_of(n, row->owner) : row->address, (long long)row->epoch);
+    else
+        str_printf(&s, "nobody holds the name %s in swarm %s.", c->param[1], c->param[0]);
+    jw_string(j, str_get(&s));
+    str_clear(&s);
+    str_printf(&s, "its home, which decides about it, is node %s: %s.", home,
+               node_open_now(n) ? "the nodes agree who is alive"
+                                : "but the nodes do not agree yet who is alive");
+    jw_string(j, str_get(&s));
+    jw_array_close(j);
+}
+
+/* The answer a person wants: who owns it, who would decide, what happened last. */
+static int why_serve(struct node *n, struct op *op, const struct call *c)
+{
+    struct str body = STR_INIT;
+    AUTOSTR struct str child = STR_INIT;
+    struct jw j = jw_init(&body), k = jw_init(&child);
+    char view[17], home_text[ID_TEXT];
+    const struct frozen *f = node_frozen(n);
+    struct reading r = {n->store, f, n->real_ms, 0};
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    int shown = show_child(n->store, f, c->param[0], c->param[1], &k, NULL, &n->fault);
+    struct id home_id = own_home(n, c->param[0], c->param[1]);
+    const char *home = node_name_of(n, id_text(&home_id, home_text));
+    own_signature(n, view);
+    jw_object(&j);
+    jw_kv_string(&j, "swarm", c->param[0]);
+    jw_kv_string(&j, "name", c->param[1]);
+    why_because(n, c, rc == 1 ? &row : NULL, home, &j);
+    jw_kv_string(&j, "home", home);
+    jw_kv_bool(&j, "open", node_open_now(n));
+    jw_kv_string(&j, "view", view);
+    if (rc == 1)
+        why_claim(&r, &row, &j);
+    else
+        jw_kv_null(&j, "claim");
+    jw_kv_raw(&j, "child", shown == 1 ? (struct span){str_get(&child), child.n} : (struct span){NULL, 0});
+    why_events(c, &r, &j);
+    jw_object_close(&j);
+    row_fini(T_NAME, &row);
+    frozen_unref(f);
+    if (rc < 0) {
+        str_fini(&body);
+        return rc;
+    }
+    op_answer(n, op, answer_json(200, &body));
+    return 0;
+}
+
+/* ---- logs ---- */
+
+struct logs_query {
+    int64_t lines, after;
+};
+static const struct uri_param logs_params[] = {
+    {.name = "lines", .kind = URI_INT, .offset = offsetof(struct logs_query, lines), .min = 1, .max = 10000},
+    {.name = "after", .kind = URI_INT, .offset = offsetof(struct logs_query, after), .max = INT64_MAX},
+};
+
+/* The output of a process lies at its owner: the last lines, or what came behind `after`. */
+static int logs_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct logs_query *q = c->query;
+    char name[CHILD_LOG_NAME];
+    AUTOSTR struct str text = STR_INIT;
+    struct str body = STR_INIT;
+    struct err e;
+    int64_t next = 0;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    struct id owner;
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    bool elsewhere = rc == 1 && row.owner && id_parse(row.owner, &owner) && !id_equal(&owner, &n->self) &&
+                     op->source != OP_PEER;
+    row_fini(T_NAME, &row);
+    if (rc < 0)
+        return rc;
+    if (elsewhere) {
+        op_forward(n, op, &owner, true);
+        return 0;
+    }
+    child_log_name(c->param[0], c->param[1], name);
+    if (n->w.proc.tail(n->w.proc.self, name, q->lines ? q->lines : 100, q->after, &text, &next) < 0) {
+        err_set(&e, SKEP_ENOTFOUND, "%s has written nothing on node %s", c->param[1], n->name);
+        return api_fail(n, op, &e);
+    }
+    struct jw j = jw_init(&body);
+    jw_object(&j);
+    jw_kv_string(&j, "node", n->name);
+    jw_key(&j, "text");
+    jw_string_n(&j, str_get(&text), text.n);
+    jw_kv_i64_text(&j, "next", next);
+    jw_object_close(&j);
+    op_answer(n, op, answer_json(200, &body));
+    return 0;
+}
+
+#define CHILD "/v1/swarms/{swarm}/children/{name}"
+
+const struct route child_read_routes[] = {
+    {HTTP_M_GET, "/v1/swarms/{swarm}/children", ROLE_READ, API_READER, API_BODY_BYTES, true, list_params,
+     COUNT(list_params), sizeof(struct list_query), NULL, list_read, NULL,
+     "List the processes of a swarm, in byte order of their names."},
+    {HTTP_M_GET, CHILD, ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL, child_read, NULL,
+     "Look up a process."},
+    {HTTP_M_GET, CHILD "/checkpoint", ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL,
+     checkpoint_read, NULL, "Show the last checkpoint of a process."},
+    {HTTP_M_GET, CHILD "/history", ROLE_READ, API_READER, API_BODY_BYTES, true, history_params,
+     COUNT(history_params), sizeof(struct history_query), NULL, history_read, NULL,
+     "What happened to a name, as this node saw it."},
+    {HTTP_M_GET, CHILD "/why", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, why_serve,
+     "Why a name is where it is: its claim, its home, its last events."},
+    {HTTP_M_GET, CHILD "/logs", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, logs_params, COUNT(logs_params),
+     sizeof(struct logs_query), NULL, NULL, logs_serve,
+     "The output of a process: its last lines, or what is new."},
+    {0},
+};
