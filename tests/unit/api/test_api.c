@@ -73,7 +73,7 @@ static void a_wrong_method_is_told_the_right_ones(void **state)
     struct err e;
     assert_null(find(HTTP_M_OTHER, "/v1/swarms/default/children/x", allow, &e));
     assert_int_equal(e.code, SKEP_EMETHOD);
-    assert_string_equal(allow, "PUT, GET, HEAD, PATCH, DELETE");
+    assert_string_equal(allow, "PUT, PATCH, DELETE, GET, HEAD");
     assert_null(find(HTTP_M_POST, "/livez", allow, &e));
     assert_string_equal(allow, "GET, HEAD");
     assert_null(find(HTTP_M_DELETE, "/v1/tokens", allow, &e));
