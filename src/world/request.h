@@ -36,7 +36,7 @@ struct route;
 
 struct request {
     const struct route *route; /* once found: api/ knows what it is. NULL = not looked for yet */
-    uint64_t id; /* of the connection layer; answered exactly once under it */
+    uint64_t id;               /* of the connection layer; answered exactly once under it */
     enum req_method method;
     char *path;  /* as it came: percent-encoded, without query */
     char *query; /* without '?', or NULL */
