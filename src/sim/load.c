@@ -13,6 +13,7 @@
 #define FOG_US     (45 * SIM_SECOND)
 #define BEHIND_US  (5 * SIM_SECOND) /* an open home knows what happened so long ago, lost packets included */
 #define TIMEOUT_MS 35000
+#define BURST      6
 
 enum slot_kind { SLOT_CHILD, SLOT_NAME };
 enum known { KNOWN_ABSENT, KNOWN_THERE, KNOWN_NOTHING };
@@ -261,15 +262,27 @@ static void errand_run(struct load *l, struct slot *slot)
     sim_ask(l->sim, &a);
 }
 
-static void load_fire(struct sim *s, void *arg)
+/* One operation on a name of which none is under way. */
+static void errand_any(struct load *l)
 {
-    struct load *l = arg;
-    struct prng *p = sim_prng(s);
-    struct slot *slot = &l->slots[prng_below(p, (uint64_t)l->slots_n)];
+    struct slot *slot = &l->slots[prng_below(sim_prng(l->sim), (uint64_t)l->slots_n)];
     for (int i = 0; i < l->slots_n && slot->busy; i++)
         slot = &l->slots[(slot - l->slots + 1) % l->slots_n];
     if (!slot->busy)
         errand_run(l, slot);
+}
+
+void load_burst(struct load *l)
+{
+    for (int i = 0; i < BURST && l->opts.per_second > 0; i++)
+        errand_any(l);
+}
+
+static void load_fire(struct sim *s, void *arg)
+{
+    struct load *l = arg;
+    struct prng *p = sim_prng(s);
+    errand_any(l);
     int64_t next =
         sim_now_us(s) + 1 + (int64_t)prng_below(p, (uint64_t)(2 * SIM_SECOND / l->opts.per_second));
     if (next < l->until_us)

@@ -31,6 +31,8 @@ struct load *load_new(struct sim *s, const struct load_opts *o);
 void load_free(struct load *l);
 /* Operations from now until that moment. */
 void load_begin(struct load *l, int64_t until_us);
+/* A few operations at once, for a fault that strikes in the midst of them. Only after load_begin. */
+void load_burst(struct load *l);
 /* Asks every node that is up about every name; the checks judge what came back. Run the simulation some
  * seconds longer before you ask them. Only after the last operation has been answered. */
 void load_audit(struct load *l);

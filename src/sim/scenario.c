@@ -13,6 +13,7 @@
 #define PAUSE_MAX  (8 * SIM_SECOND)
 #define ANSWERS_US (50 * SIM_SECOND) /* every operation is answered within */
 #define AUDIT_US   (2 * SIM_SECOND)
+#define BURST_US   (SIM_SECOND / 50) /* operations take about so long */
 
 const char *const scenario_fault_words[FAULT_KINDS] = {"kill", "stop", "power", "pause"};
 
@@ -114,16 +115,35 @@ static void strike(struct sim *s, int node, enum scenario_fault fault)
     }
 }
 
+/* A fault on its way. */
+struct blow {
+    struct run *run;
+    int node;
+    enum scenario_fault fault;
+};
+
+static void blow_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct blow *b = arg;
+    if (away_count(s) < away_max(s) && !away(s, b->node))
+        strike(s, b->node, b->fault);
+}
+
+/* Half of the faults strike while something is going on: those find what a promise rests on. */
 static void fault_fire(struct sim *s, void *arg)
 {
     struct run *r = arg;
     struct prng *p = sim_prng(s);
     if (sim_now_us(s) >= r->calm_us)
         return;
-    int node = (int)prng_below(p, (uint64_t)sim_nodes(s));
-    enum scenario_fault fault = draw_fault(p, r->c->faults);
-    if (away_count(s) < away_max(s) && !away(s, node))
-        strike(s, node, fault);
+    struct blow *b = mem_alloc(sizeof *b);
+    *b = (struct blow){r, (int)prng_below(p, (uint64_t)sim_nodes(s)), draw_fault(p, r->c->faults)};
+    int64_t at_us = sim_now_us(s);
+    if (prng_below(p, 2)) {
+        load_burst(r->load);
+        at_us += sim_draw(p, (struct sim_range){0, BURST_US});
+    }
+    sim_at(s, at_us, blow_fire, b, free);
     sim_at(s, sim_now_us(s) + sim_draw(p, (struct sim_range){FAULT_MIN, FAULT_MAX}), fault_fire, r, NULL);
 }
 
