@@ -56,12 +56,10 @@ static int dial(uint16_t port, struct err *e)
 
 int http_open(struct http *h, struct ssl_ctx_st *tls, uint16_t port, struct err *e)
 {
-    *h = (struct http){.fd = dial(port, e)};
-    if (h->fd < 0) {
-        int rc = h->fd;
-        *h = (struct http){.fd = -1};
-        return rc;
-    }
+    int fd = dial(port, e);
+    *h = (struct http){.fd = fd < 0 ? -1 : fd};
+    if (fd < 0)
+        return fd;
     h->ssl = SSL_new(tls);
     X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(h->ssl), "127.0.0.1");
     SSL_set_fd(h->ssl, h->fd);
@@ -78,7 +76,7 @@ int http_open(struct http *h, struct ssl_ctx_st *tls, uint16_t port, struct err 
 void http_close(struct http *h)
 {
     SSL_free(h->ssl);
-    if (h->ssl || h->fd > 0)
+    if (h->fd >= 0)
         close(h->fd);
     str_fini(&h->in);
     *h = (struct http){.fd = -1};

@@ -27,7 +27,7 @@ struct http {
 
 /* Connects and shakes hands, waiting. Non-blocking from then on. */
 int http_open(struct http *h, struct ssl_ctx_st *tls, uint16_t port, struct err *e);
-/* Accepts zeros. */
+/* Accepts what was never opened, if its fd is -1. */
 void http_close(struct http *h);
 /* The whole request, at once. */
 int http_send(struct http *h, const char *p, size_t n, struct err *e);

@@ -10,8 +10,9 @@ struct connection {
     bool busy;
 };
 
-struct running {
-    const struct load *l;
+struct loader {
+    struct load load;
+    const struct load *l; /* the same */
     struct connection *c;
     int epoll, busy;
     struct str request;
@@ -20,12 +21,12 @@ struct running {
     struct loaded *ret;
 };
 
-static bool goes_on(const struct running *r)
+static bool goes_on(const struct loader *r)
 {
     return r->l->run_ms ? now_ns() < r->until_ns : r->asked < r->l->requests;
 }
 
-static int ask(struct running *r, int i, struct err *e)
+static int ask(struct loader *r, int i, struct err *e)
 {
     struct connection *c = &r->c[i];
     str_clear(&r->request);
@@ -38,7 +39,7 @@ static int ask(struct running *r, int i, struct err *e)
     return http_send(&c->http, str_get(&r->request), r->request.n, e);
 }
 
-static int answered(struct running *r, int i, struct err *e)
+static int answered(struct loader *r, int i, struct err *e)
 {
     struct connection *c = &r->c[i];
     int64_t now = now_ns();
@@ -59,7 +60,7 @@ static int answered(struct running *r, int i, struct err *e)
     return 0;
 }
 
-static int turn(struct running *r, struct err *e)
+static int turn(struct loader *r, struct err *e)
 {
     struct epoll_event ready[64];
     int n = epoll_wait(r->epoll, ready, 64, 30000);
@@ -75,7 +76,7 @@ static int turn(struct running *r, struct err *e)
     return 0;
 }
 
-static int open_all(struct running *r, struct err *e)
+static int open_all(struct loader *r, struct err *e)
 {
     for (int i = 0; i < r->l->connections; i++) {
         int rc = http_open(&r->c[i].http, r->l->tls, r->l->ports[(size_t)i % r->l->ports_n], e);
@@ -88,25 +89,61 @@ static int open_all(struct running *r, struct err *e)
     return 0;
 }
 
+int loader_open(const struct load *l, struct loader **ret, struct err *e)
+{
+    struct loader *r = mem_alloc(sizeof *r);
+    r->load = *l;
+    r->l = &r->load;
+    r->epoll = epoll_create1(EPOLL_CLOEXEC);
+    r->c = mem_array((size_t)l->connections, sizeof *r->c);
+    for (int i = 0; i < l->connections; i++)
+        r->c[i].http.fd = -1;
+    int rc = open_all(r, e);
+    if (rc < 0)
+        loader_close(r);
+    else
+        *ret = r;
+    return rc;
+}
+
+void loader_close(struct loader *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < r->l->connections; i++)
+        http_close(&r->c[i].http);
+    close(r->epoll);
+    str_fini(&r->request);
+    free(r->c);
+    free(r);
+}
+
+int loader_run(struct loader *r, struct loaded *ret, struct err *e)
+{
+    const struct load *l = r->l;
+    int rc = 0;
+    *ret = (struct loaded){0};
+    r->ret = ret;
+    r->asked = r->counted = 0;
+    r->from_ns = now_ns() + l->warm_ms * 1000000;
+    r->until_ns = l->run_ms ? r->from_ns + l->run_ms * 1000000 : INT64_MAX;
+    for (int i = 0; rc == 0 && i < l->connections && (l->run_ms || r->asked < l->requests); i++)
+        rc = ask(r, i, e);
+    while (rc == 0 && r->busy)
+        rc = turn(r, e);
+    int64_t end = l->run_ms ? r->until_ns : now_ns();
+    ret->per_second = (double)r->counted * 1e9 / (double)(end - r->from_ns);
+    return rc;
+}
+
 int load_run(const struct load *l, struct loaded *ret, struct err *e)
 {
-    struct running r = {.l = l, .ret = ret, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct loader *r = NULL;
     *ret = (struct loaded){0};
-    r.c = mem_array((size_t)l->connections, sizeof *r.c);
-    int rc = open_all(&r, e);
-    r.from_ns = now_ns() + l->warm_ms * 1000000;
-    r.until_ns = l->run_ms ? r.from_ns + l->run_ms * 1000000 : INT64_MAX;
-    for (int i = 0; rc == 0 && i < l->connections && (l->run_ms || r.asked < l->requests); i++)
-        rc = ask(&r, i, e);
-    while (rc == 0 && r.busy)
-        rc = turn(&r, e);
-    int64_t end = l->run_ms ? r.until_ns : now_ns();
-    ret->per_second = (double)r.counted * 1e9 / (double)(end - r.from_ns);
-    for (int i = 0; i < l->connections; i++)
-        http_close(&r.c[i].http);
-    close(r.epoll);
-    str_fini(&r.request);
-    free(r.c);
+    int rc = loader_open(l, &r, e);
+    if (rc == 0)
+        rc = loader_run(r, ret, e);
+    loader_close(r);
     return rc;
 }
 

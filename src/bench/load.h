@@ -25,7 +25,14 @@ struct loaded {
     struct samples latency_ms; /* of each request in it; owned */
 };
 
-/* Fails with the first answer of another status. */
+/* The connections, open: what they cost is no part of what is measured. */
+struct loader;
+int loader_open(const struct load *l, struct loader **ret, struct err *e);
+/* Fails with the first answer of another status. ret is to be emptied in any case. */
+int loader_run(struct loader *r, struct loaded *ret, struct err *e);
+/* Accepts NULL. */
+void loader_close(struct loader *r);
+/* All three. */
 int load_run(const struct load *l, struct loaded *ret, struct err *e);
 void loaded_fini(struct loaded *l);
 

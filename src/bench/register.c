@@ -55,6 +55,7 @@ struct subject {
     struct raw *raw;
     struct names *names;
     int connections;
+    struct loader *loader;
     struct result *rate, *p50;
     double per_second, yard_per_second; /* of this run so far */
     struct samples latency_ms, fdatasync_ms, batch;
@@ -64,20 +65,11 @@ struct subject {
 
 static int load_slice(struct subject *s, struct err *e)
 {
-    struct load l = {.tls = s->c->tls,
-                     .ports = s->c->port,
-                     .ports_n = s->connections == 1 ? 1 : s->c->n,
-                     .connections = s->connections,
-                     .status = 201,
-                     .warm_ms = s->b->warm_ms / SLICES,
-                     .run_ms = s->b->run_ms / SLICES,
-                     .request = put_name,
-                     .ctx = s->names};
     struct loaded got;
     int64_t rows = rows_now(s->c), ours = cpu_ns();
     double nodes_s = cluster_cpu_s(s->c);
     s->names->round++;
-    int rc = load_run(&l, &got, e);
+    int rc = loader_run(s->loader, &got, e);
     if (rc == 0) {
         s->nodes_s += cluster_cpu_s(s->c) - nodes_s;
         s->load_s += (double)(cpu_ns() - ours) / 1e9;
@@ -126,6 +118,20 @@ static int measure_run(struct subject *s, struct err *e)
     return 0;
 }
 
+static int loader_new(struct subject *s, struct err *e)
+{
+    struct load l = {.tls = s->c->tls,
+                     .ports = s->c->port,
+                     .ports_n = s->connections == 1 ? 1 : s->c->n,
+                     .connections = s->connections,
+                     .status = 201,
+                     .warm_ms = s->b->warm_ms / SLICES,
+                     .run_ms = s->b->run_ms / SLICES,
+                     .request = put_name,
+                     .ctx = s->names};
+    return loader_open(&l, &s->loader, e);
+}
+
 static void results_new(struct subject *s)
 {
     struct report *r = &s->b->report;
@@ -146,7 +152,7 @@ static void results_new(struct subject *s)
 
 static int measure_case(struct subject *s, struct err *e)
 {
-    int rc = 0;
+    int rc = loader_new(s, e);
     results_new(s);
     for (int i = 0; rc == 0 && i < s->b->runs; i++) {
         progress("register: %d connections, %zu nodes, run %d of %d", s->connections, s->c->n, i + 1,
@@ -161,6 +167,7 @@ static int measure_case(struct subject *s, struct err *e)
             (double)s->rows / (double)s->answered / (double)s->c->n, samples_median(&s->batch),
             samples_at(&s->latency_ms, 0.99), s->nodes_s * 1e6 / (double)s->answered,
             s->load_s * 1e6 / (double)s->answered, s->raw_s * 1e6 / (double)s->raw_n);
+    loader_close(s->loader);
     samples_fini(&s->latency_ms);
     samples_fini(&s->fdatasync_ms);
     samples_fini(&s->batch);
