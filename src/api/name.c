@@ -37,7 +37,7 @@ static void answer_address(struct node *n, struct op *op, const struct name_row 
     struct str body = STR_INIT;
     struct jw j = jw_init(&body);
     char etag[32];
-    int64_t rev = rev_of(n->store, row);
+    int64_t rev = hlc ? hlc : rev_of(n->store, row);
     show_address(row, expires_ms, rev, &j);
     snprintf(etag, sizeof etag, "%lld", (long long)rev);
     api_answer_copies(n, op, status, &body, etag, hlc, need);
