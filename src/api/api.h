@@ -110,6 +110,9 @@ struct answer *api_problem(const struct err *e, const char *allow);
 /* Appends the child object. 1, 0 if there is no such child, < 0. */
 int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
                char ret_rev[32], struct err *e);
+/* The same as it will be once nothing of it runs: with this status, without a process. */
+int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
+                  const char *ended, struct jw *j, char ret_rev[32], struct err *e);
 /* What If-Match compares: the newest stamp of the claim and the metadata. */
 int show_rev(struct store *s, const char *swarm, const char *name, int64_t *ret, struct err *e);
 /* Appends the external name's object. expires_ms: 0 = as its row says. */

@@ -63,11 +63,12 @@ static int known_load(struct node *n, const struct call *c, struct known *k)
     return rc < 0 ? rc : 0;
 }
 
-static int render(struct node *n, const struct call *c, struct str *body, char rev[32])
+/* ended: the status it will have once it is gone; NULL = as it is. */
+static int render(struct node *n, const struct call *c, const char *ended, struct str *body, char rev[32])
 {
     const struct frozen *f = node_frozen(n);
     struct jw j = jw_init(body);
-    int rc = show_child(n->store, f, c->param[0], c->param[1], &j, rev, &n->fault);
+    int rc = show_child_as(n->store, f, c->param[0], c->param[1], ended, &j, rev, &n->fault);
     frozen_unref(f);
     return rc;
 }
@@ -88,7 +89,7 @@ static int answer_child(struct node *n, struct op *op, const struct call *c, int
     char rev[32] = "";
     int rc = shows_child(n, op, c);
     if (rc >= 0)
-        rc = render(n, c, &body, rev);
+        rc = render(n, c, NULL, &body, rev);
     if (rc <= 0) {
         str_fini(&body);
         struct err e;
@@ -118,7 +119,7 @@ static int already(struct node *n, struct op *op, const struct call *c, const st
         return answer_child(n, op, c, 200, 0, 0);
     int rc = shows_child(n, op, c);
     if (rc >= 0)
-        rc = render(n, c, &child, NULL);
+        rc = render(n, c, NULL, &child, NULL);
     if (rc < 0)
         return rc;
     spec_write(&b->spec, &spec);
@@ -372,20 +373,6 @@ static void keep_answer(struct op *op, struct str *body TAKES)
     op->memo = str_take(body);
 }
 
-/* The child as it was, with the status it has now. */
-static void stopped_body(const char *memo, struct str *ret)
-{
-    const char *at = strstr(memo, "\"status\":\"");
-    const char *end = at ? strchr(at + 10, '"') : NULL;
-    if (!end) {
-        str_puts(ret, memo);
-        return;
-    }
-    str_add(ret, memo, (size_t)(at - memo));
-    str_puts(ret, "\"status\":\"stopped");
-    str_puts(ret, end);
-}
-
 static int audit(struct node *n, struct op *op, const struct call *c, const char *type, int64_t epoch)
 {
     return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
@@ -403,14 +390,14 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
             op_wait_key(n, op, c->param[0], c->param[1]);
             return 0;
         }
-        stopped_body(op->memo, &body);
+        str_puts(&body, op->memo);
         api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 1);
         return 0;
     }
     int rc = at_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
-    if ((rc = render(n, c, &body, NULL)) < 0)
+    if ((rc = render(n, c, "stopped", &body, NULL)) < 0)
         return rc;
     keep_answer(op, &body);
     op->st.step = 1;

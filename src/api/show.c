@@ -112,14 +112,19 @@ static void write_replica(struct jw *j, const struct parts *p, const struct froz
     jw_array_close(j);
 }
 
-int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
-               char ret_rev[32], struct err *e)
+int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
+                  const char *ended, struct jw *j, char ret_rev[32], struct err *e)
 {
     CLEANUP(parts_fini) struct parts p;
     int64_t rev;
     int rc = parts_load(s, &p, swarm, name, e);
     if (rc <= 0 || (rc = rev_of(s, swarm, name, true, &rev, e)) < 0)
         return rc;
+    if (ended) { /* what becomes of it is known already */
+        mem_replace(&p.child.status, ended);
+        p.child.epoch = p.name.epoch;
+        p.child.pid = 0;
+    }
     jw_object(j);
     jw_kv_string(j, "swarm", swarm);
     jw_kv_string(j, "name", name);
@@ -134,6 +139,12 @@ int show_child(struct store *s, const struct frozen *f, const char *swarm, const
     if (ret_rev)
         snprintf(ret_rev, 32, "%lld", (long long)rev);
     return 1;
+}
+
+int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
+               char ret_rev[32], struct err *e)
+{
+    return show_child_as(s, f, swarm, name, NULL, j, ret_rev, e);
 }
 
 int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j)

@@ -25,7 +25,7 @@ struct child_state {
     bool given_up;          /* failed or kept: nothing is spawned until somebody asks */
     bool moving;            /* its claim is to go to another node */
     bool session;           /* a session's worker: no rows of its own */
-    int64_t session_due_ms;  /* boot: when its turn must have ended, or its idle time ends; 0 = never */
+    int64_t session_due_ms; /* boot: when its turn must have ended, or its idle time ends; 0 = never */
     int64_t checkpoint_hlc; /* of its last checkpoint: what it says next leaves after the copies of that */
     size_t queued_bytes, queued_lines;
 };

@@ -140,8 +140,8 @@ static int look_at(struct node *n, void *arg)
     return own_changed(n, a->swarm, a->name);
 }
 
-/* A store that cannot write at the moment stops the work, to be done again; what only this name has, does not,
- * and leaves nothing half done. */
+/* A store that cannot write at the moment stops the work, to be done again; what only this name has, does
+ * not, and leaves nothing half done. */
 static int look(struct node *n, struct again *a)
 {
     AUTOFREE char *what = mem_printf("a look at %s", a->name);

@@ -73,13 +73,14 @@ static const struct query_text queries[Q_N] = {
                            "JOIN entry e ON e.session = ?1 AND e.entry = p.entry WHERE p.seq > ?3 "
                            "ORDER BY p.seq LIMIT ?4"},
     /* the same, newest first: how long their contents are */
-    [Q_ENTRY_SIZES] = {T_N, "WITH RECURSIVE path(entry, parent, seq) AS ("
-                            "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
-                            "SELECT e.entry, e.parent, e.seq FROM path p "
-                            "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq "
-                            "WHERE p.seq > ?3 + 1) "
-                            "SELECT p.seq, length(CAST(e.content AS BLOB)) FROM path p "
-                            "CROSS JOIN entry e ON e.session = ?1 AND e.entry = p.entry WHERE p.seq > ?3"},
+    [Q_ENTRY_SIZES] = {T_N,
+                       "WITH RECURSIVE path(entry, parent, seq) AS ("
+                       "SELECT entry, parent, seq FROM entry WHERE session = ?1 AND entry = ?2 UNION ALL "
+                       "SELECT e.entry, e.parent, e.seq FROM path p "
+                       "JOIN entry e ON e.session = ?1 AND e.entry = p.parent AND e.seq < p.seq "
+                       "WHERE p.seq > ?3 + 1) "
+                       "SELECT p.seq, length(CAST(e.content AS BLOB)) FROM path p "
+                       "CROSS JOIN entry e ON e.session = ?1 AND e.entry = p.entry WHERE p.seq > ?3"},
     /* session, head, the entry looked for, its seq */
     [Q_ENTRY_ON_PATH] = {T_N,
                          "WITH RECURSIVE path(entry, parent, seq) AS ("
@@ -89,8 +90,9 @@ static const struct query_text queries[Q_N] = {
                          "WHERE p.seq > ?4) "
                          "SELECT count(*) FROM path WHERE entry = ?3"},
     /* session, parent or NULL, epoch: the newest of its children that was written under this epoch */
-    [Q_ENTRY_BEHIND] = {T_N, "SELECT entry, seq FROM entry WHERE session = ?1 AND parent IS ?2 AND epoch = ?3 AND seq > ?4 "
-                             "ORDER BY at DESC, entry LIMIT 1"},
+    [Q_ENTRY_BEHIND] =
+        {T_N, "SELECT entry, seq FROM entry WHERE session = ?1 AND parent IS ?2 AND epoch = ?3 AND seq > ?4 "
+              "ORDER BY at DESC, entry LIMIT 1"},
     [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
                                  "WHERE k.session = ?1 AND k.parent IS NOT NULL) ORDER BY at, entry"},
     /* session, head, leaf: how many entries the branch of this leaf has, and where it left the path */

@@ -27,10 +27,13 @@ struct world_proc {
      * left. */
     void (*spawn)(void *self, struct spawn *s TAKES);
     /* The absolute path that spawning argv0 would run, by PATH of env and by cwd. 0, or an errno. At once. */
-    int (*find)(void *self, const char *argv0, char *const *env, const char *cwd, char *ret_path, size_t bytes);
-    /* Appends output of the log stream `log`: the last `lines` lines, or with after > 0 what stands behind that place
-     * (at most 256 KiB). *ret_next: the place behind what was given. < 0: there is no such stream. */
-    int (*tail)(void *self, const char *log, int64_t lines, int64_t after, struct str *ret_text, int64_t *ret_next);
+    int (*find)(void *self, const char *argv0, char *const *env, const char *cwd, char *ret_path,
+                size_t bytes);
+    /* Appends output of the log stream `log`: the last `lines` lines, or with after > 0 what stands behind
+     * that place (at most 256 KiB). *ret_next: the place behind what was given. < 0: there is no such stream.
+     */
+    int (*tail)(void *self, const char *log, int64_t lines, int64_t after, struct str *ret_text,
+                int64_t *ret_next);
     /* SIGTERM to the process group, once. */
     void (*terminate)(void *self, uint64_t run);
     /* SIGKILL, again and again, until it has no descendant. */
