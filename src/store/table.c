@@ -40,7 +40,7 @@ static const struct table tables[T_N] = {
           .offset = {AT(node_row, actor), AT(node_row, boot), AT(node_row, draining), AT(node_row, member),
                      AT(node_row, name), AT(node_row, node), AT(node_row, started_at), AT(node_row, state),
                      AT(node_row, url), AT(node_row, version), AT(node_row, weight)},
-          .keys_n = 1, .key = {5}, .epoch = -1),
+          .keys_n = 1, .key = {5}, .epoch = -1, .actors = BIT(0)),
     TABLE(T_NODE_MARK, node_mark_row, "node_mark", .cols_n = 3,
           .cols = {INT(forgotten_at), TEXT(node), TEXT(role)},
           .offset = {AT(node_mark_row, forgotten_at), AT(node_mark_row, node), AT(node_mark_row, role)},
@@ -48,7 +48,7 @@ static const struct table tables[T_N] = {
     TABLE(T_ACTOR, actor_row, "actor", .cols_n = 4,
           .cols = {INT(actor), TEXT(boot), INT(born_at), TEXT(node)},
           .offset = {AT(actor_row, actor), AT(actor_row, boot), AT(actor_row, born_at), AT(actor_row, node)},
-          .keys_n = 1, .key = {0}, .epoch = -1),
+          .keys_n = 1, .key = {0}, .epoch = -1, .actors = BIT(0)),
     TABLE(T_SWARM, swarm_row, "swarm", .cols_n = 2, .cols = {TEXT(settings), TEXT(swarm)},
           .offset = {AT(swarm_row, settings), AT(swarm_row, swarm)}, .keys_n = 1, .key = {1}, .epoch = -1,
           .json = BIT(0), .needed = BIT(0)),
@@ -73,7 +73,8 @@ static const struct table tables[T_N] = {
                      AT(name_row, name), AT(name_row, op), AT(name_row, owner), AT(name_row, owner_actor),
                      AT(name_row, since), AT(name_row, spec), AT(name_row, swarm), AT(name_row, ttl_ms),
                      AT(name_row, view)},
-          .keys_n = 2, .key = {12, 6}, .epoch = 1, .json = BIT(5) | BIT(11), .needed = BIT(4)),
+          .keys_n = 2, .key = {12, 6}, .epoch = 1, .json = BIT(5) | BIT(11), .needed = BIT(4),
+          .actors = BIT(9)),
     TABLE(T_CHILD, child_row, "child", .cols_n = 10,
           .cols = {INT(at), INT(epoch), TEXT(name), TEXT(node), INT(pid), TEXT(reason), INT(restarts),
                    INT(started_at), TEXT(status), TEXT(swarm)},
@@ -190,6 +191,9 @@ bool table_fits(const struct table *t, const struct val vals[TABLE_COLS_MAX])
         } else if (t->json & BIT(i)) {
             if (json_check(v->p, v->n, NULL) < 0)
                 return false;
+        } else if (v->type == VAL_INT && !(t->actors & BIT(i)) &&
+                   (v->i > TABLE_INT_MAX || v->i < -TABLE_INT_MAX)) {
+            return false;
         } else if (v->type == VAL_TEXT && !text_is_utf8(v->p, v->n)) {
             return false;
         }

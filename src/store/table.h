@@ -34,6 +34,7 @@ enum table_id {
 
 #define TABLE_COLS_MAX 20
 #define TABLE_KEYS_MAX 4
+#define TABLE_INT_MAX  (INT64_C(1) << 62) /* of all numbers but actors */
 
 struct table {
     const char *name;
@@ -46,6 +47,7 @@ struct table {
     int key[TABLE_KEYS_MAX]; /* indexes into cols, in the order of the primary key */
     int epoch;               /* index of the column that ranks a row, -1 = rank 0 */
     uint32_t json, needed;   /* bits of columns that are JSON or NULL, and of such that are never NULL */
+    uint32_t actors;         /* bits of columns that are actors: any number */
 };
 
 const struct table *table_get(enum table_id t);
@@ -57,8 +59,8 @@ void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COL
 /* Whether a column, by its index, is a part of the primary key. */
 bool table_is_key(const struct table *t, int col);
 /* Whether a table holds them and readers can rely on them: no NULL in a key, a number or a needed column,
- * text in UTF-8, JSON where JSON belongs. Checked on the way out and on the way in: what one node writes, no
- * other may refuse, or replication stops there. */
+ * text in UTF-8, JSON where JSON belongs, numbers that one can count on from (within TABLE_INT_MAX). Checked
+ * on the way out and on the way in: what one node writes, no other may refuse, or replication stops there. */
 bool table_fits(const struct table *t, const struct val vals[TABLE_COLS_MAX]);
 /* Values into an empty struct, copied. */
 void table_fill(const struct table *t, void *row, const struct val vals[TABLE_COLS_MAX]);

@@ -16,8 +16,8 @@
 
 #define DB           "/node.db"
 #define VFS          "fuzz_peer"
-#define EVENTS_MAX   64 /* of one input */
-#define REQUESTS_MAX 65 /* one each, and the one that starts the worker */
+#define EVENTS_MAX   96 /* of one input */
+#define REQUESTS_MAX 97 /* one each, and the one that starts the worker */
 #define RUNS_MAX     64
 #define CALLS_MAX    16
 #define REAL_MS      INT64_C(1700000000000)
@@ -200,23 +200,29 @@ static void who_it_is(struct str *s)
     buf_id(s, &other);
 }
 
+/* As a node would answer that sees the same nodes. */
 static void good_pong(struct rig *g)
 {
     AUTOSTR struct str s = STR_INIT;
+    struct peer_call *c = NULL;
+    for (size_t i = 0; i < CALLS_MAX && !c; i++)
+        c = g->calls[i] && g->calls[i]->lane == LANE_CONTROL ? g->calls[i] : NULL;
+    if (!c)
+        return;
     const struct frozen *f = node_frozen(g->node);
-    who_it_is(&s);
-    buf_text(&s, "b");
-    buf_text(&s, "https://b:1");
-    buf_i64(&s, 77);
-    buf_i64(&s, REAL_MS << 16);
-    buf_i64(&s, (int64_t)f->signature);
-    buf_varint(&s, 1);
-    buf_i64(&s, real_ms(g));
-    buf_u8(&s, true);
-    buf_u8(&s, false);
-    buf_u8(&s, false);
-    buf_varint(&s, 0);
-    buf_text(&s, "1");
+    struct frozen b = {.cluster = cluster,
+                       .self = other,
+                       .name = (char[]){"b"},
+                       .url = (char[]){"https://b:1"},
+                       .version = (char[]){"1"},
+                       .actor = 77,
+                       .born = REAL_MS << 16,
+                       .member = true,
+                       .signature = f->signature,
+                       .nodes = f->nodes,
+                       .nodes_n = f->nodes_n};
+    int rc = node_serve_ping(&b, 1, real_ms(g), c->body, c->body_n, &s, NULL);
+    ensure(rc == 0, "our own ping is none");
     frozen_unref(f);
     answered(g, LANE_CONTROL, 200, s.p, s.n);
 }
@@ -450,10 +456,11 @@ static void open_rig(struct rig *g)
     g->disk = simdisk_new(VFS, &hooks);
     image_put(g->disk);
     ensure(node_open(&g->node, &o, &w, &e) == 0, "%s", e.text);
-    good_peer(g, 8);
     static const char start[] = "PUT /v1/swarms/default/children/w\n{\"argv\":[\"w\"],\"ready\":\"spawn\"}";
     asked(g, start, sizeof start - 1);
-    good_peer(g, 1);
+    for (int i = 0; i < 200 && g->runs_n == 0; i++)
+        good_peer(g, 1);
+    ensure(g->runs_n == 1, "the worker was not started");
     happens(g, WHAT_SPAWNED, NULL, 0);
 }
 

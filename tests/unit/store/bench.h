@@ -134,7 +134,7 @@ static inline void any_row(enum table_id id, void *row, struct prng *p)
         if (t->cols[i].type == VAL_INT)
             *(int64_t *)(void *)at = i == t->epoch || key    ? (int64_t)prng_below(p, 5) + 1
                                      : prng_below(p, 4) == 0 ? 0
-                                                             : (int64_t)prng_next(p);
+                                                             : (int64_t)prng_next(p) / 2;
         else if (!key && !(t->needed >> i & 1) && prng_below(p, 4) == 0)
             continue;
         else if (t->cols[i].type == VAL_TEXT)

@@ -372,6 +372,13 @@ static void a_row_that_readers_cannot_rely_on_is_refused(void **state)
     struct name_row name = {.swarm = (char *)"s", .name = (char *)"n", .epoch = 3};
     forge(&f, T_NAME, &name, 3);
     refused(s, &f.row, "s/n");
+    struct entry_row last = {.session = (char *)"s",
+                             .entry = (char *)"e",
+                             .role = (char *)"user",
+                             .content = (char *)"1",
+                             .seq = INT64_MAX}; /* what comes behind it has no number */
+    forge(&f, T_ENTRY, &last, 0);
+    refused(s, &f.row, "s/e");
     str_fini(&f.bytes);
     store_end(s);
 }
