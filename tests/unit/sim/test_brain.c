@@ -506,6 +506,75 @@ static void a_silent_nodes_children_wait_for_the_verdict(void **state)
     rig_end(&r);
 }
 
+/* Processes of c0, c1, … that live, whoever runs them. */
+static int running(struct rig *r)
+{
+    int n = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i);
+        n += sim_running(r->sim, "default", name, NULL);
+    }
+    return n;
+}
+
+static void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method, const char *path,
+                      const char *body)
+{
+    sim_ask(r->sim, &(struct sim_ask){.node = node,
+                                      .method = method,
+                                      .path = path,
+                                      .body = body,
+                                      .timeout_ms = 60000,
+                                      .done = done,
+                                      .arg = answer});
+}
+
+static void nothing_starts_before_its_claim_has_a_copy(void **state)
+{
+    (void)state;
+    struct rig r, each[CHILDREN] = {{0}};
+    rig_begin(&r, 26, 3);
+    run_ms(&r, 3000);
+    sim_pause(r.sim, 1, 2 * SIM_SECOND); /* shorter than suspect_ms: the view stays as it is */
+    sim_pause(r.sim, 2, 2 * SIM_SECOND);
+    for (int i = 0; i < CHILDREN; i++)
+        ask_later(&r, &each[i], 0, HTTP_M_PUT, child_path(i, ""),
+                  "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
+    run_ms(&r, 1900);
+    assert_int_equal(running(&r), 0);
+    run_ms(&r, 3000);
+    assert_int_equal(running(&r), CHILDREN);
+    for (int i = 0; i < CHILDREN; i++) {
+        assert_int_equal(each[i].status, 201);
+        str_fini(&each[i].body);
+    }
+    rig_end(&r);
+}
+
+static void nothing_starts_while_the_view_is_closed(void **state)
+{
+    (void)state;
+    struct rig r, each[CHILDREN] = {{0}};
+    rig_begin(&r, 27, 3);
+    run_ms(&r, 3000);
+    children_start(&r, "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n1\"]}");
+    sim_pause(r.sim, 1, 4800 * SIM_SECOND / 1000); /* closed after 4 s, out of the view after 5 s */
+    sim_pause(r.sim, 2, 4800 * SIM_SECOND / 1000);
+    run_ms(&r, 4300);
+    for (int i = 0; i < CHILDREN; i++)
+        ask_later(&r, &each[i], 0, HTTP_M_POST, child_path(i, "/restart"), "");
+    run_ms(&r, 300);
+    assert_int_equal(running(&r), 0);
+    run_ms(&r, 3000);
+    children_hold(&r, -1);
+    for (int i = 0; i < CHILDREN; i++) {
+        assert_int_equal(each[i].status, 200);
+        str_fini(&each[i].body);
+    }
+    rig_end(&r);
+}
+
 /* ---- answers ---- */
 
 static void one_of_many_starts_wins(void **state)
@@ -620,6 +689,8 @@ int main(void)
         cmocka_unit_test(a_cluster_that_stops_as_a_whole_comes_back),
         cmocka_unit_test(a_cluster_that_is_killed_as_a_whole_comes_back),
         cmocka_unit_test(a_silent_nodes_children_wait_for_the_verdict),
+        cmocka_unit_test(nothing_starts_before_its_claim_has_a_copy),
+        cmocka_unit_test(nothing_starts_while_the_view_is_closed),
         cmocka_unit_test(one_of_many_starts_wins),
         cmocka_unit_test(a_crash_looper_is_given_up_alone),
         cmocka_unit_test(a_failed_child_of_a_dead_node_can_be_ended),
