@@ -163,6 +163,12 @@ static void difference(struct str *ret, const struct object *is, const struct ob
         str_printf(ret, "%s %s is\n  %s\nbut should be\n  %s\n", any->type, any->name, is->sql, should->sql);
 }
 
+/* What skep itself reads or writes: without it nothing goes. */
+static bool is_vital(const struct object *o)
+{
+    return strcmp(o->type, "table") == 0 || strcmp(o->type, "index") == 0;
+}
+
 /* Both lists are sorted. */
 static int objects_differ(const struct objects *is, const struct objects *should, struct str *ret)
 {
@@ -172,7 +178,10 @@ static int objects_differ(const struct objects *is, const struct objects *should
         int c = i == is->n ? 1 : j == should->n ? -1 : object_compare(&is->p[i], &should->p[j]);
         if (c || strcmp(is->p[i].sql, should->p[j].sql) != 0) {
             difference(ret, c <= 0 ? &is->p[i] : NULL, c >= 0 ? &should->p[j] : NULL);
-            differ = 1;
+            if (differ == 0)
+                differ = 1;
+            if (c >= 0 && is_vital(&should->p[j]))
+                differ = 2;
         }
         i += c <= 0;
         j += c >= 0;

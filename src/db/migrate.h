@@ -20,8 +20,9 @@ struct db_migration {
 int db_migrate(struct db *db, const struct db_migration *list, int n, struct err *e);
 
 /* Compares tables, indexes, views and triggers with what schema_sql would make, apart from case, white
- * space, comments and needless quotes. 0: the same; 1: they differ, one line each in ret_difference;
- * < 0: could not be told, the reason in ret_difference. schema_sql that does not run is a bug. */
+ * space, comments and needless quotes. 0: the same; 1: they differ, one line each in ret_difference; 2: a
+ * table or index is missing or another one; < 0: could not be told, the reason in ret_difference. schema_sql
+ * that does not run is a bug. */
 int db_schema_differs(struct db *db, const char *schema_sql, struct str *ret_difference);
 
 #endif

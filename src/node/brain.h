@@ -300,6 +300,8 @@ uint64_t child_run(const struct child *c);
 /* Whether child_owned would spawn for it, which needs the claim's second copy first. */
 bool child_wants_copy(struct node *n, const struct name_row *row);
 bool child_running(struct node *n, const char *swarm, const char *name);
+/* So many more (or fewer) of its requests wait. Effects only. */
+void child_asks(struct node *n, uint64_t run, int more);
 /* The claim in `row` is this run's own: spawn, adopt or go on, as rule 6 says. covered: a second node has it.
  */
 int child_owned(struct node *n, const struct name_row *row, bool covered);
@@ -352,7 +354,8 @@ struct node {
     char self_text[ID_TEXT], boot_text[ID_TEXT];
     char *name, *url, *run_mark;        /* run_mark: node/boot, as in SKEP_RUN */
     int64_t actor, born, started_at_ms; /* born: the stamp this run began with */
-    bool member, draining, leaving, left, stop_now, ready;
+    bool member, draining, leaving, left, ready;
+    bool unclean; /* the last run ended without a goodbye: its file wants a check */
     int exit_status;
     int64_t now_ms, real_ms; /* of this turn */
     int64_t late_due_ms;     /* when this turn was due, for self-doubt */

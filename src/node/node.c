@@ -85,6 +85,11 @@ int node_ended(const struct node *n)
     return n->exit_status;
 }
 
+bool node_unclean(const struct node *n)
+{
+    return n->unclean;
+}
+
 /* ---- the batch ---- */
 
 static void read_clocks(struct node *n)
@@ -549,6 +554,8 @@ static int say_left(struct node *n, void *arg UNUSED)
     node_touch(n, &n->left, sizeof n->left);
     n->left = true;
     int rc = node_row_write(n, &n->fault);
+    if (rc == 0)
+        rc = store_meta_set(n->store, "ended", "clean", &n->fault);
     return rc < 0 ? rc : node_log(n, "node_left", NULL, NULL, n->name, 0, NULL, NULL);
 }
 

@@ -52,6 +52,8 @@ int64_t node_deadline_boot_ms(const struct node *n);
 const struct frozen *node_frozen(struct node *n);
 /* -1 while it runs; the exit status once it has ended (0 after a stop, 70 after a failed disk). */
 int node_ended(const struct node *n);
+/* The run before this one ended without a goodbye. Does not change: any thread. */
+bool node_unclean(const struct node *n);
 struct store *node_store(struct node *n);
 /* Bytes of events that wait for a store that cannot write: more of them should rather not come. */
 size_t node_held_bytes(const struct node *n);

@@ -42,6 +42,16 @@ static int first_token(struct node *n)
     return rc < 0 ? rc : store_meta_set(n->store, "admin_token_hash", "", &n->fault);
 }
 
+/* Whether the last run ended with a goodbye; from now on this one has not. */
+static int note_ending(struct node *n)
+{
+    AUTOFREE char *ended = store_meta(n->store, "ended");
+    n->unclean = ended && strcmp(ended, "clean") != 0;
+    if (store_notice(n->store))
+        log_warn(n->w.log, "somebody changed the schema of %s: %s", n->w.disk.path, store_notice(n->store));
+    return store_meta_set(n->store, "ended", "not yet", &n->fault);
+}
+
 static int begin_run(struct node *n, void *arg UNUSED)
 {
     AUTOFREE char *drained = store_meta(n->store, "draining"); /* somebody's wish, which outlives a run */
@@ -52,6 +62,8 @@ static int begin_run(struct node *n, void *arg UNUSED)
     int rc = store_save(n->store, T_ACTOR, &row, &n->fault);
     if (rc == 0)
         rc = node_row_write(n, &n->fault);
+    if (rc == 0)
+        rc = note_ending(n);
     if (rc == 0)
         rc = first_token(n);
     return rc < 0 ? rc : node_log(n, "node_started", NULL, NULL, n->name, 0, NULL, NULL);

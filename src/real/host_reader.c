@@ -31,8 +31,11 @@ struct follower {
 
 struct reader_state {
     struct host *host;
+    struct log log;
     TAILQ_HEAD(, follower) followers;
     size_t followers_n;
+    bool checking;  /* the file of an unclean end is being checked, a table at a time */
+    size_t checked; /* tables so far */
 };
 
 static void errand_free(void *errand)
@@ -190,6 +193,34 @@ static void stream_errand(struct reader_state *s, const struct errand *e)
         follower_end(s, f);
 }
 
+/* ---- the check after an unclean end ---- */
+
+static void check_end(struct reader_state *s, int rc, const struct err *e)
+{
+    s->checking = false;
+    if (rc == 0)
+        log_info(&s->log, "the database was checked after an unclean end: it is sound");
+    else
+        log_error(&s->log,
+                  "the database is damaged: %s. What is there can be read; stop this node, move its "
+                  "folder aside and join anew, so that it gets its rows from its peers",
+                  e->text);
+}
+
+/* One table while nobody waits, never before the node is ready. */
+static void check_slice(struct reader_state *s)
+{
+    struct err e = {0};
+    const struct frozen *f = node_frozen(s->host->node);
+    bool ready = f->ready;
+    frozen_unref(f);
+    if (!ready)
+        return;
+    int rc = store_check_slice(s->host->store, s->checked++, &e);
+    if (rc <= 0)
+        check_end(s, rc, &e);
+}
+
 /* ---- the thread ---- */
 
 static bool is_peers(const struct errand *e)
@@ -235,17 +266,19 @@ static void errands_run(struct reader_state *s, void **errands, size_t n)
 static void *reader_run(void *arg)
 {
     struct host *h = arg;
-    struct reader_state s = {.host = h};
+    struct reader_state s = {.host = h, .log = h->log, .checking = node_unclean(h->node)};
     void **errands;
     TAILQ_INIT(&s.followers);
     pthread_setname_np(pthread_self(), "skepd-reader");
     while (!mailbox_closed(h->to_reader)) {
-        size_t n = mailbox_take_all(h->to_reader, s.followers_n ? FOLLOW_MS : -1, &errands);
+        size_t n = mailbox_take_all(h->to_reader, s.followers_n || s.checking ? FOLLOW_MS : -1, &errands);
         for (size_t i = 0; i < n; i++)
             if (is_peers(errands[i]))
                 errand(&s, TAKE(errands[i]));
         errands_run(&s, errands, n);
         followers_fill(&s);
+        if (s.checking && n == 0)
+            check_slice(&s);
     }
     for (struct follower *f; (f = TAILQ_FIRST(&s.followers));)
         follower_end(&s, f);

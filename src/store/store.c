@@ -23,6 +23,7 @@ struct store {
     struct table_sql sql[T_N];
     int64_t actor, hlc, written, writes;
     int snapshots;         /* begun and not ended, one inside the other */
+    char *notice;          /* what is not ours in the schema */
     struct str key, bytes; /* scratch, so that the hot path does not allocate */
 };
 
@@ -114,6 +115,27 @@ static void db_options_of(const struct store_options *o, bool create, struct db_
     }
 }
 
+/* DDL by the file's owner is not guarded against, but noticed: fatal where it took or changed what is needed.
+ */
+static int schema_check(struct store *s, const char *path, struct err *e)
+{
+    AUTOSTR struct str difference = STR_INIT;
+    int rc = db_schema_differs(s->db, sql_schema, &difference);
+    if (rc < 0 || rc == 2)
+        return err_set(e, SKEP_EDAMAGED,
+                       "the schema of %s is not skep's any more; undo this with sqlite3, or restore "
+                       "the file: %s",
+                       path, str_get(&difference));
+    if (rc == 1)
+        s->notice = str_take(&difference);
+    return 0;
+}
+
+const char *store_notice(const struct store *s)
+{
+    return s->notice;
+}
+
 int store_open(struct store **ret, const struct store_options *o, struct err *e)
 {
     struct store *s = mem_alloc(sizeof *s);
@@ -123,6 +145,8 @@ int store_open(struct store **ret, const struct store_options *o, struct err *e)
     int rc = db_open(&s->db, &options, e);
     if (rc == 0 && !o->readonly)
         rc = migrate(s->db, e);
+    if (rc == 0 && !o->readonly)
+        rc = schema_check(s, o->path, e);
     if (rc < 0) {
         store_close(s);
         return rc;
@@ -145,7 +169,17 @@ void store_close(struct store *s)
     db_close(s->db);
     str_fini(&s->key);
     str_fini(&s->bytes);
+    free(s->notice);
     free(s);
+}
+
+int store_check_slice(struct store *s, size_t i, struct err *e)
+{
+    static const char *const local[] = {"change", "log", "meta", "vv", "gcvv", "quarantine"};
+    if (i >= T_N + COUNT(local))
+        return 0;
+    int rc = db_quick_check_table(s->db, i < T_N ? table_get((enum table_id)i)->name : local[i - T_N], e);
+    return rc < 0 ? rc : 1;
 }
 
 struct db *store_db(struct store *s)

@@ -48,6 +48,11 @@ int store_create_in(const struct store_options *o, const struct id *cluster, con
 /* Opens and, for the writer, migrates. SKEP_ENEWER, SKEP_EFOREIGN, SKEP_EDAMAGED and SKEP_ENOTFOUND say what
  * is wrong with the file. */
 int store_open(struct store **ret, const struct store_options *o, struct err *e);
+/* What somebody added to the schema, or NULL. Borrowed. */
+const char *store_notice(const struct store *s);
+/* Checks the i-th table and its indexes, outside any transaction. 1: ask for the next; 0: there is none;
+ * SKEP_EDAMAGED with the first complaint. */
+int store_check_slice(struct store *s, size_t i, struct err *e);
 void store_close(struct store *s);
 struct db *store_db(struct store *s);
 
