@@ -23,6 +23,9 @@
 #define TICK_MS       1000
 #define READY_POLL_MS 20
 #define DRAIN_MS      2000 /* for answers on their way when the node has ended */
+#define KEEPERS_MAX                                                                                          \
+    5 /* new keepers within KEEPERS_MS: more, and something is wrong that a new run may mend */
+#define KEEPERS_MS    10000
 #define KEEPER_END_MS 3000
 #define REVIVE_MS     20 /* between two looks whether the brain turns, after a keeper's death */
 #define REVIVE_MS_MAX 3000
@@ -123,6 +126,8 @@ static void keeper_revive(void *ctx)
         loop_timer_start(h->revive, REVIVE_MS);
         return;
     }
+    if (!restart_allowed(&h->keeper_restarts, KEEPERS_MAX, KEEPERS_MS, now))
+        give_up(h, "one keeper after the other dies");
     if (keeper_start(h, &e) < 0)
         give_up(h, e.text);
     host_post_note(h, (struct note){.event.kind = EV_KEEPER_DIED,
@@ -532,6 +537,7 @@ void host_free(struct host *h)
     identity_unlock(&h->lock);
     setup_unref(h->brain_setup);
     setup_unref(h->setup);
+    intensity_fini(&h->keeper_restarts);
     free(h->keeper_path);
     free(h->cgroup);
     free(h->db);

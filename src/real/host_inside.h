@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "core/restart.h"
 #include "real/host.h"
 #include "real/http_client.h"
 #include "real/http_server.h"
@@ -81,6 +82,7 @@ struct host {
     struct stream_open *streams; /* uthash */
     struct keeper_link *keeper;  /* NULL while it is dead */
     unsigned keeper_generation;
+    struct intensity keeper_restarts; /* io */
     int64_t keeper_died_ms, nofile;
     bool ended;
     int stops, exit_status;
