@@ -10,6 +10,7 @@
 
 #include "node/child.h"
 #include "node/effect.h"
+#include "wire/json.h"
 
 void channel_send(struct node *n, struct child *c, struct str *line TAKES)
 {
@@ -231,6 +232,19 @@ static int checkpoint(struct node *n, struct child *c, const struct chan_line *l
     return rc;
 }
 
+static int too_many(struct node *n, struct child *c, const struct chan_line *l)
+{
+    AUTOSTR struct str body = STR_INIT;
+    struct str line = STR_INIT;
+    struct err e;
+    err_set(&e, SKEP_EQUEUEFULL, "%d requests of this process wait already; send more when some are answered",
+            CHILD_ASKS_MAX);
+    json_problem(&body, &e, (struct span){NULL, 0});
+    chan_response(&line, l->ref, err_info(e.code)->http, body.p, body.n);
+    channel_send(n, c, &line);
+    return 0;
+}
+
 /* The HTTP API over the channel, with the worker's role. */
 static int request(struct node *n, struct child *c, const struct chan_line *l)
 {
@@ -242,6 +256,8 @@ static int request(struct node *n, struct child *c, const struct chan_line *l)
                    {"POST", HTTP_M_POST},
                    {"PATCH", HTTP_M_PATCH},
                    {"DELETE", HTTP_M_DELETE}};
+    if (c->asks >= CHILD_ASKS_MAX)
+        return too_many(n, c, l);
     struct request *r = mem_alloc(sizeof *r);
     r->method = HTTP_M_OTHER;
     for (size_t i = 0; i < COUNT(methods); i++)

@@ -59,6 +59,13 @@ bool child_running(struct node *n, const char *swarm, const char *name)
     return c && c->s.run;
 }
 
+void child_asks(struct node *n, uint64_t run, int more)
+{
+    struct child *c = child_of_run(n, run);
+    if (c)
+        c->asks += more;
+}
+
 int64_t children_count(const struct node *n)
 {
     return (int64_t)HASH_COUNT(n->children);
@@ -79,6 +86,7 @@ static void run_enter(struct node *n, void *arg)
     if (c->s.run == 0) /* ended in the batch that began it: the keeper died */
         return;
     c->run_key = c->s.run;
+    c->asks = 0;
     HASH_ADD(run_hh, n->runs, run_key, sizeof c->run_key, c);
 }
 

@@ -7,6 +7,7 @@
 
 #define CHILD_LINES_MAX 1000
 #define CHILD_BYTES_MAX (4u << 20)
+#define CHILD_ASKS_MAX  256 /* requests of one worker that wait for their answers */
 
 /* What a handler changes in place: announce it with node_touch(n, &c->s, sizeof c->s). */
 struct child_state {
@@ -48,6 +49,7 @@ struct child {
     struct child_call *calls;
     size_t calls_n, calls_cap;
     uint64_t next_ref;
+    int asks;           /* requests of this run that wait */
     char *move_to;      /* node id a move named; NULL: where the strategy says */
     char *session_turn; /* session.c: the turn it works on */
     UT_hash_handle hh, run_hh;

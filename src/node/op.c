@@ -90,6 +90,8 @@ static void keep(struct node *n, void *arg)
     if (op->kept)
         return;
     op->kept = true;
+    if (op->source == OP_WORKER)
+        child_asks(n, op->run, 1);
     TAILQ_INSERT_TAIL(&n->ops, op, link);
     op->timer.fire = op_due;
     timer_set(n, &op->timer, op->deadline_ms);
@@ -170,6 +172,8 @@ static void gone(struct node *n, void *arg)
     timer_set(n, &op->timer, INT64_MAX);
     if (op->kept)
         TAILQ_REMOVE(&n->ops, op, link);
+    if (op->kept && op->source == OP_WORKER)
+        child_asks(n, op->run, -1);
     if (op->woken)
         TAILQ_REMOVE(&n->woken, op, wake_link);
     op_drop(op);

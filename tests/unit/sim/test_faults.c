@@ -33,6 +33,7 @@ struct rig {
     uint64_t run;
     bool exits, crashes;
     int said, acked; /* the worker's checkpoints */
+    int responses, queue_full;
     int register_id[NAMES], remove_id[NAMES];
 };
 
@@ -102,6 +103,8 @@ static void line(void *ctx, uint64_t run, char *text TAKES, size_t n)
     static const char ok[] = "\"ack\":\"";
     const char *at = strstr(text, "\"type\":\"ok\"") ? strstr(text, ok) : NULL;
     (void)n;
+    g->responses += strstr(text, "\"type\":\"response\"") != NULL;
+    g->queue_full += strstr(text, "queue_full") != NULL;
     if (run == g->run && at) {
         int acked = atoi(at + sizeof ok - 1);
         assert_true(acked > g->acked); /* in order, and once */
@@ -417,6 +420,32 @@ static void a_disk_that_stays_full_for_a_while(void **state)
     simdisk_free(g.disk);
 }
 
+/* Each gets its answer: at once, if too many wait already. */
+static void a_worker_that_asks_without_end(void **state)
+{
+    static const char text[] = "{\"type\":\"request\",\"ref\":\"r\",\"method\":\"POST\","
+                               "\"path\":\"/v1/swarms/default/children/w/calls\",\"body\":{\"data\":1}}";
+    struct rig g;
+    (void)state;
+    begin(&g, 6);
+    for (int i = 0; i < 600; i++) {
+        struct event ev = {
+            .kind = EV_CHILD_LINE, .run = g.run, .bytes = mem_dup(text), .bytes_n = sizeof text - 1};
+        turn(&g, &ev, 1);
+    }
+    assert_int_equal(g.responses, g.queue_full);
+    assert_int_equal(g.queue_full, 600 - 256);
+    settle(&g);
+    assert_int_equal(g.responses, 600);
+    struct event again = {
+        .kind = EV_CHILD_LINE, .run = g.run, .bytes = mem_dup(text), .bytes_n = sizeof text - 1};
+    turn(&g, &again, 1);
+    assert_int_equal(g.queue_full, 600 - 256);
+    simdisk_kill(g.disk);
+    node_close(g.node);
+    simdisk_free(g.disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +453,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_breaks_at_any_write),
         cmocka_unit_test(a_sync_that_fails),
         cmocka_unit_test(a_disk_that_stays_full_for_a_while),
+        cmocka_unit_test(a_worker_that_asks_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
