@@ -16,8 +16,9 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 
-#define ANCESTORS_MAX 4096
-#define PATH_DEFAULT  "/usr/local/bin:/usr/bin:/bin"
+#define ANCESTORS_MAX  4096
+#define PATH_PARTS_MAX 256
+#define PATH_DEFAULT   "/usr/local/bin:/usr/bin:/bin"
 
 /* ---- clocks and chance ---- */
 
@@ -132,11 +133,12 @@ static const char *env_path(char *const *env)
     return PATH_DEFAULT;
 }
 
-/* As execvp does: what may not be run counts only if nothing else is found. An empty part is the folder. */
+/* As execvp does: what may not be run counts only if nothing else is found. An empty part is the folder. The
+ * brain waits for this, and the list may be a user's: what stands behind PATH_PARTS_MAX is not looked at. */
 static int find_in(const char *list, const char *name, const char *cwd, char **ret)
 {
-    int why = ENOENT;
-    for (const char *p = list;;) {
+    int why = ENOENT, parts = 0;
+    for (const char *p = list; parts < PATH_PARTS_MAX; parts++) {
         size_t n = strcspn(p, ":");
         AUTOFREE char *path = path_under(cwd, n ? p : ".", n ? n : 1, name);
         int error = runnable(path);
@@ -150,6 +152,7 @@ static int find_in(const char *list, const char *name, const char *cwd, char **r
             return why;
         p += n + 1;
     }
+    return why;
 }
 
 int machine_find(const char *argv0, char *const *env, const char *cwd, char *ret_path, size_t bytes)

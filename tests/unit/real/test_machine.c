@@ -86,6 +86,19 @@ static void an_empty_part_of_path_is_the_folder(void **state UNUSED)
     assert_string_equal(got, want);
 }
 
+/* The brain does this, and a user's PATH may have any number of parts. */
+static void only_so_many_parts_of_path_are_looked_at(void **state UNUSED)
+{
+    AUTOSTR struct str path = STR_INIT;
+    AUTOFREE char *a = at("a");
+    for (int i = 0; i < 255; i++)
+        str_puts(&path, "/nowhere:");
+    str_puts(&path, a);
+    assert_int_equal(fails("tool", str_get(&path)), 0);
+    AUTOFREE char *longer = mem_printf("/nowhere:%s", str_get(&path));
+    assert_int_equal(fails("tool", longer), ENOENT);
+}
+
 static void a_slash_means_a_path(void **state UNUSED)
 {
     AUTOFREE char *absolute = at("a/tool"), *b = at("b");
@@ -157,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_is_looked_up_in_path_in_order),
         cmocka_unit_test(an_empty_part_of_path_is_the_folder),
+        cmocka_unit_test(only_so_many_parts_of_path_are_looked_at),
         cmocka_unit_test(a_slash_means_a_path),
         cmocka_unit_test(what_cannot_run_says_why),
         cmocka_unit_test(dots_are_resolved_links_are_kept),
