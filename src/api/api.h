@@ -18,6 +18,7 @@
 #define API_BIG_BODY_BYTES (16u << 20)
 #define API_LIST_LIMIT     100 /* of a list, unless ?limit= says more */
 #define API_LIST_MAX       1000
+#define API_LIST_BYTES     (16u << 20) /* a page that is longer ends, whatever its limit */
 
 enum api_where { API_IO, API_READER, API_BRAIN };
 

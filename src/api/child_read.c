@@ -70,7 +70,8 @@ static int list_read(const struct call *c, const struct reading *r, struct str *
         return e->code;
     jw_object(&j);
     jw_kv_array(&j, "children");
-    while (rc == 1 && shown < limit) { /* one name at a time, so that filters never starve a page */
+    while (rc == 1 && shown < limit &&
+           body->n < API_LIST_BYTES) { /* one name at a time, so that filters never starve a page */
         struct stmt *s = store_ask(r->store, Q_CHILD_NAMES, "tt", c->param[0], after);
         if ((rc = stmt_step(s, e)) == 1)
             mem_replace(&after, col_text(s, 0));

@@ -278,7 +278,7 @@ static int names_read(const struct call *c, const struct reading *r, struct str 
     struct jw j = jw_init(body);
     jw_object(&j);
     jw_kv_array(&j, "names");
-    while (rc == 1 && shown < limit) {
+    while (rc == 1 && shown < limit && body->n < API_LIST_BYTES) {
         struct stmt *s = store_ask(r->store, Q_NAME_AFTER, "tt", c->param[0], after);
         if ((rc = stmt_step(s, e)) == 1)
             mem_replace(&after, col_text(s, 0));

@@ -146,6 +146,8 @@ static int list_sessions(const struct call *c, const struct reading *r, struct s
     for (size_t i = 0; i < count; i++) {
         if (rc >= 0 && i < (size_t)left)
             rc = show_session(r->store, r->frozen, ids[i], &j, e);
+        if (i + 1 < (size_t)left && body->n > API_LIST_BYTES)
+            left = (int64_t)i + 1;
         if (i + 1 == (size_t)left && count > (size_t)left)
             last = mem_dup(ids[i]);
         free(ids[i]);
@@ -351,7 +353,7 @@ static int list_entries(const struct call *c, const struct reading *r, struct st
     session_page_open(&j, "entries");
     if (head) {
         struct stmt *s = store_ask(r->store, Q_ENTRY_PATH, "ttii", c->param[0], head, above, left + 1);
-        while ((rc = stmt_step(s, e)) == 1 && !(more = left-- == 0)) {
+        while ((rc = stmt_step(s, e)) == 1 && !(more = left-- == 0 || body->n > API_LIST_BYTES)) {
             write_entry(s, &j);
             mem_replace(&last, col_text(s, 0));
         }

@@ -54,7 +54,8 @@ static int list_templates(const struct call *c, const struct reading *r, struct 
     jw_object(&j);
     jw_kv_array(&j, "templates");
     struct stmt *s = store_ask(r->store, Q_TEMPLATE_LIST, "ti", q->after ? q->after : "", left + 1);
-    while ((rc = store_next(s, T_TEMPLATE, &row, e)) == 1 && !(more = left-- == 0)) {
+    while ((rc = store_next(s, T_TEMPLATE, &row, e)) == 1 &&
+           !(more = left-- == 0 || body->n > API_LIST_BYTES)) {
         if ((rc = write_template(&row, rev_of(r->store, &row), &j, e)) < 0)
             break;
         mem_replace(&last, row.template);

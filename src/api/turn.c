@@ -214,7 +214,7 @@ int session_turn_list(const struct call *c, const struct reading *r, struct str 
     session_page_open(&j, "turns");
     struct stmt *s = store_ask(r->store, Q_TURN_LIST, "titti", c->param[0], at, q->after ? q->after : "",
                                q->status, left + 1);
-    while ((rc = store_next(s, T_TURN, &t, e)) == 1 && !(more = left-- == 0)) {
+    while ((rc = store_next(s, T_TURN, &t, e)) == 1 && !(more = left-- == 0 || body->n > API_LIST_BYTES)) {
         write_turn(&j, &t, t.node ? frozen_name_of(r->frozen, t.node) : NULL);
         mem_replace(&last, t.turn);
     }

@@ -223,6 +223,45 @@ static void nodes_in_pages(void **state)
     store_close(s);
 }
 
+/* A page of large rows is short, and says where to go on: else one request takes the memory of all. */
+static void a_page_of_large_rows_ends_early(void **state)
+{
+    (void)state;
+    struct store *s = store_new();
+    size_t n = 1 << 20, seen = 0, pages = 0;
+    AUTOFREE char *text = mem_alloc(n + 3);
+    AUTOFREE char *query = mem_dup("limit=1000");
+    memset(text, 'x', n + 2);
+    text[0] = text[n + 1] = '"';
+    for (int64_t i = 1; i <= 40; i++) {
+        AUTOFREE char *entry = mem_printf("e%d", (int)i), *parent = mem_printf("e%d", (int)i - 1);
+        ok(store_save(s, T_ENTRY,
+                      &(struct entry_row){.session = (char *)"s",
+                                          .entry = entry,
+                                          .parent = i > 1 ? parent : NULL,
+                                          .role = (char *)"user",
+                                          .content = text,
+                                          .seq = i},
+                      e));
+    }
+    ok(store_save(s, T_SESSION, &(struct session_row){.session = (char *)"s", .head = (char *)"e40"}, e));
+    store_written_down(s);
+    for (bool more = true; more; pages++) {
+        struct json *j = bench_tree(s, bench_frozen(), "/v1/sessions/s/entries", query, 200);
+        size_t here = json_count(json_path(json_root(j), "entries"));
+        const char *next = json_text(json_path(json_root(j), "next"));
+        assert_in_range(here, 1, 17);
+        seen += here;
+        more = next != NULL;
+        AUTOFREE char *last = TAKE(query);
+        query = mem_printf("limit=1000&after=%s", next ? next : "");
+        json_free(j);
+    }
+    assert_int_equal(seen, 40);
+    assert_int_equal(pages, 3);
+    store_close(s);
+}
+
 /* ---- swarms ---- */
 
 static struct store *swarms_of(const char *const *names, size_t n)
@@ -437,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_swarm_shows_what_was_said_and_what_holds),
         cmocka_unit_test(events),
         cmocka_unit_test(events_in_pages),
+        cmocka_unit_test(a_page_of_large_rows_ends_early),
         cmocka_unit_test(tokens_without_their_secrets),
     };
     return cmocka_run_group_tests(list, make, remove_all);
