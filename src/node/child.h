@@ -90,5 +90,8 @@ int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char
 /* The process is gone: the claim goes to another node; 0 if nobody can take it. */
 int handoff_claim(struct node *n, struct child *c, bool *ret_moved);
 int handoff_forget(struct node *n, const char *swarm, const char *name);
+/* Drops chunks whose hand-off is over; the one chunk, if its hand-off is. */
+int handoff_chunk_merged(struct node *n, const char *swarm, const char *name, int64_t epoch, int64_t idx);
+int handoff_settle(struct node *n, const char *swarm, const char *name);
 
 #endif

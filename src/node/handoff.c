@@ -39,17 +39,58 @@ void handoff_begin(struct node *n, struct child *c, enum exit_kind why)
     timer_set(n, &c->timer, n->now_ms + c->spec.handoff_ms);
 }
 
+/* Whether a chunk has outlived its hand-off: ended after the chunk was written, or followed by a later one.
+ * Without any it is early, for chunks come before what they belong to. */
+static int is_over(struct node *n, const struct chunk_row *chunk)
+{
+    struct handoff_row row = {.swarm = chunk->swarm, .name = chunk->name};
+    struct stamp parent, own;
+    bool dead;
+    int rc = store_version(n->store, T_HANDOFF, &row, &parent, &dead, &n->fault);
+    if (rc == 1)
+        rc = store_version(n->store, T_CHUNK, chunk, &own, NULL, &n->fault);
+    if (rc < 1)
+        return rc;
+    return parent.rank > chunk->epoch || (dead && parent.rank == chunk->epoch && parent.hlc > own.hlc);
+}
+
+int handoff_chunk_merged(struct node *n, const char *swarm, const char *name, int64_t epoch, int64_t idx)
+{
+    struct chunk_row chunk = {.swarm = mem_dup(swarm), .name = mem_dup(name), .epoch = epoch, .idx = idx};
+    int rc = is_over(n, &chunk);
+    if (rc == 1)
+        rc = store_drop_row(n->store, T_CHUNK, &chunk, &n->fault);
+    row_fini(T_CHUNK, &chunk);
+    return rc < 0 ? rc : 0;
+}
+
+/* Every node does this by itself when either is merged, in whatever order they come: no tombstones. */
+int handoff_settle(struct node *n, const char *swarm, const char *name)
+{
+    struct place {
+        int64_t epoch, idx;
+    } *list = NULL;
+    size_t count = 0, cap = 0;
+    struct stmt *q = store_ask(n->store, Q_CHUNK_PLACES, "tt", swarm, name);
+    int rc;
+    while ((rc = stmt_step(q, &n->fault)) == 1) {
+        ARRAY_GROW(list, count, cap);
+        list[count++] = (struct place){col_i64(q, 0), col_i64(q, 1)};
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = handoff_chunk_merged(n, swarm, name, list[i].epoch, list[i].idx);
+    free(list);
+    return rc;
+}
+
 int handoff_forget(struct node *n, const char *swarm, const char *name)
 {
     struct handoff_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     int rc = store_load(n->store, T_HANDOFF, &row, &n->fault);
     if (rc == 1) {
-        AUTOSTR struct str prefix = STR_INIT;
-        store_key(T_HANDOFF, &row, &prefix);
-        str_putc(&prefix, '/');
         rc = store_kill(n->store, T_HANDOFF, &row, 0, &n->fault);
         if (rc == 0)
-            rc = store_drop(n->store, T_CHUNK, str_get(&prefix), &n->fault);
+            rc = handoff_settle(n, swarm, name);
     }
     row_fini(T_HANDOFF, &row);
     return rc < 0 ? rc : 0;
@@ -104,7 +145,8 @@ int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char
     int rc = store_load(n->store, T_HANDOFF, &row, &n->fault);
     if (rc == 1 && row.expires_at > n->real_ms) {
         struct stmt *q = store_ask(n->store, Q_CHUNKS, "tti", c->swarm, c->name, row.epoch);
-        while ((rc = store_next(q, T_CHUNK, &chunk, &n->fault)) == 1 && chunk.idx == chunks) {
+        while (chunks < row.chunks && (rc = store_next(q, T_CHUNK, &chunk, &n->fault)) == 1 &&
+               chunk.idx == chunks) {
             str_add(ret_state, chunk.data.p, chunk.data.n);
             chunks++;
         }

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
+#include "node/child.h"
 #include "node/effect.h"
 #include "wire/buf.h"
 
@@ -248,15 +249,6 @@ static void page_done(struct node *n, void *arg)
     pulls_tick(n);
 }
 
-/* "swarm/name/" : what the keys of its dependants begin with. */
-static const char *row_prefix(const struct remote_row *row, struct str *ret)
-{
-    str_clear(ret);
-    str_add(ret, row->key.p, row->key.n);
-    str_putc(ret, '/');
-    return str_get(ret);
-}
-
 /* Whom a merged row concerns. Asked once the whole page is in, so that every row of it is seen. */
 static int row_merged(struct node *n, const struct remote_row *row)
 {
@@ -286,7 +278,9 @@ static int row_merged(struct node *n, const struct remote_row *row)
         node_wake(n, a, b);
         return 0;
     case T_HANDOFF:
-        return row->dead ? store_drop(n->store, T_CHUNK, row_prefix(row, &memory), &n->fault) : 0;
+        return handoff_settle(n, a, b);
+    case T_CHUNK:
+        return handoff_chunk_merged(n, a, b, key[2].i, key[3].i);
     case T_SESSION:
         node_wake(n, "", a);
         return row->dead ? session_dropped(n, a) : 0;
@@ -297,7 +291,6 @@ static int row_merged(struct node *n, const struct remote_row *row)
         return session_merged(n, a);
     case T_ACTOR:
     case T_IDEM:
-    case T_CHUNK:
     case T_TEMPLATE:
     case T_N:
         break;

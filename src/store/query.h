@@ -42,6 +42,7 @@ enum query {
     Q_CHILD_LEFT,
     Q_HANDOFF_EXPIRED,
     Q_CHUNKS,
+    Q_CHUNK_PLACES,
     Q_TEMPLATE_LIST,
     Q_SESSION_LIST,
     Q_ENTRY_PATH,
