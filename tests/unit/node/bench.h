@@ -43,6 +43,7 @@ struct bench {
     size_t queue_n;
     int (*serve)(struct bench *b, struct op *op);
     int served;
+    void (*page)(struct bench *b, struct reader *request, struct str *answer); /* NULL: nothing new */
 };
 
 static struct bench *bench_now; /* for the serve function, which gets no pointer of ours */
@@ -106,9 +107,14 @@ static inline void bench_ping(struct bench *b, const struct peer_call *c)
 static inline void bench_page(struct bench *b, const struct peer_call *c)
 {
     struct str bytes = STR_INIT;
-    buf_varint(&bytes, 0);
-    buf_u8(&bytes, false);
-    buf_u32(&bytes, 0);
+    struct reader request = reader_init(c->body, c->body_n);
+    if (b->page) {
+        b->page(b, &request, &bytes);
+    } else {
+        buf_varint(&bytes, 0);
+        buf_u8(&bytes, false);
+        buf_u32(&bytes, 0);
+    }
     bench_reply(b, c, &bytes);
 }
 

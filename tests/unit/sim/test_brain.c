@@ -183,6 +183,18 @@ static int children_on(struct rig *r, int node)
     return n;
 }
 
+/* Processes of c0, c1, … that live, whoever runs them. */
+static int running(struct rig *r)
+{
+    int n = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%d", i);
+        n += sim_running(r->sim, "default", name, NULL);
+    }
+    return n;
+}
+
 /* A node that runs some. */
 static int busy_node(struct rig *r)
 {
@@ -493,29 +505,11 @@ static void a_silent_nodes_children_wait_for_the_verdict(void **state)
     int victim = busy_node(&r);
     int lost = children_on(&r, victim);
     sim_cut_power(r.sim, victim);
-    run_ms(&r, 28000); /* down_ms: nobody else may run them before */
-    int running = 0;
-    for (int i = 0; i < CHILDREN; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "c%d", i);
-        running += sim_running(r.sim, "default", name, NULL);
-    }
-    assert_int_equal(running, CHILDREN - lost);
-    run_ms(&r, 22000); /* and the orphans' delay */
+    run_ms(&r, 42000); /* down_ms and the orphans' delay: nobody else may run them before */
+    assert_int_equal(running(&r), CHILDREN - lost);
+    run_ms(&r, 10000);
     children_hold(&r, victim);
     rig_end(&r);
-}
-
-/* Processes of c0, c1, … that live, whoever runs them. */
-static int running(struct rig *r)
-{
-    int n = 0;
-    for (int i = 0; i < CHILDREN; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "c%d", i);
-        n += sim_running(r->sim, "default", name, NULL);
-    }
-    return n;
 }
 
 static void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method, const char *path,

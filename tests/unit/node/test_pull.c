@@ -1,0 +1,202 @@
+/* Pulling: what a page proves, and when. The peer here sends what the test says and notes what it is asked.
+ */
+#include "base/hlc.h"
+#include "bench.h"
+
+#define A INT64_C(500) /* actors that only the peer knows */
+#define B INT64_C(600)
+
+struct chain {
+    bool more[8];
+    int64_t rows_of[8], rows_at[8]; /* one dead row of that actor with that stamp; 0 = none */
+    int pages, sent;
+    int64_t proven; /* that the peer proves for A and B */
+    int64_t asked_a[64], asked_b[64], cursor_a[64], cursor_b[64];
+    int asked;
+    int64_t asked_ms[64];
+};
+
+static struct chain chain;
+
+static int64_t entry(struct reader *r, int64_t *ret_b)
+{
+    int64_t a = 0;
+    *ret_b = 0;
+    for (size_t n = read_count(r, 16); n > 0; n--) {
+        int64_t actor = read_i64(r), hlc = read_i64(r);
+        a = actor == A ? hlc : a;
+        *ret_b = actor == B ? hlc : *ret_b;
+    }
+    return a;
+}
+
+static void row(struct str *out, int64_t actor, int64_t hlc)
+{
+    AUTOFREE char *key = mem_printf("default/%lld-%lld", (long long)actor, (long long)hlc);
+    buf_bytes(out, "name", 4);
+    buf_bytes(out, key, strlen(key));
+    buf_i64(out, 1);
+    buf_i64(out, hlc);
+    buf_i64(out, actor);
+    buf_u8(out, true);
+    buf_bytes(out, "", 0);
+}
+
+static void page(struct bench *b, struct reader *request, struct str *out)
+{
+    struct chain *c = &chain;
+    assert_in_range(c->asked, 0, (int)COUNT(c->asked_a) - 1);
+    read_id(request);
+    read_id(request);
+    read_i64(request);
+    c->asked_a[c->asked] = entry(request, &c->asked_b[c->asked]);
+    c->cursor_a[c->asked] = entry(request, &c->cursor_b[c->asked]);
+    c->asked_ms[c->asked++] = b->boot_ms;
+    bool script = c->sent < c->pages;
+    bool has_row = script && c->rows_of[c->sent];
+    buf_varint(out, 2);
+    buf_i64(out, A);
+    buf_i64(out, c->proven);
+    buf_i64(out, B);
+    buf_i64(out, c->proven);
+    buf_u8(out, script && c->more[c->sent]);
+    buf_u32(out, has_row);
+    if (has_row)
+        row(out, c->rows_of[c->sent], c->rows_at[c->sent]);
+    c->sent++;
+}
+
+static int64_t stamp(const struct bench *b, int64_t ahead_ms)
+{
+    return (BENCH_REAL_MS + b->boot_ms + ahead_ms) << 16;
+}
+
+static void begin(struct bench *b)
+{
+    bench_begin(b, true, NULL);
+    chain = (struct chain){0};
+}
+
+static int64_t vector(struct bench *b, int64_t actor)
+{
+    return vv_get(&b->n->vv, actor);
+}
+
+static void the_vector_moves_at_the_end_of_a_chain(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    int64_t at = stamp(&b, -1000);
+    chain.proven = at + 5;
+    chain.pages = 3;
+    chain.more[0] = chain.more[1] = true;
+    for (int i = 0; i < 3; i++) {
+        chain.rows_of[i] = A;
+        chain.rows_at[i] = at + i;
+    }
+    b.page = page;
+    while (chain.asked < 3)
+        bench_turn(&b, 10, NULL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(chain.asked_a[i], 0); /* nothing is proven inside of a chain */
+    assert_int_equal(chain.cursor_a[0], 0);
+    assert_int_equal(chain.cursor_a[1], at);
+    assert_int_equal(chain.cursor_a[2], at + 1);
+    bench_turn(&b, 1, NULL);
+    bench_turn(&b, 1, NULL);
+    assert_in_range(chain.asked, 4, 5); /* what came is acknowledged at once */
+    assert_int_equal(chain.asked_a[3], at + 5);
+    assert_int_equal(chain.cursor_a[3], 0);
+    assert_int_equal(vector(&b, A), at + 5);
+    bench_end(&b);
+}
+
+static void a_chain_that_breaks_proves_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    int64_t at = stamp(&b, -1000);
+    chain.proven = at;
+    chain.pages = 2;
+    chain.more[0] = chain.more[1] = true;
+    chain.rows_of[0] = chain.rows_of[1] = A;
+    chain.rows_at[0] = at - 2;
+    chain.rows_at[1] = at - 1;
+    b.page = page;
+    while (chain.asked < 2)
+        bench_turn(&b, 10, NULL);
+    for (size_t i = 0; i < b.queue_n; i++) /* the second one ends without an answer */
+        if (b.queue[i].call == TAILQ_FIRST(&b.n->peers)->pull.call) {
+            b.queue[i].kind = EV_PEER_FAILED;
+            b.queue[i].failure = NET_CLOSED;
+        }
+    bench_turn(&b, 1, NULL);
+    assert_int_equal(vector(&b, A), 0);
+    int asked = chain.asked;
+    bench_run(&b, 200);
+    assert_int_equal(chain.asked, asked); /* 250 ms at least */
+    bench_run(&b, 400);
+    assert_true(chain.asked > asked);
+    assert_int_equal(chain.asked_a[asked], 0);
+    assert_int_equal(chain.cursor_a[asked], 0); /* and from the start */
+    assert_int_equal(vector(&b, A), at);
+    bench_end(&b);
+}
+
+/* A stamp too far ahead cuts its actor to the end of the chain, and no other one. */
+static void a_row_from_the_future_cuts_its_actor(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    int64_t early = stamp(&b, -1000), late = stamp(&b, 60000);
+    chain.proven = early;
+    chain.pages = 3;
+    chain.more[0] = chain.more[1] = true;
+    chain.rows_of[0] = A;
+    chain.rows_at[0] = late;
+    chain.rows_of[1] = B;
+    chain.rows_at[1] = early;
+    b.page = page;
+    while (chain.asked < 3)
+        bench_turn(&b, 10, NULL);
+    assert_int_equal(chain.cursor_a[1], late); /* the chain goes on behind it */
+    bench_turn(&b, 10, NULL);
+    assert_int_equal(vector(&b, A), 0);
+    assert_int_equal(vector(&b, B), early);
+    int asked = chain.asked;
+    bench_run(&b, 300);
+    assert_int_equal(chain.asked, asked); /* not at once: the same would come again */
+    struct name_row row = {.swarm = mem_dup("default"),
+                           .name = mem_printf("%lld-%lld", (long long)A, (long long)late)};
+    struct stamp there;
+    assert_int_equal(store_version(b.n->store, T_NAME, &row, &there, NULL, NULL), 0);
+    row_fini(T_NAME, &row);
+    bench_end(&b);
+}
+
+static void an_idle_pull_comes_every_500_ms(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    b.page = page;
+    bench_run(&b, 10000);
+    assert_in_range(chain.asked, 18, 23);
+    for (int i = 2; i < chain.asked; i++)
+        assert_in_range(chain.asked_ms[i] - chain.asked_ms[i - 1], 440, 570);
+    bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_vector_moves_at_the_end_of_a_chain),
+        cmocka_unit_test(a_chain_that_breaks_proves_nothing),
+        cmocka_unit_test(a_row_from_the_future_cuts_its_actor),
+        cmocka_unit_test(an_idle_pull_comes_every_500_ms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
