@@ -155,6 +155,8 @@ static void turn(struct rig *g, struct event ev)
     ev.at_boot_ms = g->boot_ms;
     if (node_ended(g->node) < 0)
         node_turn(g->node, &ev, 1);
+    ensure(node_ended(g->node) != err_info(SKEP_EIO)->exit_status,
+           "what somebody said passed for a bad disk");
     event_fini(&ev);
 }
 
@@ -425,12 +427,10 @@ static void disk_sleep(void *ctx UNUSED, int64_t ms UNUSED)
 {
 }
 
-static void open_rig(struct rig *g)
+static void open_node(struct rig *g)
 {
     static char url[] = "https://b:1", programs[] = "/bin/*";
     static char *const peers[] = {url, NULL}, *const allow[] = {programs, NULL};
-    const struct simdisk_hooks hooks = {
-        .self = g, .fill = fill, .real_ms = disk_real_ms, .sleep_ms = disk_sleep};
     const struct node_options o = {.url = "https://a:1",
                                    .version = "1",
                                    .peers = peers,
@@ -452,10 +452,17 @@ static void open_rig(struct rig *g)
                                    .serve = api_serve};
     const struct world w = world_of(g);
     struct err e = {0};
+    ensure(node_open(&g->node, &o, &w, &e) == 0, "%s", e.text);
+}
+
+static void open_rig(struct rig *g)
+{
+    const struct simdisk_hooks hooks = {
+        .self = g, .fill = fill, .real_ms = disk_real_ms, .sleep_ms = disk_sleep};
     g->boot_ms = 100000;
     g->disk = simdisk_new(VFS, &hooks);
     image_put(g->disk);
-    ensure(node_open(&g->node, &o, &w, &e) == 0, "%s", e.text);
+    open_node(g);
     static const char start[] = "PUT /v1/swarms/default/children/w\n{\"argv\":[\"w\"],\"ready\":\"spawn\"}";
     asked(g, start, sizeof start - 1);
     for (int i = 0; i < 200 && g->runs_n == 0; i++)
@@ -475,8 +482,12 @@ static void all_answered(struct rig *g)
         ensure(g->answers[i] == 1, "request %d was never answered", i);
 }
 
+/* What was written must let it start again. */
 static void close_rig(struct rig *g)
 {
+    node_close(g->node);
+    open_node(g);
+    pass(g, 100);
     node_close(g->node);
     simdisk_free(g->disk);
     for (size_t i = 0; i < CALLS_MAX; i++)
