@@ -43,13 +43,14 @@ class OverUnix(http.client.HTTPConnection):
 
 
 def state_of(pid):
-    """Its state letter in /proc; None when it is gone or a zombie."""
+    """Its state letter in /proc; None when it is gone or a zombie without a thread that still ends."""
     try:
         with open("/proc/%d/stat" % pid) as f:
             letter = f.read().rpartition(")")[2].split()[0]
+        threads = len(os.listdir("/proc/%d/task" % pid))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if letter in "ZX" else letter
+    return None if letter in "ZX" and threads <= 1 else letter
 
 
 def lives(pid):
@@ -104,7 +105,7 @@ class Node(lib.Node):
         until(self.ready, 30, "node %s is ready" % self.name)
 
     def ready(self):
-        assert self.lives(), "node %s ended" % self.name
+        assert self.lives(), "node %s ended:\n%s" % (self.name, self.cluster.tail())
         try:
             return self.get("/readyz", token=None, timeout_s=5).status == 200
         except OSError:
@@ -140,6 +141,11 @@ class Cluster(lib.Cluster):
     @staticmethod
     def id_of(node):
         return node.sql("SELECT value FROM meta WHERE key = 'node'")[0][0]
+
+    def tail(self):
+        """The end of what the nodes that start() made have said."""
+        with open(self.log.name, errors="replace") as f:
+            return f.read()[-2000:]
 
     def crashes(self):
         """Also of the nodes that start() made: they write beside dev."""
