@@ -202,7 +202,9 @@ static int forwards(struct bench *b, struct op *op)
     return 0;
 }
 
-/* What the newest mail forwards: its op and its try. */
+static int64_t forwarded_stamp;
+
+/* What the newest mail forwards: its op and its try, and its stamp. */
 static struct id forwarded(struct bench *b, uint64_t *ret_try)
 {
     struct reader r = reader_init(str_get(&b->mail), b->mail.n);
@@ -214,6 +216,7 @@ static struct id forwarded(struct bench *b, uint64_t *ret_try)
     assert_int_equal(read_u8(&m), MAIL_FORWARD);
     struct id op = read_id(&m);
     *ret_try = read_varint(&m);
+    forwarded_stamp = read_i64(&m);
     assert_false(m.bad);
     return op;
 }
@@ -316,6 +319,36 @@ static void a_refusal_is_asked_again_under_a_new_number(void **state)
     bench_end(&b);
 }
 
+/* Only when every try was refused is a new stamp safe: a lost one may have been carried out, and undone
+ * since. */
+static void a_lost_try_keeps_its_stamp(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct bench b;
+        uint64_t try;
+        bench_begin(&b, true, forwards);
+        struct event ev = bench_request(&b);
+        bench_turn(&b, 1, &ev);
+        bench_turn(&b, 1, NULL);
+        struct id op = forwarded(&b, &try);
+        int64_t first = forwarded_stamp;
+        if (lost) {
+            ops_lost(b.n, &b.peer_id);
+            bench_run(&b, 200);
+            op = forwarded(&b, &try);
+            assert_int_equal(forwarded_stamp, first);
+        }
+        ev = outcome(&b, op, try, 0, true, 0);
+        bench_turn(&b, 1, &ev);
+        bench_run(&b, 500);
+        assert_int_equal(b.mails, lost ? 3 : 2);
+        forwarded(&b, &try);
+        assert_int_equal(forwarded_stamp == first, lost);
+        bench_end(&b);
+    }
+}
+
 /* "There is none" after a lost try may be that try's own work. */
 static void nothing_found_after_a_lost_try_is_no_404(void **state)
 {
@@ -361,6 +394,7 @@ int main(void)
         cmocka_unit_test(an_outcome_answers_and_a_former_trys_does_not),
         cmocka_unit_test(an_answer_waits_for_what_it_shows),
         cmocka_unit_test(a_refusal_is_asked_again_under_a_new_number),
+        cmocka_unit_test(a_lost_try_keeps_its_stamp),
         cmocka_unit_test(nothing_found_after_a_lost_try_is_no_404),
         cmocka_unit_test(what_waits_is_freed_with_the_node),
     };

@@ -641,8 +641,45 @@ static void a_failed_child_of_a_dead_node_can_be_ended(void **state)
     run_ms(&r, 3000);
     want(&r, 200, other, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
     assert_non_null(strstr(str_get(&r.body), "\"status\":\"failed\""));
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(db_i64(store_db(node_store(node_at(&r, (owner + i) % 3))),
+                                "SELECT count(*) FROM log WHERE type = 'child_started'", -1),
+                         0);
     want(&r, 200, other, HTTP_M_DELETE, "/v1/swarms/default/children/loop", NULL);
     rig_end(&r);
+}
+
+static int64_t loop_number(struct rig *r, int node, const char *member)
+{
+    int64_t v = -1;
+    want(r, 200, node, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+    struct span raw = json_raw_member(str_get(&r->body), r->body.n, member);
+    return raw.p && json_int(raw, &v) ? v : -1;
+}
+
+/* Its owner may not start it under a claim of another view: the home must claim it again. */
+static void a_back_off_outlives_a_change_of_the_view(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 28; seed < 32; seed++) {
+        struct rig r;
+        rig_begin(&r, seed, 3);
+        run_ms(&r, 2000);
+        want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
+             "{\"argv\":[\"false\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"backoff_min_ms\":3000,"
+             "\"backoff_max_ms\":3000}");
+        want(&r, 200, 0, HTTP_M_GET, "/v1/swarms/default/children/loop", NULL);
+        const char *at = strstr(str_get(&r.body), "\"node\":\"n");
+        assert_non_null(at);
+        int owner = at[9] - '1', bystander = (owner + 1) % 3;
+        run_ms(&r, 200); /* it has ended, and waits */
+        sim_crash(r.sim, bystander);
+        run_ms(&r, 500);
+        int64_t before = loop_number(&r, owner, "restarts");
+        run_ms(&r, 10000);
+        assert_true(loop_number(&r, owner, "restarts") >= before + 2);
+        rig_end(&r);
+    }
 }
 
 static void what_was_written_is_seen_through_the_same_node(void **state)
@@ -688,6 +725,7 @@ int main(void)
         cmocka_unit_test(one_of_many_starts_wins),
         cmocka_unit_test(a_crash_looper_is_given_up_alone),
         cmocka_unit_test(a_failed_child_of_a_dead_node_can_be_ended),
+        cmocka_unit_test(a_back_off_outlives_a_change_of_the_view),
         cmocka_unit_test(what_was_written_is_seen_through_the_same_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
