@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "node/child.h"
-#include "node/effect.h"
 #include "wire/json.h"
 
 void channel_send(struct node *n, struct child *c, struct str *line TAKES)

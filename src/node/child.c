@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "core/place.h"
-#include "node/effect.h"
 
 #define KILL_AGAIN_MS 10000
 #define NOT_TRIED     (-1) /* instead of an errno */

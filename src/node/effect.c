@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "node/brain.h"
+
 enum effect_kind { EFF_ANSWER, EFF_CALL, EFF_SPAWN, EFF_TERMINATE, EFF_KILL, EFF_LINE, EFF_DO };
 
 struct effect {

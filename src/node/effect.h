@@ -1,8 +1,28 @@
-/* effect: the list that a batch leaves behind; see node/brain.h for how to add to it. */
+/* effect: what a batch wants done, and what it takes to make it unhappen. Handlers add (eff_*, node_touch);
+ * the turn marks, drops and releases.
+ */
 #ifndef SKEP_NODE_EFFECT_H
 #define SKEP_NODE_EFFECT_H
 
-#include "node/brain.h"
+#include "world/world.h"
+
+struct node;
+
+struct effects;
+
+void eff_answer(struct node *n, uint64_t request, struct answer *a TAKES);
+void eff_call(struct node *n, struct peer_call *c TAKES);
+void eff_spawn(struct node *n, struct spawn *s TAKES);
+void eff_terminate(struct node *n, uint64_t run);
+void eff_kill(struct node *n, uint64_t run);
+/* A line to a worker's channel. */
+void eff_line(struct node *n, uint64_t run, struct str *line TAKES);
+/* fn(n, arg) after the commit, in its place among the other effects; drop(arg) if it never happened. */
+void eff_do(struct node *n, void (*fn)(struct node *n, void *arg), void *arg, void (*drop)(void *arg));
+/* p[0..bytes) will be changed in place: restored if this handler fails. */
+void node_touch(struct node *n, void *p, size_t bytes);
+
+/* ---- for the turn ---- */
 
 struct mark {
     size_t effects, undos;

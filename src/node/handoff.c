@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "node/child.h"
-#include "node/effect.h"
 
 #define CHUNK_BYTES 65536
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
-#include "node/effect.h"
+#include "node/brain.h"
 #include "wire/buf.h"
 
 #define MAIL_TIMEOUT_MS 5000

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
-#include "node/effect.h"
+#include "node/brain.h"
 #include "wire/json.h"
 
 #define RETRY_MS       200

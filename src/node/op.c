@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "node/effect.h"
+#include "node/brain.h"
 #include "wire/buf.h"
 #include "wire/digest.h"
 #include "wire/json.h"

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "node/child.h"
-#include "node/effect.h"
 
 #define SWEEP_MS 5000
 #define LEASE_MS 250

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
-#include "node/effect.h"
+#include "node/brain.h"
 #include "node/spec.h"
 #include "wire/json.h"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
-#include "node/effect.h"
+#include "node/brain.h"
 #include "wire/buf.h"
 
 #define PING_TIMEOUT_MS 1000

@@ -23,7 +23,6 @@
 
 #include "base/hlc.h"
 #include "node/child.h"
-#include "node/effect.h"
 #include "wire/buf.h"
 
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */

@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-#include "node/effect.h"
 #include "wire/digest.h"
 
 void session_fini(struct session *s)

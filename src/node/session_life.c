@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "node/effect.h"
 #include "node/session.h"
 #include "node/template.h"
 

@@ -1,7 +1,6 @@
 /* sweep: retention. Takes away what has had its time; a few hundred rows at a turn, each by the home of its
  * key. */
 #include "node/child.h"
-#include "node/effect.h"
 
 #define IDEM_KEEP_MS (24 * 3600 * 1000LL)
 #define GONE_KEEP_MS (10 * 60 * 1000LL)

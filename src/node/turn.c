@@ -12,7 +12,6 @@
 
 #include <string.h>
 
-#include "node/effect.h"
 #include "wire/digest.h"
 
 #define CLAIM_MS  1000 /* for the claim that a worker made room for */

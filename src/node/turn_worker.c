@@ -6,7 +6,6 @@
  */
 #include <string.h>
 
-#include "node/effect.h"
 #include "node/template.h"
 #include "node/turn.h"
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/effect.h"
+#include "node/brain.h"
 #include "wire/buf.h"
 
 #define BENCH_REAL_MS    INT64_C(1767225600000)

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "node/effect.h"
+#include "node/brain.h"
 
 static char order[64];
 

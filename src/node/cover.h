@@ -1,0 +1,20 @@
+/* cover: what waits until other nodes have it on disk. */
+#ifndef SKEP_NODE_COVER_H
+#define SKEP_NODE_COVER_H
+
+#include "base/list.h"
+
+struct node;
+
+/* fn(n, arg, copies) once `need` peers of the view cover our hlc, outside any handler: memory and world only.
+ * strict: never lowered to the size of the view. deadline: then fn gets copies = -1. Inside handlers; takes
+ * effect after the commit. */
+void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t deadline_ms,
+                void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg));
+/* Peers of the view that cover our hlc. */
+int cover_count(struct node *n, int64_t hlc);
+void cover_check(struct node *n);
+void covers_fini(struct node *n);
+TAILQ_HEAD(coverlist, cover);
+
+#endif

@@ -1,0 +1,50 @@
+/* own: who owns a name, and what follows from a claim (own.c); which nodes a swarm may use (swarm.c). */
+#ifndef SKEP_NODE_OWN_H
+#define SKEP_NODE_OWN_H
+
+#include "store/store.h"
+
+struct node;
+
+bool node_open_now(struct node *n);
+/* Home of a name; NULL id pointer never: self or a peer of the view. */
+struct id own_home(struct node *n, const char *swarm, const char *name);
+bool own_is_home(struct node *n, const char *swarm, const char *name);
+/* Where the strategy puts it: of `nodes` (names or ids; NULL = all) that may take something. false: none. */
+bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
+                const struct id *not_this, struct id *ret);
+int64_t own_actor_of(struct node *n, const struct id *node);
+/* What the log says of a claim that changes hands. */
+void own_taken(const char *from, const char *why, struct str *ret_json);
+/* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
+void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
+/* Whether the claim has its second copy; if not, own_changed runs again once it has. */
+int claim_covered(struct node *n, const struct name_row *row, bool *ret);
+/* A name's row was written or merged: what follows here. Inside handlers. old_epoch: 0 if there was none. */
+int own_changed(struct node *n, const char *swarm, const char *name);
+/* The same in a transaction of its own, soon. Anywhere. */
+void own_later(struct node *n, const char *swarm, const char *name);
+/* After the view opened or a verdict fell: looks at every name again, in slices. */
+void own_scan(struct node *n);
+void own_scan_at(struct node *n, int64_t at_ms);
+bool own_has_work(const struct node *n);
+int own_work(struct node *n);
+void own_fini(struct node *n);
+/* The topology signature as text. */
+void own_signature(const struct node *n, char ret[17]);
+
+/* Leases of external names, at their home: the end of one (ms, real time), a renewal that is not written. */
+int64_t lease_expires(struct node *n, const struct name_row *row);
+void lease_renew(struct node *n, const struct name_row *row, int64_t expires_ms);
+void lease_forget(struct node *n, const char *swarm, const char *name);
+void leases_fini(struct node *n);
+/* Ends an external name: tombstone and log row. */
+int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
+int own_expire(struct node *n);
+
+/* The settings as JSON, yours; NULL if the swarm has none. swarm "" (sessions) has none. */
+char *swarm_settings(struct store *s, const char *swarm);
+/* Whether these settings (NULL = none) let a node serve: no "nodes", or one of them is its name or id. */
+bool swarm_serves(const char *settings, const struct id *node, const char *name);
+
+#endif

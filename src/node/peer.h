@@ -1,0 +1,93 @@
+/* peer: the other nodes. Pings and verdicts (peer.c), replication (pull.c), small messages (mail.c). */
+#ifndef SKEP_NODE_PEER_H
+#define SKEP_NODE_PEER_H
+
+#include "base/list.h"
+#include "core/detect.h"
+#include "core/reap.h"
+#include "core/vv.h"
+#include "store/store.h"
+#include "world/world.h"
+
+struct node;
+
+struct peer {
+    struct id id; /* zero until a static peer's first answer */
+    char *url, *name, *version;
+    int64_t actor, born; /* its run, and the stamp that run began with; 0 = never heard */
+    struct detector detector;
+    enum liveness liveness;
+    bool down;   /* verdict: what its actor owned may be taken */
+    bool proven; /* the verdict rests on a refused connection */
+    bool known;  /* answered us at least once */
+    bool member, left, draining;
+    int64_t down_since_ms, load, weight, clock_off_ms, skew_said_ms;
+    struct vv vv; /* what it has on disk, as its last pull request said */
+    uint64_t ping_call;
+    int64_t ping_sent_ms, ping_ask, ping_next_ms;
+    struct {
+        uint64_t call;
+        int64_t next_ms;
+        int64_t chain; /* what view_chain_begins said */
+        int failures;
+        bool chaining, again;  /* again: poked meanwhile */
+        int64_t rows;          /* merged in this chain */
+        struct vv cursor, cut; /* of this chain; cut: actors that it does not prove */
+    } pull;
+    struct {
+        uint64_t call;
+        struct str out;     /* messages to send */
+        bool poke, carries; /* carries: the mail that is on its way has messages */
+        int64_t next_ms;
+    } mail;
+    TAILQ_ENTRY(peer) link;
+};
+TAILQ_HEAD(peers, peer);
+
+struct peer *peer_find(struct node *n, const struct id *id);
+/* Alive, in the view, not leaving, with a moving brain. */
+bool peer_placeable(struct node *n, const struct peer *p);
+/* Is the run `actor` of node `id` (text) alive as far as we know? Our own included. */
+enum owner_state owner_state(struct node *n, const char *node_id, int64_t actor, int64_t *ret_down_since_ms);
+void peers_init(struct node *n);
+void peers_fini(struct node *n);
+int peers_load(struct node *n); /* node rows into memory; inside or outside a handler */
+bool node_is_forgotten(const struct node *n, const struct id *id);
+struct detect_opts node_detect_opts(const struct node *n);
+
+/* Something that happened to a peer, waiting to be logged. */
+struct peer_fact {
+    const char *type;
+    struct id id;
+};
+void peers_tick(struct node *n); /* pings, pulls, liveness; no store */
+bool peers_have_work(const struct node *n);
+int peers_work(struct node *n);  /* what needs the store: verdicts' events; inside a handler */
+void peers_view(struct node *n); /* view_update, and what follows */
+int peer_pinged(struct node *n, const struct event *ev);                    /* memory only */
+void peer_answered(struct node *n, const struct event *ev, bool *ret_mine); /* pings; memory only */
+void peer_closed(struct node *n, const struct id *id, int64_t at_ms);
+int node_row_merged(struct node *n, const char *node_id); /* rows of node or node_mark changed */
+/* `row` of our own node as it is now. */
+int node_row_write(struct node *n, struct err *e);
+
+void pulls_tick(struct node *n);
+/* The answer to our pull: merges inside a handler. 1 if the call was a pull. */
+int pull_answered(struct node *n, const struct event *ev);
+void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; memory only */
+void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
+void pull_poked(struct node *n, struct peer *p);
+
+enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
+/* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */
+void mail_send(struct node *n, struct peer *p, struct str *message TAKES);
+void mail_forget(struct peer *p); /* what still waits for it is lost */
+void mail_tick(struct node *n);
+/* ret_only_poke NULL: inside a handler, all of it. Otherwise memory only: done if it was nothing but a poke.
+ */
+int mail_arrived(struct node *n, const struct request *r, bool *ret_only_poke);
+bool mail_answered(struct node *n, const struct event *ev);
+
+void node_settings_merged(struct node *n); /* rows of tokens or swarms changed */
+
+#endif
