@@ -72,6 +72,8 @@ struct node {
     int64_t late_due_ms;     /* when this turn was due, for self-doubt */
     int64_t work_after_ms;   /* its last transaction failed */
     int64_t leave_by_ms, checkpoint_ms, wal_warned_ms;
+    int64_t stop_asked_ms; /* arrival of the first EV_STOP; 0 = none */
+    bool stop_now;         /* there was a second one */
     struct doubt doubt;
     struct prng prng;
     struct vv vv; /* own vector, as committed */

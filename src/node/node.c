@@ -12,6 +12,7 @@
 #define TICK_MS        100
 #define BATCH_EVENTS   512
 #define LEAVE_MS       3000
+#define STOP_STUCK_MS  10000 /* a stop that cannot be written ends all the same */
 #define MAIL_PATH      "/v1/peer/mail"
 #define WAL_IDLE_BYTES (256 << 10)
 #define WAL_SOFT_BYTES (4 << 20)
@@ -292,7 +293,11 @@ static bool memory_event(struct node *n, struct event *ev)
     case EV_CHILD_LINE:
     case EV_CHILD_DRAINED:
     case EV_KEEPER_DIED:
-    case EV_STOP:
+        return false;
+    case EV_STOP: /* what is held and tried again is the same one */
+        n->stop_now |= n->stop_asked_ms && ev->at_boot_ms != n->stop_asked_ms;
+        if (!n->stop_asked_ms)
+            n->stop_asked_ms = ev->at_boot_ms;
         return false;
     }
     return true;
@@ -563,11 +568,16 @@ static int say_left(struct node *n, void *arg UNUSED)
  */
 static void leave_when_done(struct node *n)
 {
+    /* Full disk, or somebody holds the database: the keeper ends what runs here, others take it over. */
+    bool stuck = n->stop_now || n->now_ms - n->stop_asked_ms > STOP_STUCK_MS;
+    if (n->stop_asked_ms && stuck && !n->leaving && n->exit_status < 0)
+        n->exit_status = 0;
     if (!n->leaving || n->exit_status >= 0 || !children_gone(n))
         return;
     if (!n->left) {
         n->leave_by_ms = n->now_ms + LEAVE_MS;
-        node_transact(n, say_left, NULL);
+        if (node_transact(n, say_left, NULL) < 0 && stuck)
+            n->exit_status = 0;
         return;
     }
     if (cover_count(n, vv_get(&n->vv, n->actor)) > 0 || view_others(&n->view) == 0 ||
