@@ -115,20 +115,32 @@ static void db_options_of(const struct store_options *o, bool create, struct db_
     }
 }
 
+/* Lines as one: "a; b". */
+static char *one_line(const struct str *lines)
+{
+    struct str s = STR_INIT;
+    for (size_t i = 0; i < lines->n; i++)
+        if (lines->p[i] != '\n')
+            str_putc(&s, lines->p[i]);
+        else if (i + 1 < lines->n)
+            str_puts(&s, "; ");
+    return str_take(&s);
+}
+
 /* DDL by the file's owner is not guarded against, but noticed: fatal where it took or changed what is needed.
  */
 static int schema_check(struct store *s, const char *path, struct err *e)
 {
     AUTOSTR struct str difference = STR_INIT;
     int rc = db_schema_differs(s->db, sql_schema, &difference);
-    if (rc < 0 || rc == 2)
-        return err_set(e, SKEP_EDAMAGED,
-                       "the schema of %s is not skep's any more; undo this with sqlite3, or restore "
-                       "the file: %s",
-                       path, str_get(&difference));
+    if (rc == 0)
+        return 0;
+    s->notice = one_line(&difference);
     if (rc == 1)
-        s->notice = str_take(&difference);
-    return 0;
+        return 0;
+    return err_set(e, SKEP_EDAMAGED,
+                   "the schema of %s is not skep's any more; undo this with sqlite3, or restore the file: %s",
+                   path, s->notice);
 }
 
 const char *store_notice(const struct store *s)
