@@ -17,7 +17,8 @@
  *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX cuts its actor: nothing of that actor is proven.
  *
  * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed. Tombstones
- * are kept for ever so far; dropping them is checked here, on both sides, against gcvv.
+ * are kept for ever: nothing drops them yet. Whoever does has to raise gcvv with it, and then a pull whose
+ * vector does not reach gcvv must be refused here, by responder and requester alike (store_gcvv).
  */
 #include <string.h>
 
