@@ -162,6 +162,8 @@ static const struct counter counters[] = {
     COUNTER("disk_full_total", disk_full, "counter", "Requests refused because the disk was full."),
     COUNTER("children", children, "gauge", "Processes this node owns."),
     COUNTER("operations_waiting", ops_waiting, "gauge", "Requests that wait for something to happen."),
+    COUNTER("wal_bytes", wal_bytes, "gauge",
+            "Bytes of the write-ahead log that no checkpoint has moved yet."),
     COUNTER("batch_last", batch_last, "gauge", "Replicated rows written by the last transaction that wrote."),
     COUNTER("batch_median", batch_median, "gauge",
             "Replicated rows a transaction wrote, median of the last ones that wrote."),

@@ -189,6 +189,10 @@ static struct frozen *freeze(struct node *n)
     f->keeper_pid = n->o.keeper_pid;
     f->counters = n->counters;
     f->counters.children = children_count(n);
+    f->counters.wal_bytes = db_wal_bytes(store_db(n->store));
+    struct op *op;
+    TAILQ_FOREACH (op, &n->ops, link)
+        f->counters.ops_waiting++;
     nodes_of(n, f);
     roles_of(n, f);
     tokens_of(n, f);

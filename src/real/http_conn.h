@@ -136,7 +136,7 @@ struct http_slot *http_slot_of(struct http_conn *c, uint64_t id);
 void http_conn_take(struct http_conn *c, const char *bytes, size_t n, int64_t now);
 /* Goes on with what had to wait. True: something was done. */
 bool http_conn_take_waiting(struct http_conn *c, int64_t now);
-/* Whether no further request may be begun, or no more of the body taken, for now. */
+/* Whether no further request may be begun, or no more of the body taken, at the moment. */
 bool http_conn_blocked(const struct http_conn *c);
 /* The layer's own answer to what is being received, or to nothing in particular; the connection ends after.
  */

@@ -512,6 +512,26 @@ static void a_silent_nodes_children_wait_for_the_verdict(void **state)
     rig_end(&r);
 }
 
+/* Two of five fall silent at once: whoever sees that is perhaps the one that was cut off, and waits. */
+static void the_brake_holds_back_a_mass_failure(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 31, 5);
+    run_ms(&r, 3000);
+    children_start(&r, "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n4\",\"n5\",\"n1\"]}");
+    int lost = children_on(&r, 3) + children_on(&r, 4);
+    assert_true(lost > 0);
+    sim_pause(r.sim, 3, 300 * SIM_SECOND);
+    sim_pause(r.sim, 4, 300 * SIM_SECOND);
+    run_ms(&r, 55000); /* down after 30 s; one silent node alone would be taken over 15 s later */
+    assert_int_equal(running(&r), CHILDREN - lost);
+    run_ms(&r, 15000); /* the brake is released 30 s after the verdict */
+    assert_int_equal(running(&r), CHILDREN);
+    children_hold(&r, -1);
+    rig_end(&r);
+}
+
 static void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method, const char *path,
                       const char *body)
 {
@@ -720,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_cluster_that_stops_as_a_whole_comes_back),
         cmocka_unit_test(a_cluster_that_is_killed_as_a_whole_comes_back),
         cmocka_unit_test(a_silent_nodes_children_wait_for_the_verdict),
+        cmocka_unit_test(the_brake_holds_back_a_mass_failure),
         cmocka_unit_test(nothing_starts_before_its_claim_has_a_copy),
         cmocka_unit_test(nothing_starts_while_the_view_is_closed),
         cmocka_unit_test(one_of_many_starts_wins),
