@@ -74,6 +74,7 @@ struct node {
     int64_t leave_by_ms, checkpoint_ms, wal_warned_ms;
     int64_t stop_asked_ms; /* arrival of the first EV_STOP; 0 = none */
     bool stop_now;         /* there was a second one */
+    int64_t children_run;  /* processes that were asked for and have not ended */
     struct doubt doubt;
     struct prng prng;
     struct vv vv; /* own vector, as committed */

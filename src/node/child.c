@@ -318,6 +318,8 @@ static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const
 /* Finds the program and asks the configuration. NULL, or the reason why not. */
 static char *program_find(struct node *n, struct spawn *s)
 {
+    if (n->o.children_max && n->children_run >= n->o.children_max)
+        return reason_json("start_failed", -1, 0, "max_children of this node is reached");
     char path[4096];
     if (!s->argv[0])
         return reason_json("start_failed", -1, 0,
@@ -361,6 +363,8 @@ int child_spawn(struct node *n, struct child *c)
         return run_ended(n, c, c->s.published ? EXIT_UNREADY : EXIT_UNSTARTED, refused);
     }
     c->s.phase = PHASE_SPAWNING;
+    node_touch(n, &n->children_run, sizeof n->children_run);
+    n->children_run++;
     c->s.run = s->run = ++n->next_run;
     c->s.is_asked = c->s.given_up = false;
     c->s.backoff_until_ms = 0;
@@ -606,6 +610,8 @@ static int follow(struct node *n, struct child *c, enum restart_next next, enum 
 /* A run is over and nothing of it is left. */
 static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason)
 {
+    node_touch(n, &n->children_run, sizeof n->children_run);
+    n->children_run -= c->s.run != 0;
     child_touch(n, c);
     c->s.phase = PHASE_IDLE;
     c->s.run = 0;
@@ -687,6 +693,8 @@ static int spawned(struct node *n, struct child *c, const struct event *ev)
 /* The view closed before the spawn could leave: idle as before, until it opens. */
 static int not_spawned(struct node *n, struct child *c)
 {
+    node_touch(n, &n->children_run, sizeof n->children_run);
+    n->children_run--;
     child_touch(n, c);
     c->s.phase = PHASE_IDLE;
     c->s.run = 0;

@@ -147,7 +147,7 @@ static const struct setting table[] = {
      .env = "SKEP_WORKER_ROLE", .reload = true,
      .what = "What a child may ask of skep: write is on its own swarm, admin is everything."},
     {"max_children", NUMBER(0, 1000000), AT(max_children), .initial = "10000", .env = "SKEP_MAX_CHILDREN", .reload = true,
-     .what = "Children that this node runs at once."},
+     .what = "Children that this node runs at once; 0: no limit."},
 
     {"ping_ms", MS(50, 60000), AT(ping_ms), .initial = "1000", .env = "SKEP_PING_MS",
      .what = "Pause between two pings of a peer."},
