@@ -40,14 +40,17 @@ CREATE TABLE change (
     PRIMARY KEY (tbl, key)
 ) STRICT;
 CREATE UNIQUE INDEX change_dot ON change (actor, hlc);
+CREATE INDEX change_dead ON change (hlc) WHERE dead = 1;
 
--- The version vector: what of each actor's writes this node has.
+-- The version vector: what of each actor's writes this node has. Actor 0 is the floor: every actor without a
+-- row of its own counts as covered so far.
 CREATE TABLE vv (
     actor INTEGER PRIMARY KEY,
-    hlc INTEGER NOT NULL
+    hlc INTEGER NOT NULL,
+    seen INTEGER NOT NULL DEFAULT 0 -- of the newest row that is here, proven or not
 ) STRICT;
 
--- Per actor, the highest hlc of any tombstone this node has dropped.
+-- Per actor, the highest hlc of any tombstone this node has dropped. Actor 0: the highest stamp or rank of all.
 CREATE TABLE gcvv (
     actor INTEGER PRIMARY KEY,
     hlc INTEGER NOT NULL
@@ -79,4 +82,15 @@ CREATE TABLE quarantine (
     dead INTEGER NOT NULL,
     why TEXT NOT NULL,
     row BLOB                  -- canonical bytes
+) STRICT;
+
+-- Rows of replication that this program cannot apply: of a table it does not know, or not of the form that their
+-- table has. They have their row in "change", are passed on to others, and are applied by a program that can.
+CREATE TABLE aside (
+    tbl TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    row BLOB NOT NULL,        -- canonical bytes, as they came
+    PRIMARY KEY (tbl, key)
 ) STRICT;

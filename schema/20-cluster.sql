@@ -13,7 +13,8 @@ CREATE TABLE node (
     state TEXT,               -- up | left
     url TEXT,
     version TEXT,
-    weight INTEGER NOT NULL DEFAULT 0      -- percent; 0 is read as 100
+    weight INTEGER NOT NULL DEFAULT 0,     -- percent; 0 is read as 100
+    schema INTEGER NOT NULL DEFAULT 0      -- version of its database's schema
 ) STRICT;
 
 -- What others decide about a node.

@@ -85,3 +85,15 @@ CREATE TABLE chunk (
     extra BLOB,
     PRIMARY KEY (swarm, name, epoch, idx)
 ) STRICT;
+
+-- The last state of a process that lost its name when two sides of a partition met: for the one that kept it.
+CREATE TABLE conflict (
+    swarm TEXT NOT NULL,
+    name TEXT NOT NULL,
+    epoch INTEGER NOT NULL,   -- the loser's
+    at INTEGER NOT NULL DEFAULT 0,
+    data BLOB,                -- JSON as its worker sent it
+    extra BLOB,
+    node TEXT,                -- node id: where it ran
+    PRIMARY KEY (swarm, name, epoch)
+) STRICT;

@@ -23,4 +23,6 @@ INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
     ('session', 'replicated', 'session', 'the owner of the session', 'epoch', 'until deleted or ttl_ms', 'sessions'),
     ('entry', 'replicated', 'session, entry', 'the owner of the session', 'immutable', 'as its session', 'entries of the conversation'),
     ('turn', 'replicated', 'session, turn', 'the owner of the session', 'epoch', 'as its session', 'turns'),
-    ('session_state', 'replicated', 'session', 'the owner of the session', 'epoch', 'as its session', 'saved state of the session');
+    ('session_state', 'replicated', 'session', 'the owner of the session', 'epoch', 'as its session', 'saved state of the session'),
+    ('aside', 'local', 'tbl, key', 'skepd', '-', 'until replaced or applied', 'rows this program cannot apply, kept and passed on'),
+    ('conflict', 'replicated', 'swarm, name, epoch', 'the owner of the name', 'immutable', 'until resolved, or as its name', 'last states of processes that lost their name');

@@ -238,3 +238,23 @@ END;
 CREATE TRIGGER guard_session_state_delete BEFORE DELETE ON "session_state" BEGIN
     SELECT RAISE(ABORT, 'skep: table session_state is written by skepd only, so that every node agrees. Use: skep session state.');
 END;
+
+CREATE TRIGGER guard_aside_insert BEFORE INSERT ON "aside" BEGIN
+    SELECT RAISE(ABORT, 'skep: table aside is written by skepd only, so that every node agrees. It is written by replication.');
+END;
+CREATE TRIGGER guard_aside_update BEFORE UPDATE ON "aside" BEGIN
+    SELECT RAISE(ABORT, 'skep: table aside is written by skepd only, so that every node agrees. It is written by replication.');
+END;
+CREATE TRIGGER guard_aside_delete BEFORE DELETE ON "aside" BEGIN
+    SELECT RAISE(ABORT, 'skep: table aside is written by skepd only, so that every node agrees. It is written by replication.');
+END;
+
+CREATE TRIGGER guard_conflict_insert BEFORE INSERT ON "conflict" BEGIN
+    SELECT RAISE(ABORT, 'skep: table conflict is written by skepd only, so that every node agrees. It is written when two sides of a partition meet.');
+END;
+CREATE TRIGGER guard_conflict_update BEFORE UPDATE ON "conflict" BEGIN
+    SELECT RAISE(ABORT, 'skep: table conflict is written by skepd only, so that every node agrees. It is written when two sides of a partition meet.');
+END;
+CREATE TRIGGER guard_conflict_delete BEFORE DELETE ON "conflict" BEGIN
+    SELECT RAISE(ABORT, 'skep: table conflict is written by skepd only, so that every node agrees. It is written when two sides of a partition meet.');
+END;

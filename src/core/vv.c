@@ -102,6 +102,16 @@ bool vv_raise(struct vv *v, int64_t actor, int64_t hlc)
     return true;
 }
 
+void vv_put(struct vv *v, int64_t actor, int64_t hlc)
+{
+    ensure(hlc >= 0, "negative stamp %lld", (long long)hlc);
+    size_t at = find(v, actor);
+    if (has(v, at, actor))
+        v->e[at].hlc = hlc;
+    else
+        insert(v, at, actor, hlc);
+}
+
 /* Both vectors are walked side by side: next gives the lesser actor and its value in each. */
 struct walk {
     const struct vv *a, *b;

@@ -78,6 +78,10 @@ void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; me
 void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
 void pull_poked(struct node *n, struct peer *p);
 
+/* A row was merged, taken out or set aside: tells those whom it concerns. Inside a handler, once all rows of
+ * its page are in. */
+int row_merged(struct node *n, const struct remote_row *row);
+
 enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
 /* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */
 void mail_send(struct node *n, struct peer *p, struct str *message TAKES);

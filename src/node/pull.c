@@ -249,8 +249,7 @@ static void page_done(struct node *n, void *arg)
     pulls_tick(n);
 }
 
-/* Whom a merged row concerns. Asked once the whole page is in, so that every row of it is seen. */
-static int row_merged(struct node *n, const struct remote_row *row)
+int row_merged(struct node *n, const struct remote_row *row)
 {
     AUTOSTR struct str memory = STR_INIT;
     struct val key[TABLE_KEYS_MAX];
@@ -292,6 +291,7 @@ static int row_merged(struct node *n, const struct remote_row *row)
     case T_ACTOR:
     case T_IDEM:
     case T_TEMPLATE:
+    case T_CONFLICT:
     case T_N:
         break;
     }
@@ -328,9 +328,11 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
         if (vv_get(&g->cut, row.stamp.actor))
             continue;
         rc = store_merge(n->store, &row, &how, &n->fault);
-        if (rc == 0 && how == MERGED_TAKEN)
+        if (rc == 0 && how != MERGED_KEPT)
             taken[count++] = row;
     }
+    for (size_t i = 0; rc == 0 && i < g->seen.n; i++)
+        rc = store_vv_saw(n->store, g->seen.e[i].actor, g->seen.e[i].hlc, &n->fault);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = row_merged(n, &taken[i]);
     free(taken);

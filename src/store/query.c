@@ -16,21 +16,38 @@ static const struct query_text queries[Q_N] = {
               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tbl, key) DO UPDATE SET "
               "rank = excluded.rank, actor = excluded.actor, hlc = excluded.hlc, dead = excluded.dead, "
               "hash = excluded.hash"},
-    [Q_CHANGE_DOT] = {T_N, "SELECT 1 FROM change WHERE actor = ?1 AND hlc = ?2"},
+    [Q_CHANGE_DOT] = {T_N, "SELECT 1 FROM change WHERE actor = ?1 AND hlc = ?2 AND (tbl, key) <> (?3, ?4)"},
     [Q_CHANGE_DROP] = {T_N, "DELETE FROM change WHERE tbl = ?1 AND key = ?2"},
     [Q_CHANGE_PREFIX] = {T_N, "SELECT key FROM change WHERE tbl = ?1 AND key >= ?2 AND key < ?3"},
-    [Q_ACTOR_AFTER] = {T_N, "SELECT min(actor) FROM change WHERE actor > ?1"},
     [Q_CHANGE_OF_ACTOR] = {T_N, "SELECT tbl, key, rank, hlc, dead FROM change WHERE actor = ?1 AND hlc > ?2 "
                                 "ORDER BY hlc LIMIT ?3"},
+    [Q_CHANGE_AFTER] = {T_N, "SELECT tbl, key, rank, hlc, actor, dead, hash FROM change "
+                             "WHERE (tbl, key) > (?1, ?2) ORDER BY tbl, key LIMIT ?3"},
+    [Q_CHANGE_DEAD] = {T_N, "SELECT tbl, key, rank, hlc, actor FROM change WHERE dead = 1 AND hlc > ?1 "
+                            "AND hlc < ?2 ORDER BY hlc LIMIT ?3"},
     [Q_CHANGE_ALL] = {T_N,
                       "SELECT tbl, key, rank, hlc, actor, hash FROM change WHERE dead = 0 ORDER BY tbl, key"},
-    [Q_ACTOR_MAX] = {T_N, "SELECT max(hlc) FROM change WHERE actor = ?1"},
+    [Q_ACTOR_ROWS] = {T_N, "SELECT count(*) FROM (SELECT 1 FROM change WHERE actor = ?1 LIMIT 2)"},
     [Q_VV_ALL] = {T_N, "SELECT actor, hlc FROM vv ORDER BY actor"},
+    [Q_VV_SEEN] = {T_N, "SELECT actor, max(hlc, seen) FROM vv ORDER BY actor"},
     [Q_VV_RAISE] = {T_N, "INSERT INTO vv (actor, hlc) VALUES (?1, ?2) ON CONFLICT (actor) DO UPDATE "
                          "SET hlc = max(hlc, excluded.hlc)"},
-    [Q_GCVV_ALL] = {T_N, "SELECT actor, hlc FROM gcvv ORDER BY actor"},
+    [Q_VV_SAW] = {T_N, "INSERT INTO vv (actor, hlc, seen) VALUES (?1, 0, ?2) ON CONFLICT (actor) DO UPDATE "
+                       "SET seen = max(seen, excluded.seen)"},
+    [Q_VV_FORGET] = {T_N, "DELETE FROM vv WHERE actor = ?1"},
+    [Q_GCVV_ALL] = {T_N, "SELECT actor, hlc FROM gcvv WHERE actor <> 0 ORDER BY actor"},
+    [Q_GCVV_RAISE] = {T_N, "INSERT INTO gcvv (actor, hlc) VALUES (?1, ?2) ON CONFLICT (actor) DO UPDATE "
+                           "SET hlc = max(hlc, excluded.hlc)"},
+    [Q_GCVV_FORGET] = {T_N, "DELETE FROM gcvv WHERE actor = ?1"},
+    [Q_GC_FLOOR] = {T_N, "SELECT hlc FROM gcvv WHERE actor = 0"},
     [Q_QUARANTINE] = {T_N, "INSERT INTO quarantine (at, tbl, key, rank, actor, hlc, dead, why, row) "
                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
+    [Q_ASIDE_SOME] = {T_N, "SELECT count(*) FROM (SELECT 1 FROM aside LIMIT 1)"},
+    [Q_ASIDE_GET] = {T_N, "SELECT row FROM aside WHERE tbl = ?1 AND key = ?2"},
+    [Q_ASIDE_PUT] = {T_N, "INSERT INTO aside (tbl, key, at, why, row) VALUES (?1, ?2, ?3, ?4, ?5)"},
+    [Q_ASIDE_DROP] = {T_N, "DELETE FROM aside WHERE tbl = ?1 AND key = ?2"},
+    [Q_ASIDE_AFTER] = {T_N, "SELECT tbl, key, why, row FROM aside WHERE (tbl, key) > (?1, ?2) "
+                            "ORDER BY tbl, key LIMIT 1"},
     [Q_LOG_ADD] = {T_N, "INSERT INTO log (at, type, swarm, name, node, epoch, who, data) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
     [Q_LOG_PAGE] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log WHERE seq > ?1 "

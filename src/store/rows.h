@@ -16,7 +16,7 @@ struct blob {
 
 struct node_row {
     char *node, *boot, *name, *state, *url, *version;
-    int64_t actor, draining, member, started_at, weight;
+    int64_t actor, draining, member, schema, started_at, weight;
     struct blob extra;
 };
 struct node_mark_row {
@@ -71,6 +71,11 @@ struct handoff_row {
 struct chunk_row {
     char *swarm, *name;
     int64_t epoch, idx;
+    struct blob data, extra;
+};
+struct conflict_row {
+    char *swarm, *name, *node;
+    int64_t at, epoch;
     struct blob data, extra;
 };
 struct template_row {

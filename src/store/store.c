@@ -1,4 +1,4 @@
-#include "store/store.h"
+#include "store/inside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,24 +8,6 @@
 #include "base/hlc.h"
 #include "db/migrate.h"
 #include "store/sql_embedded.h"
-#include "wire/buf.h"
-#include "wire/digest.h"
-
-/* The generated statements of one table. */
-struct table_sql {
-    struct stmt *get, *put, *del;
-};
-
-struct store {
-    struct db *db;
-    const struct world_clock *clock;
-    struct stmt *query[Q_N];
-    struct table_sql sql[T_N];
-    int64_t actor, hlc, written, writes;
-    int snapshots;         /* begun and not ended, one inside the other */
-    char *notice;          /* what is not ours in the schema */
-    struct str key, bytes; /* scratch, so that the hot path does not allocate */
-};
 
 /* ---- opening ---- */
 
@@ -170,6 +152,10 @@ int store_open(struct store **ret, const struct store_options *o, struct err *e)
         return rc;
     }
     s->hlc = vv_max(&vv);
+    s->gc_floor = store_number(s, Q_GC_FLOOR, 0, "");
+    s->asides = store_number(s, Q_ASIDE_SOME, 0, "") != 0;
+    if (s->gc_floor > s->hlc)
+        s->hlc = s->gc_floor;
     *ret = s;
     return 0;
 }
@@ -187,7 +173,7 @@ void store_close(struct store *s)
 
 int store_check_slice(struct store *s, size_t i, struct err *e)
 {
-    static const char *const local[] = {"change", "log", "meta", "vv", "gcvv", "quarantine"};
+    static const char *const local[] = {"change", "log", "meta", "vv", "gcvv", "quarantine", "aside"};
     if (i >= T_N + COUNT(local))
         return 0;
     int rc = db_quick_check_table(s->db, i < T_N ? table_get((enum table_id)i)->name : local[i - T_N], e);
@@ -310,8 +296,7 @@ static struct val column(struct stmt *q, int c, enum val_type type)
 }
 
 /* The columns of a row as they come from a generated SELECT. */
-static void row_vals(struct stmt *q, const struct table *t, struct val vals[TABLE_COLS_MAX],
-                     struct span *extra)
+void row_vals(struct stmt *q, const struct table *t, struct val vals[TABLE_COLS_MAX], struct span *extra)
 {
     for (int i = 0; i < t->cols_n; i++)
         vals[i] = column(q, i, t->cols[i].type);
@@ -393,18 +378,11 @@ int64_t store_writes(const struct store *s)
 
 /* ---- rows ---- */
 
-struct version {
-    struct stamp stamp;
-    bool found, dead;
-    unsigned char hash[DIGEST16_BYTES];
-};
-
-static int version_get(struct store *s, const struct table *t, struct span key, struct version *ret,
-                       struct err *e)
+int version_get(struct store *s, struct span tbl, struct span key, struct version *ret, struct err *e)
 {
     struct stmt *q = s->query[Q_CHANGE_GET];
     *ret = (struct version){0};
-    stmt_text(q, 1, t->name);
+    stmt_textn(q, 1, tbl.p, tbl.n);
     stmt_textn(q, 2, key.p, key.n);
     int rc = stmt_step(q, e);
     if (rc <= 0)
@@ -418,13 +396,26 @@ static int version_get(struct store *s, const struct table *t, struct span key, 
     return 0;
 }
 
-static int version_put(struct store *s, const struct table *t, struct span key, const struct stamp *stamp,
-                       bool dead, struct span bytes, struct err *e)
+static int aside_forget(struct store *s, struct span tbl, struct span key, struct err *e)
+{
+    struct stmt *q = s->query[Q_ASIDE_DROP];
+    if (!s->asides)
+        return 0;
+    stmt_textn(q, 1, tbl.p, tbl.n);
+    stmt_textn(q, 2, key.p, key.n);
+    return stmt_run(q, e);
+}
+
+int version_put(struct store *s, struct span tbl, struct span key, const struct stamp *stamp, bool dead,
+                struct span bytes, struct err *e)
 {
     unsigned char hash[DIGEST16_BYTES];
     struct stmt *q = s->query[Q_CHANGE_PUT];
+    int rc = aside_forget(s, tbl, key, e);
+    if (rc < 0)
+        return rc;
     s->writes++;
-    stmt_text(q, 1, t->name);
+    stmt_textn(q, 1, tbl.p, tbl.n);
     stmt_textn(q, 2, key.p, key.n);
     stmt_i64(q, 3, stamp->rank);
     stmt_i64(q, 4, stamp->actor);
@@ -437,7 +428,7 @@ static int version_put(struct store *s, const struct table *t, struct span key, 
     return stmt_run(q, e);
 }
 
-static void bind_val(struct stmt *q, int i, const struct val *v)
+void bind_val(struct stmt *q, int i, const struct val *v)
 {
     if (v->type == VAL_INT)
         stmt_i64(q, i, v->i);
@@ -455,8 +446,8 @@ static void bind_key(struct stmt *q, const struct table *t, const struct val val
         bind_val(q, k + 1, &vals[t->key[k]]);
 }
 
-static int domain_put(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX],
-                      struct span extra, struct err *e)
+int domain_put(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX], struct span extra,
+               struct err *e)
 {
     const struct table *t = table_get(id);
     struct stmt *q = s->sql[id].put;
@@ -466,14 +457,14 @@ static int domain_put(struct store *s, enum table_id id, const struct val vals[T
     return stmt_run(q, e);
 }
 
-static int domain_del(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX], struct err *e)
+int domain_del(struct store *s, enum table_id id, const struct val vals[TABLE_COLS_MAX], struct err *e)
 {
     struct stmt *q = s->sql[id].del;
     bind_key(q, table_get(id), vals);
     return stmt_run(q, e);
 }
 
-static struct span key_of(struct store *s, const struct table *t, const struct val vals[TABLE_COLS_MAX])
+struct span key_of(struct store *s, const struct table *t, const struct val vals[TABLE_COLS_MAX])
 {
     str_clear(&s->key);
     table_key(t, vals, &s->key);
@@ -522,7 +513,7 @@ int store_save(struct store *s, enum table_id id, const void *row, struct err *e
     if (!table_fits(t, vals))
         return err_set(e, SKEP_EARG, "what is to be written to %s is no row of it", t->name);
     struct span key = key_of(s, t, vals);
-    int rc = version_get(s, t, key, &old, e);
+    int rc = version_get(s, table_span(t), key, &old, e);
     if (rc == 0)
         rc = next_stamp(s, t, &old, t->epoch < 0 ? 0 : vals[t->epoch].i, &stamp, e);
     if (rc < 0)
@@ -531,7 +522,8 @@ int store_save(struct store *s, enum table_id id, const void *row, struct err *e
     row_encode(&s->bytes, t->cols, vals, (size_t)t->cols_n, (struct span){extra->p, extra->n});
     rc = domain_put(s, id, vals, (struct span){extra->p, extra->n}, e);
     if (rc == 0)
-        rc = version_put(s, t, key, &stamp, false, (struct span){str_get(&s->bytes), s->bytes.n}, e);
+        rc = version_put(s, table_span(t), key, &stamp, false, (struct span){str_get(&s->bytes), s->bytes.n},
+                         e);
     if (rc == 0)
         s->written = stamp.hlc;
     return rc;
@@ -545,14 +537,14 @@ int store_kill(struct store *s, enum table_id id, const void *row, int64_t rank,
     struct stamp stamp;
     table_vals(t, row, vals);
     struct span key = key_of(s, t, vals);
-    int rc = version_get(s, t, key, &old, e);
+    int rc = version_get(s, table_span(t), key, &old, e);
     if (rc < 0 || !old.found || old.dead)
         return rc;
     rc = next_stamp(s, t, &old, rank > old.stamp.rank ? rank : old.stamp.rank, &stamp, e);
     if (rc == 0)
         rc = domain_del(s, id, vals, e);
     if (rc == 0)
-        rc = version_put(s, t, key, &stamp, true, (struct span){NULL, 0}, e);
+        rc = version_put(s, table_span(t), key, &stamp, true, (struct span){NULL, 0}, e);
     if (rc == 0)
         s->written = stamp.hlc;
     return rc;
@@ -564,7 +556,7 @@ int store_version(struct store *s, enum table_id id, const void *row, struct sta
     struct val vals[TABLE_COLS_MAX];
     struct version v;
     table_vals(table_get(id), row, vals);
-    int rc = version_get(s, table_get(id), key_of(s, table_get(id), vals), &v, e);
+    int rc = version_get(s, table_span(table_get(id)), key_of(s, table_get(id), vals), &v, e);
     if (rc < 0 || !v.found)
         return rc;
     *ret_stamp = v.stamp;
@@ -580,18 +572,19 @@ void store_key(enum table_id id, const void *row, struct str *ret)
     table_key(table_get(id), vals, ret);
 }
 
-static int drop_one(struct store *s, enum table_id id, struct span key, struct err *e)
+int version_drop(struct store *s, struct span tbl, struct span key, struct err *e)
 {
     AUTOSTR struct str memory = STR_INIT;
     struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX] = {0};
-    const struct table *t = table_get(id);
-    if (!table_unkey(t, key, &memory, keys))
-        return err_set(e, SKEP_EDAMAGED, "change has the key %.*s of table %s", (int)key.n, key.p, t->name);
-    for (int k = 0; k < t->keys_n; k++)
-        vals[t->key[k]] = keys[k];
-    int rc = domain_del(s, id, vals, e);
+    enum table_id id = table_find(tbl);
+    int rc = aside_forget(s, tbl, key, e);
+    if (rc == 0 && id != T_N && table_unkey(table_get(id), key, &memory, keys)) {
+        for (int k = 0; k < table_get(id)->keys_n; k++)
+            vals[table_get(id)->key[k]] = keys[k];
+        rc = domain_del(s, id, vals, e);
+    }
     struct stmt *q = s->query[Q_CHANGE_DROP];
-    stmt_text(q, 1, t->name);
+    stmt_textn(q, 1, tbl.p, tbl.n);
     stmt_textn(q, 2, key.p, key.n);
     return rc < 0 ? rc : stmt_run(q, e);
 }
@@ -607,7 +600,7 @@ int store_drop(struct store *s, enum table_id id, const char *key_prefix, struct
         AUTOFREE char *key = mem_copy(col_text(q, 0), col_bytes(q, 0));
         size_t n = col_bytes(q, 0);
         stmt_reset(q);
-        rc = drop_one(s, id, (struct span){key, n}, e);
+        rc = version_drop(s, table_span(table_get(id)), (struct span){key, n}, e);
         if (rc < 0)
             return rc;
     }
@@ -617,216 +610,7 @@ int store_drop_row(struct store *s, enum table_id id, const void *row, struct er
 {
     AUTOSTR struct str key = STR_INIT;
     store_key(id, row, &key);
-    return drop_one(s, id, (struct span){str_get(&key), key.n}, e);
-}
-
-/* ---- replication ---- */
-
-static int vector(struct store *s, enum query query, struct vv *ret, struct err *e)
-{
-    struct stmt *q = store_ask(s, query, "");
-    int rc;
-    while ((rc = stmt_step(q, e)) == 1)
-        vv_raise(ret, col_i64(q, 0), col_i64(q, 1));
-    return rc;
-}
-
-int store_vv(struct store *s, struct vv *ret, struct err *e)
-{
-    return vector(s, Q_VV_ALL, ret, e);
-}
-
-int store_gcvv(struct store *s, struct vv *ret, struct err *e)
-{
-    return vector(s, Q_GCVV_ALL, ret, e);
-}
-
-int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e)
-{
-    return store_do(s, Q_VV_RAISE, e, "ii", actor, hlc);
-}
-
-int store_read_begin(struct store *s, struct err *e)
-{
-    int rc = s->snapshots ? 0 : stmt_run(s->query[Q_READ_BEGIN], e);
-    s->snapshots += rc == 0;
-    return rc;
-}
-
-void store_read_end(struct store *s)
-{
-    if (s->snapshots > 0 && --s->snapshots == 0 && db_in_transaction(s->db))
-        stmt_run(s->query[Q_READ_END], NULL);
-}
-
-/* The canonical bytes of a live row by its key as text. 1, 0 if the row is not there. */
-static int bytes_of(struct store *s, enum table_id id, struct span key, struct str *ret, struct err *e)
-{
-    AUTOSTR struct str memory = STR_INIT;
-    struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX];
-    struct span extra;
-    const struct table *t = table_get(id);
-    if (!table_unkey(t, key, &memory, keys))
-        return 0;
-    struct stmt *q = s->sql[id].get;
-    for (int k = 0; k < t->keys_n; k++)
-        bind_val(q, k + 1, &keys[k]);
-    int rc = stmt_step(q, e);
-    if (rc == 1) {
-        row_vals(q, t, vals, &extra);
-        row_encode(ret, t->cols, vals, (size_t)t->cols_n, extra);
-    }
-    stmt_reset(q);
-    return rc;
-}
-
-/* One row of a page out of a row of Q_CHANGE_OF_ACTOR. */
-static int page_row(struct store *s, struct stmt *q, int64_t actor, struct str *out, struct err *e)
-{
-    struct span tbl = {col_text(q, 0), col_bytes(q, 0)}, key = {col_text(q, 1), col_bytes(q, 1)};
-    bool dead = col_i64(q, 4) != 0;
-    enum table_id id = table_find(tbl);
-    str_clear(&s->bytes);
-    if (!dead) {
-        int rc = id == T_N ? 0 : bytes_of(s, id, key, &s->bytes, e);
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not there",
-                           (int)tbl.n, tbl.p, (int)key.n, key.p);
-    }
-    buf_bytes(out, tbl.p, tbl.n);
-    buf_bytes(out, key.p, key.n);
-    buf_i64(out, col_i64(q, 2));
-    buf_i64(out, col_i64(q, 3));
-    buf_i64(out, actor);
-    buf_u8(out, dead);
-    buf_bytes(out, str_get(&s->bytes), s->bytes.n);
-    return 0;
-}
-
-static bool page_full(const struct str *out, size_t start, uint32_t count)
-{
-    return count >= STORE_PAGE_ROWS || out->n - start >= STORE_PAGE_BYTES;
-}
-
-int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
-               bool *ret_more, struct err *e)
-{
-    size_t start = ret_rows->n;
-    *ret_count = 0;
-    *ret_more = false;
-    int64_t actor = INT64_MIN;
-    for (;;) {
-        struct stmt *next = store_ask(s, Q_ACTOR_AFTER, "i", actor);
-        int rc = stmt_step(next, e);
-        bool none = rc == 1 && col_is_null(next, 0);
-        actor = rc == 1 ? col_i64(next, 0) : 0;
-        stmt_reset(next);
-        if (rc < 0 || none)
-            return rc < 0 ? rc : 0;
-        struct stmt *q =
-            store_ask(s, Q_CHANGE_OF_ACTOR, "iii", actor, vv_get(have, actor), (int64_t)STORE_PAGE_ROWS + 1);
-        while ((rc = stmt_step(q, e)) == 1) {
-            if (page_full(ret_rows, start, *ret_count)) {
-                *ret_more = true;
-                stmt_reset(q);
-                return 0;
-            }
-            if ((rc = page_row(s, q, actor, ret_rows, e)) < 0)
-                break;
-            (*ret_count)++;
-        }
-        stmt_reset(q);
-        if (rc < 0)
-            return rc;
-    }
-}
-
-int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
-{
-    ret->tbl = read_bytes(r);
-    ret->key = read_bytes(r);
-    ret->stamp.rank = read_i64(r);
-    ret->stamp.hlc = read_i64(r);
-    ret->stamp.actor = read_i64(r);
-    ret->dead = read_bool(r);
-    ret->bytes = read_bytes(r);
-    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 ||
-        !text_is_utf8(ret->tbl.p, ret->tbl.n) || !text_is_utf8(ret->key.p, ret->key.n))
-        return err_set(e, SKEP_EARG, "a page of rows is malformed");
-    ret->t = table_find(ret->tbl);
-    return 0;
-}
-
-static int aside(struct store *s, const struct remote_row *row, const char *why, struct err *e)
-{
-    struct stmt *q = s->query[Q_QUARANTINE];
-    stmt_i64(q, 1, s->clock->real_ms(s->clock->self));
-    stmt_textn(q, 2, row->tbl.p, row->tbl.n);
-    stmt_textn(q, 3, row->key.p, row->key.n);
-    stmt_i64(q, 4, row->stamp.rank);
-    stmt_i64(q, 5, row->stamp.actor);
-    stmt_i64(q, 6, row->stamp.hlc);
-    stmt_i64(q, 7, row->dead);
-    stmt_text(q, 8, why);
-    stmt_blob(q, 9, row->bytes.p, row->bytes.n);
-    return stmt_run(q, e);
-}
-
-/* The values of a remote row: all of them, or the key only when it is dead. */
-static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
-                       struct str *memory, struct str *extra, struct err *e)
-{
-    const struct table *t = table_get(row->t);
-    struct val keys[TABLE_KEYS_MAX];
-    memset(vals, 0, sizeof *vals * TABLE_COLS_MAX);
-    if (!row->dead) {
-        int rc = row_decode(row->bytes, t->cols, vals, (size_t)t->cols_n, extra, e);
-        if (rc < 0)
-            return rc;
-    } else {
-        if (!table_unkey(t, row->key, memory, keys))
-            return err_set(e, SKEP_EARG, "a row of table %s has no key", t->name);
-        for (int k = 0; k < t->keys_n; k++)
-            vals[t->key[k]] = keys[k];
-    }
-    struct span key = key_of(s, t, vals);
-    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : 0;
-    if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
-        (!row->dead && (rank != row->stamp.rank || !table_fits(t, vals))))
-        return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
-    return 0;
-}
-
-int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e)
-{
-    AUTOSTR struct str memory = STR_INIT, extra = STR_INIT;
-    struct val vals[TABLE_COLS_MAX];
-    struct version old;
-    if (row->t == T_N) {
-        *ret = MERGED_ASIDE;
-        return aside(s, row, "a table of a newer version", e);
-    }
-    const struct table *t = table_get(row->t);
-    int rc = version_get(s, t, row->key, &old, e);
-    if (rc < 0)
-        return rc;
-    if (row->stamp.hlc > s->hlc)
-        s->hlc = row->stamp.hlc;
-    *ret = MERGED_KEPT;
-    if (old.found && stamp_compare(&old.stamp, &row->stamp) >= 0)
-        return 0;
-    if ((rc = remote_vals(s, row, vals, &memory, &extra, e)) < 0)
-        return rc;
-    *ret = MERGED_TAKEN;
-    rc = row->dead ? domain_del(s, row->t, vals, e)
-                   : domain_put(s, row->t, vals, (struct span){str_get(&extra), extra.n}, e);
-    if (rc == 0)
-        rc = version_put(s, t, row->key, &row->stamp, row->dead, row->bytes, e);
-    if (rc == SKEP_ESTORE && store_number(s, Q_CHANGE_DOT, 0, "ii", row->stamp.actor, row->stamp.hlc))
-        return err_set(e, SKEP_EARG, "a row of table %s has the stamp of another row", t->name);
-    return rc;
+    return version_drop(s, table_span(table_get(id)), (struct span){str_get(&key), key.n}, e);
 }
 
 /* ---- the log ---- */
@@ -844,26 +628,4 @@ int store_log(struct store *s, const struct log_entry *l, struct err *e)
     stmt_text(q, 7, l->who);
     stmt_text(q, 8, l->data);
     return stmt_run(q, e);
-}
-
-int store_digest(struct store *s, char ret_hex[33], struct err *e)
-{
-    unsigned char sum[DIGEST_BYTES];
-    struct digest d;
-    struct stmt *q = store_ask(s, Q_CHANGE_ALL, "");
-    int rc;
-    digest_init(&d);
-    while ((rc = stmt_step(q, e)) == 1) {
-        int64_t stamp[3] = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
-        digest_add(&d, col_text(q, 0), col_bytes(q, 0) + 1);
-        digest_add(&d, col_text(q, 1), col_bytes(q, 1) + 1);
-        digest_add(&d, stamp, sizeof stamp);
-        digest_add(&d, col_blob(q, 5), col_bytes(q, 5));
-    }
-    digest_end(&d, sum);
-    digest_fini(&d);
-    struct id id;
-    memcpy(id.b, sum, sizeof id.b);
-    id_text(&id, ret_hex);
-    return rc;
 }

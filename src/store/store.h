@@ -5,7 +5,8 @@
  * always describes them.
  *
  * Invariants
- *  1. A replicated table has a row for a key exactly if "change" has one for it with dead = 0.
+ *  1. A replicated table, or "aside" in its place, has a row for a key exactly if "change" has one for it
+ * with dead = 0.
  *  2. (actor, hlc) is unique: each local write gets a stamp of its own, above every stamp seen so far.
  *  3. A local write exceeds what it replaces.
  *
@@ -103,17 +104,34 @@ int store_do(struct store *s, enum query q, struct err *e, const char *kinds, ..
 /* One number of a query, or the fallback. */
 int64_t store_number(struct store *s, enum query q, int64_t fallback, const char *kinds, ...);
 
-/* ---- replication ---- */
+/* ---- replication (replicate.c) ---- */
 
-/* The vector as it is on disk. */
+/* The vector as it is on disk, floor included. */
 int store_vv(struct store *s, struct vv *ret, struct err *e);
 int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e);
+/* Rows of this actor up to hlc were merged, though the vector does not prove them: they are passed on. Called
+ * once for each actor of a page, in its transaction. */
+int store_vv_saw(struct store *s, int64_t actor, int64_t hlc, struct err *e);
+/* An ended actor without a row left, up to its last hlc: from now on it counts as the floor. */
+int store_vv_fold(struct store *s, int64_t actor, int64_t hlc, struct err *e);
+/* How many rows of "change" an actor has: 0, 1, or 2 for more. */
+int64_t store_actor_rows(struct store *s, int64_t actor);
+/* Per actor, the highest hlc of any tombstone that was dropped. */
 int store_gcvv(struct store *s, struct vv *ret, struct err *e);
+int store_gc_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e);
+/* The highest stamp or rank of all of them: a row not above it may be one that was deleted. */
+int64_t store_gc_floor(const struct store *s);
 
 /* One page: every row above `have`, by actor and hlc, at most STORE_PAGE_ROWS rows or STORE_PAGE_BYTES (but
- * at least one row). Appends rows as store_merge reads them. */
+ * at least one row). Appends rows as store_read_row reads them. */
 int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
                bool *ret_more, struct err *e);
+/* The same of all rows, dead ones too, by table and key, behind these. */
+int store_scan_page(struct store *s, const char *tbl, const char *key, struct str *ret_rows,
+                    uint32_t *ret_count, bool *ret_more, struct err *e);
+/* The version behind (tbl, key), which become its own. 1, 0 at the end. */
+int store_row_after(struct store *s, struct str *tbl, struct str *key, struct stamp *ret_stamp,
+                    bool *ret_dead, struct err *e);
 
 /* One snapshot for several questions, on a store that nobody writes through at the moment. One inside another
  * is the outer one. After a begin that failed an end does no harm, unless there is an outer one. */
@@ -132,10 +150,30 @@ struct reader;
 /* The next row of a page. 0, or SKEP_EARG for bytes that are none. */
 int store_read_row(struct reader *r, struct remote_row *ret, struct err *e);
 
+/* ASIDE: taken, but as bytes only, for this program cannot apply it. */
 enum merged { MERGED_KEPT, MERGED_TAKEN, MERGED_ASIDE };
-/* Merges by (rank, hlc, actor). MERGED_ASIDE: it went to quarantine. A row that is not what its table says is
- * SKEP_EARG. */
+/* Merges by (rank, hlc, actor). SKEP_EARG: its stamp is that of another row. */
 int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e);
+
+/* Reasons to keep a row aside though it could be applied. */
+#define STORE_ASIDE_AMBIGUOUS "it may have been deleted: decide with skep doctor"
+#define STORE_ASIDE_CRASHED   "applying it ended skepd twice"
+/* The same, keeping it aside for that reason; NULL: only if it cannot be applied. */
+int store_merge_as(struct store *s, const struct remote_row *row, const char *aside, enum merged *ret,
+                   struct err *e);
+/* Applies rows that an older program had to keep aside. Once, when a run begins. */
+int store_asides_apply(struct store *s, struct err *e);
+
+/* A copy into quarantine. */
+int store_quarantine(struct store *s, const struct remote_row *row, const char *why, struct err *e);
+/* A row and its version away, without a tombstone; with a reason, into quarantine. */
+int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e);
+
+/* Drops tombstones with *after < hlc < before that may go; looks at rows_max of them, and moves *after behind
+ * what it looked at (0: the end was reached). */
+int store_drop_dead(struct store *s, int64_t *after, int64_t before,
+                    bool (*may)(void *ctx, const struct stamp *stamp), void *ctx, int64_t rows_max,
+                    int *ret_dropped, struct err *e);
 
 /* ---- the log ---- */
 

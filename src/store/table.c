@@ -34,12 +34,12 @@
     [id] = {.name = n, .row_bytes = sizeof(struct S), .extra = offsetof(struct S, extra), __VA_ARGS__}
 
 static const struct table tables[T_N] = {
-    TABLE(T_NODE, node_row, "node", .cols_n = 11,
-          .cols = {INT(actor), TEXT(boot), INT(draining), INT(member), TEXT(name), TEXT(node),
+    TABLE(T_NODE, node_row, "node", .cols_n = 12,
+          .cols = {INT(actor), TEXT(boot), INT(draining), INT(member), TEXT(name), TEXT(node), INT(schema),
                    INT(started_at), TEXT(state), TEXT(url), TEXT(version), INT(weight)},
           .offset = {AT(node_row, actor), AT(node_row, boot), AT(node_row, draining), AT(node_row, member),
-                     AT(node_row, name), AT(node_row, node), AT(node_row, started_at), AT(node_row, state),
-                     AT(node_row, url), AT(node_row, version), AT(node_row, weight)},
+                     AT(node_row, name), AT(node_row, node), AT(node_row, schema), AT(node_row, started_at),
+                     AT(node_row, state), AT(node_row, url), AT(node_row, version), AT(node_row, weight)},
           .keys_n = 1, .key = {5}, .epoch = -1, .actors = BIT(0)),
     TABLE(T_NODE_MARK, node_mark_row, "node_mark", .cols_n = 3,
           .cols = {INT(forgotten_at), TEXT(node), TEXT(role)},
@@ -134,6 +134,11 @@ static const struct table tables[T_N] = {
           .offset = {AT(session_state_row, epoch), AT(session_state_row, session),
                      AT(session_state_row, state)},
           .keys_n = 1, .key = {1}, .epoch = 0, .json = BIT(2)),
+    TABLE(T_CONFLICT, conflict_row, "conflict", .cols_n = 6,
+          .cols = {INT(at), BLOB(data), INT(epoch), TEXT(name), TEXT(node), TEXT(swarm)},
+          .offset = {AT(conflict_row, at), AT(conflict_row, data), AT(conflict_row, epoch),
+                     AT(conflict_row, name), AT(conflict_row, node), AT(conflict_row, swarm)},
+          .keys_n = 3, .key = {5, 3, 2}, .epoch = -1, .json = BIT(1)),
 };
 
 const struct table *table_get(enum table_id t)

@@ -29,6 +29,7 @@ enum table_id {
     T_ENTRY,
     T_TURN,
     T_SESSION_STATE,
+    T_CONFLICT,
     T_N /* no table: also the name of "a query that is not of one table" */
 };
 

@@ -265,6 +265,7 @@ static void a_version_without_its_row_is_damage(void **state)
     bool more;
     names_add(s, 0, 3);
     ok(db_exec(store_db(s), "DELETE FROM name WHERE name = 'n00001'", e));
+    saw_all(s);
     assert_int_equal(store_page(s, &none, &bytes, &n, &more, &why), SKEP_EDAMAGED);
     assert_non_null(strstr(why.text, "n00001"));
     store_end(s);

@@ -7,7 +7,10 @@ static const struct {
 } reviewed[] = {
     {"FROM vv ORDER BY actor",
      "once, at the start, and for a page: as many rows as runs of skepd are remembered"},
-    {"FROM gcvv ORDER BY actor", "the same"},
+    {"max(hlc, seen) FROM vv ORDER BY actor", "the same"},
+    {"FROM gcvv WHERE actor <> 0 ORDER BY actor", "the same"},
+    {"SELECT 1 FROM change WHERE actor = ?1 LIMIT 2", "two rows of an index"},
+    {"SELECT 1 FROM aside LIMIT 1", "one row"},
     {"FROM change WHERE dead = 0 ORDER BY tbl, key", "the digest is over everything; for tests and people"},
     {"FROM node ORDER BY node", "as many rows as nodes"},
     {"FROM node_mark ORDER BY node", "as many rows as nodes"},

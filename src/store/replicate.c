@@ -1,0 +1,494 @@
+/* replicate: vectors, pages and merging, as peers see them. What a row means is not asked here.
+ *
+ * A row that this program cannot apply (a table it does not know, bytes that are not of the form that their
+ * table has, a row that killed it twice) is taken into "change" like any other and kept aside as the bytes it
+ * came as: so vectors stay true, hashes equal, and others get it from here.
+ */
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/hlc.h"
+#include "store/inside.h"
+#include "wire/buf.h"
+
+/* ---- vectors ---- */
+
+static int vector(struct store *s, enum query query, struct vv *ret, struct err *e)
+{
+    struct stmt *q = store_ask(s, query, "");
+    int rc;
+    while ((rc = stmt_step(q, e)) == 1)
+        if (col_i64(q, 0) == 0)
+            ret->floor = col_i64(q, 1);
+        else if (col_i64(q, 1) > 0)
+            vv_put(ret, col_i64(q, 0), col_i64(q, 1));
+    return rc;
+}
+
+int store_vv(struct store *s, struct vv *ret, struct err *e)
+{
+    return vector(s, Q_VV_ALL, ret, e);
+}
+
+int store_gcvv(struct store *s, struct vv *ret, struct err *e)
+{
+    return vector(s, Q_GCVV_ALL, ret, e);
+}
+
+int store_vv_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e)
+{
+    return store_do(s, Q_VV_RAISE, e, "ii", actor, hlc);
+}
+
+int store_vv_saw(struct store *s, int64_t actor, int64_t hlc, struct err *e)
+{
+    return store_do(s, Q_VV_SAW, e, "ii", actor, hlc);
+}
+
+int store_vv_fold(struct store *s, int64_t actor, int64_t hlc, struct err *e)
+{
+    int rc = store_do(s, Q_VV_FORGET, e, "i", actor);
+    if (rc == 0)
+        rc = store_do(s, Q_GCVV_FORGET, e, "i", actor);
+    return rc < 0 ? rc : store_vv_raise(s, 0, hlc, e);
+}
+
+int64_t store_actor_rows(struct store *s, int64_t actor)
+{
+    return store_number(s, Q_ACTOR_ROWS, 2, "i", actor);
+}
+
+int64_t store_gc_floor(const struct store *s)
+{
+    return s->gc_floor;
+}
+
+int store_gc_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e)
+{
+    if (actor == 0 && hlc > s->gc_floor)
+        s->gc_floor = hlc; /* also after a rollback: higher does no harm */
+    if (s->gc_floor > s->hlc)
+        s->hlc = s->gc_floor;
+    return store_do(s, Q_GCVV_RAISE, e, "ii", actor, hlc);
+}
+
+int store_read_begin(struct store *s, struct err *e)
+{
+    int rc = s->snapshots ? 0 : stmt_run(s->query[Q_READ_BEGIN], e);
+    s->snapshots += rc == 0;
+    return rc;
+}
+
+void store_read_end(struct store *s)
+{
+    if (s->snapshots > 0 && --s->snapshots == 0 && db_in_transaction(s->db))
+        stmt_run(s->query[Q_READ_END], NULL);
+}
+
+/* ---- rows on their way out ---- */
+
+static int aside_bytes(struct store *s, struct span tbl, struct span key, struct str *ret, struct err *e)
+{
+    struct stmt *q = s->query[Q_ASIDE_GET];
+    stmt_textn(q, 1, tbl.p, tbl.n);
+    stmt_textn(q, 2, key.p, key.n);
+    int rc = stmt_step(q, e);
+    if (rc == 1)
+        str_add(ret, col_blob(q, 0), col_bytes(q, 0));
+    stmt_reset(q);
+    return rc;
+}
+
+int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret, struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT;
+    struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX];
+    struct span extra;
+    enum table_id id = table_find(tbl);
+    if (id == T_N || !table_unkey(table_get(id), key, &memory, keys))
+        return aside_bytes(s, tbl, key, ret, e);
+    const struct table *t = table_get(id);
+    struct stmt *q = s->sql[id].get;
+    for (int k = 0; k < t->keys_n; k++)
+        bind_val(q, k + 1, &keys[k]);
+    int rc = stmt_step(q, e);
+    if (rc == 1) {
+        row_vals(q, t, vals, &extra);
+        row_encode(ret, t->cols, vals, (size_t)t->cols_n, extra);
+    }
+    stmt_reset(q);
+    return rc == 0 ? aside_bytes(s, tbl, key, ret, e) : rc;
+}
+
+static int row_write(struct store *s, struct span tbl, struct span key, const struct stamp *stamp, bool dead,
+                     struct str *out, struct err *e)
+{
+    str_clear(&s->bytes);
+    int rc = dead ? 1 : bytes_of(s, tbl, key, &s->bytes, e);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not there", (int)tbl.n,
+                       tbl.p, (int)key.n, key.p);
+    buf_bytes(out, tbl.p, tbl.n);
+    buf_bytes(out, key.p, key.n);
+    buf_i64(out, stamp->rank);
+    buf_i64(out, stamp->hlc);
+    buf_i64(out, stamp->actor);
+    buf_u8(out, dead);
+    buf_bytes(out, str_get(&s->bytes), s->bytes.n);
+    return 0;
+}
+
+static struct span col_span(struct stmt *q, int c)
+{
+    return (struct span){col_text(q, c), col_bytes(q, c)};
+}
+
+static bool page_full(const struct str *out, size_t start, uint32_t count)
+{
+    return count >= STORE_PAGE_ROWS || out->n - start >= STORE_PAGE_BYTES;
+}
+
+/* The rows of one actor above hlc. 1: the page is full. */
+static int page_actor(struct store *s, int64_t actor, int64_t above, struct str *out, size_t start,
+                      uint32_t *count, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_CHANGE_OF_ACTOR, "iii", actor, above, (int64_t)STORE_PAGE_ROWS + 1);
+    int rc;
+    while ((rc = stmt_step(q, e)) == 1) {
+        struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), actor};
+        if (page_full(out, start, *count))
+            break;
+        if ((rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 4) != 0, out, e)) < 0)
+            break;
+        (*count)++;
+    }
+    stmt_reset(q);
+    return rc;
+}
+
+int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
+               bool *ret_more, struct err *e)
+{
+    AUTOVV struct vv seen = VV_INIT;
+    size_t start = ret_rows->n;
+    *ret_count = 0;
+    *ret_more = false;
+    int rc = vector(s, Q_VV_SEEN, &seen, e);
+    for (size_t i = 0; rc == 0 && i < seen.n; i++) {
+        int64_t above = vv_get(have, seen.e[i].actor);
+        if (seen.e[i].hlc > above)
+            rc = page_actor(s, seen.e[i].actor, above, ret_rows, start, ret_count, e);
+    }
+    *ret_more = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+int store_scan_page(struct store *s, const char *tbl, const char *key, struct str *ret_rows,
+                    uint32_t *ret_count, bool *ret_more, struct err *e)
+{
+    size_t start = ret_rows->n;
+    struct stmt *q = store_ask(s, Q_CHANGE_AFTER, "tti", tbl, key, (int64_t)STORE_PAGE_ROWS + 1);
+    int rc;
+    *ret_count = 0;
+    while ((rc = stmt_step(q, e)) == 1) {
+        struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        if (page_full(ret_rows, start, *ret_count))
+            break;
+        if ((rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 5) != 0, ret_rows, e)) < 0)
+            break;
+        (*ret_count)++;
+    }
+    stmt_reset(q);
+    *ret_more = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+int store_row_after(struct store *s, struct str *tbl, struct str *key, struct stamp *ret_stamp,
+                    bool *ret_dead, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_CHANGE_AFTER, "tti", str_get(tbl), str_get(key), (int64_t)1);
+    int rc = stmt_step(q, e);
+    if (rc == 1) {
+        str_clear(tbl);
+        str_clear(key);
+        str_add(tbl, col_text(q, 0), col_bytes(q, 0));
+        str_add(key, col_text(q, 1), col_bytes(q, 1));
+        *ret_stamp = (struct stamp){col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        *ret_dead = col_i64(q, 5) != 0;
+    }
+    stmt_reset(q);
+    return rc;
+}
+
+/* ---- rows on their way in ---- */
+
+int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
+{
+    ret->tbl = read_bytes(r);
+    ret->key = read_bytes(r);
+    ret->stamp.rank = read_i64(r);
+    ret->stamp.hlc = read_i64(r);
+    ret->stamp.actor = read_i64(r);
+    ret->dead = read_bool(r);
+    ret->bytes = read_bytes(r);
+    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 ||
+        !text_is_utf8(ret->tbl.p, ret->tbl.n) || !text_is_utf8(ret->key.p, ret->key.n))
+        return err_set(e, SKEP_EARG, "a page of rows is malformed");
+    ret->t = table_find(ret->tbl);
+    return 0;
+}
+
+static int aside_put(struct store *s, const struct remote_row *row, const char *why, struct err *e)
+{
+    struct stmt *q = s->query[Q_ASIDE_PUT];
+    s->asides = true;
+    stmt_textn(q, 1, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 2, row->key.p, row->key.n);
+    stmt_i64(q, 3, s->clock->real_ms(s->clock->self));
+    stmt_text(q, 4, why);
+    stmt_blob(q, 5, row->bytes.n ? row->bytes.p : "", row->bytes.n);
+    return stmt_run(q, e);
+}
+
+/* The values of a remote row: all of them, or the key only when it is dead. */
+static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
+                       struct str *memory, struct str *extra, struct err *e)
+{
+    const struct table *t = table_get(row->t);
+    struct val keys[TABLE_KEYS_MAX];
+    memset(vals, 0, sizeof *vals * TABLE_COLS_MAX);
+    if (!row->dead) {
+        int rc = row_decode(row->bytes, t->cols, vals, (size_t)t->cols_n, extra, e);
+        if (rc < 0)
+            return rc;
+    } else {
+        if (!table_unkey(t, row->key, memory, keys))
+            return err_set(e, SKEP_EARG, "a row of table %s has no key", t->name);
+        for (int k = 0; k < t->keys_n; k++)
+            vals[t->key[k]] = keys[k];
+    }
+    struct span key = key_of(s, t, vals);
+    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : 0;
+    if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
+        (!row->dead && (rank != row->stamp.rank || !table_fits(t, vals))))
+        return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
+    return 0;
+}
+
+/* Takes the row as bytes only. What was applied under its key before goes. */
+static int take_aside(struct store *s, const struct remote_row *row, const char *why, struct err *e)
+{
+    int rc = version_drop(s, row->tbl, row->key, e);
+    if (rc == 0)
+        rc = version_put(s, row->tbl, row->key, &row->stamp, row->dead, row->bytes, e);
+    return rc < 0 || row->dead ? rc : aside_put(s, row, why, e);
+}
+
+static int take_applied(struct store *s, const struct remote_row *row, const struct val *vals,
+                        struct span extra, struct err *e)
+{
+    int rc = row->dead ? domain_del(s, row->t, vals, e) : domain_put(s, row->t, vals, extra, e);
+    return rc < 0 ? rc : version_put(s, row->tbl, row->key, &row->stamp, row->dead, row->bytes, e);
+}
+
+/* One dot is one row: somebody lies, or forgot that he wrote. 1 if another row has it. */
+static int dot_is_taken(struct store *s, const struct remote_row *row, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_CHANGE_DOT, "ii", row->stamp.actor, row->stamp.hlc);
+    stmt_textn(q, 3, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 4, row->key.p, row->key.n);
+    int rc = stmt_step(q, e);
+    stmt_reset(q);
+    return rc;
+}
+
+int store_merge_as(struct store *s, const struct remote_row *row, const char *aside, enum merged *ret,
+                   struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT, extra = STR_INIT;
+    struct val vals[TABLE_COLS_MAX];
+    struct version old;
+    int rc = version_get(s, row->tbl, row->key, &old, e);
+    if (rc < 0)
+        return rc;
+    if (row->stamp.hlc > s->hlc)
+        s->hlc = row->stamp.hlc;
+    *ret = MERGED_KEPT;
+    if (old.found && stamp_compare(&old.stamp, &row->stamp) >= 0)
+        return 0;
+    if ((rc = dot_is_taken(s, row, e)) != 0)
+        return rc < 0 ? rc
+                      : err_set(e, SKEP_EARG, "a row of table %.*s has the stamp of another row",
+                                (int)row->tbl.n, row->tbl.p);
+    struct err why = {0};
+    if (aside)
+        err_set(&why, SKEP_EARG, "%s", aside);
+    else if (row->t == T_N)
+        err_set(&why, SKEP_EARG, "a table of a newer version");
+    else if ((rc = remote_vals(s, row, vals, &memory, &extra, &why)) < 0 && rc != SKEP_EARG)
+        return err_set(e, rc, "%s", why.text);
+    *ret = why.code ? MERGED_ASIDE : MERGED_TAKEN;
+    rc = why.code ? take_aside(s, row, why.text, e)
+                  : take_applied(s, row, vals, (struct span){str_get(&extra), extra.n}, e);
+    return rc;
+}
+
+int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e)
+{
+    return store_merge_as(s, row, NULL, ret, e);
+}
+
+/* The next row that lies aside, borrowed from the two strings. 1, 0 at the end. */
+static int aside_next(struct store *s, struct str *tbl, struct str *key, struct str *row, char **ret_why,
+                      struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_ASIDE_AFTER, "tt", str_get(tbl), str_get(key));
+    int rc = stmt_step(q, e);
+    if (rc == 1) {
+        str_clear(tbl);
+        str_clear(key);
+        str_clear(row);
+        str_add(tbl, col_text(q, 0), col_bytes(q, 0));
+        str_add(key, col_text(q, 1), col_bytes(q, 1));
+        mem_replace(ret_why, col_text(q, 2));
+        str_add(row, col_blob(q, 3), col_bytes(q, 3));
+    }
+    stmt_reset(q);
+    return rc;
+}
+
+/* Applies what lies aside, if this program can. */
+static int aside_apply(struct store *s, const struct remote_row *row, struct err *e)
+{
+    AUTOSTR struct str memory = STR_INIT, extra = STR_INIT;
+    struct val vals[TABLE_COLS_MAX];
+    struct remote_row r = *row;
+    struct version v;
+    int rc = version_get(s, row->tbl, row->key, &v, e);
+    if (rc < 0 || !v.found || v.dead || (r.t = table_find(row->tbl)) == T_N)
+        return rc;
+    r.stamp = v.stamp;
+    rc = remote_vals(s, &r, vals, &memory, &extra, e);
+    if (rc < 0)
+        return rc == SKEP_EARG ? 0 : rc;
+    rc = domain_put(s, r.t, vals, (struct span){str_get(&extra), extra.n}, e);
+    struct stmt *q = s->query[Q_ASIDE_DROP];
+    stmt_textn(q, 1, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 2, row->key.p, row->key.n);
+    return rc < 0 ? rc : stmt_run(q, e);
+}
+
+int store_asides_apply(struct store *s, struct err *e)
+{
+    AUTOSTR struct str tbl = STR_INIT, key = STR_INIT, bytes = STR_INIT;
+    AUTOFREE char *why = NULL;
+    int rc = 0;
+    while (rc == 0 && s->asides && (rc = aside_next(s, &tbl, &key, &bytes, &why, e)) == 1) {
+        struct remote_row row = {.tbl = {str_get(&tbl), tbl.n},
+                                 .key = {str_get(&key), key.n},
+                                 .bytes = {str_get(&bytes), bytes.n}};
+        bool held = strcmp(why, STORE_ASIDE_AMBIGUOUS) == 0 || strcmp(why, STORE_ASIDE_CRASHED) == 0;
+        rc = held ? 0 : aside_apply(s, &row, e);
+    }
+    return rc;
+}
+
+/* ---- deleting ---- */
+
+int store_quarantine(struct store *s, const struct remote_row *row, const char *why, struct err *e)
+{
+    struct stmt *q = s->query[Q_QUARANTINE];
+    stmt_i64(q, 1, s->clock->real_ms(s->clock->self));
+    stmt_textn(q, 2, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 3, row->key.p, row->key.n);
+    stmt_i64(q, 4, row->stamp.rank);
+    stmt_i64(q, 5, row->stamp.actor);
+    stmt_i64(q, 6, row->stamp.hlc);
+    stmt_i64(q, 7, row->dead);
+    stmt_text(q, 8, why);
+    stmt_blob(q, 9, row->bytes.p, row->bytes.n);
+    return stmt_run(q, e);
+}
+
+int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e)
+{
+    struct version v;
+    int rc = version_get(s, tbl, key, &v, e);
+    if (rc == 0 && v.found && quarantine) {
+        AUTOSTR struct str bytes = STR_INIT;
+        rc = v.dead ? 0 : bytes_of(s, tbl, key, &bytes, e);
+        struct remote_row row = {
+            .tbl = tbl, .key = key, .stamp = v.stamp, .dead = v.dead, .bytes = {str_get(&bytes), bytes.n}};
+        rc = rc < 0 ? rc : store_quarantine(s, &row, quarantine, e);
+    }
+    return rc < 0 ? rc : version_drop(s, tbl, key, e);
+}
+
+struct tomb {
+    char *tbl, *key;
+    size_t tbl_n, key_n;
+    struct stamp stamp;
+};
+
+static int tomb_drop(struct store *s, const struct tomb *t, struct err *e)
+{
+    int64_t most = t->stamp.rank > t->stamp.hlc ? t->stamp.rank : t->stamp.hlc;
+    int rc = version_drop(s, (struct span){t->tbl, t->tbl_n}, (struct span){t->key, t->key_n}, e);
+    if (rc == 0)
+        rc = store_gc_raise(s, t->stamp.actor, t->stamp.hlc, e);
+    return rc < 0 ? rc : store_gc_raise(s, 0, most, e);
+}
+
+int store_drop_dead(struct store *s, int64_t *after, int64_t before,
+                    bool (*may)(void *ctx, const struct stamp *stamp), void *ctx, int64_t rows_max,
+                    int *ret_dropped, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_CHANGE_DEAD, "iii", *after, before, rows_max);
+    struct tomb *tombs = mem_array((size_t)rows_max, sizeof *tombs);
+    size_t count = 0, looked = 0;
+    int rc;
+    while ((rc = stmt_step(q, e)) == 1) {
+        struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        looked++;
+        *after = stamp.hlc;
+        if (may(ctx, &stamp))
+            tombs[count++] = (struct tomb){mem_copy(col_text(q, 0), col_bytes(q, 0)),
+                                           mem_copy(col_text(q, 1), col_bytes(q, 1)), col_bytes(q, 0),
+                                           col_bytes(q, 1), stamp};
+    }
+    stmt_reset(q);
+    if (looked < (size_t)rows_max)
+        *after = 0;
+    for (size_t i = 0; i < count; i++) {
+        rc = rc < 0 ? rc : tomb_drop(s, &tombs[i], e);
+        free(tombs[i].tbl);
+        free(tombs[i].key);
+    }
+    free(tombs);
+    *ret_dropped = rc < 0 ? 0 : (int)count;
+    return rc < 0 ? rc : 0;
+}
+
+int store_digest(struct store *s, char ret_hex[33], struct err *e)
+{
+    unsigned char sum[DIGEST_BYTES];
+    struct digest d;
+    struct stmt *q = store_ask(s, Q_CHANGE_ALL, "");
+    int rc;
+    digest_init(&d);
+    while ((rc = stmt_step(q, e)) == 1) {
+        int64_t stamp[3] = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        digest_add(&d, col_text(q, 0), col_bytes(q, 0) + 1);
+        digest_add(&d, col_text(q, 1), col_bytes(q, 1) + 1);
+        digest_add(&d, stamp, sizeof stamp);
+        digest_add(&d, col_blob(q, 5), col_bytes(q, 5));
+    }
+    digest_end(&d, sum);
+    digest_fini(&d);
+    struct id id;
+    memcpy(id.b, sum, sizeof id.b);
+    id_text(&id, ret_hex);
+    return rc;
+}
