@@ -117,8 +117,7 @@ static int make_room(struct skep_worker *w)
 /* Takes one whole line out of `in`: 1, or 0 when there is none yet. */
 static int cut_line(struct skep_worker *w, char **ret_text)
 {
-    char *from = w->in + w->scanned;
-    char *eol = w->end > w->scanned ? memchr(from, '\n', w->end - w->scanned) : NULL;
+    char *eol = w->end > w->scanned ? memchr(w->in + w->scanned, '\n', w->end - w->scanned) : NULL;
     char *text;
 
     if (!eol) {

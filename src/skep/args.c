@@ -91,6 +91,7 @@ static int usage_error(const struct args *a, struct err *e, const char *fmt, ...
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    text_whole(text);
     struct str usage AUTOSTR = STR_INIT;
     verb_usage(a->family, a->verb, &usage);
     return err_set(e, SKEP_EUSAGE, "%s. Usage: %s", text, str_get(&usage));
@@ -145,8 +146,8 @@ static int parse_option(struct args *a, int argc, char **argv, int *i, const cha
         char whole[32];
         snprintf(whole, sizeof whole, "%.*s", n < sizeof whole ? (int)n : (int)sizeof whole, name);
         const char *near = letter ? NULL : nearest_option(a->verb, whole);
-        return usage_error(a, e, "no option %s%.*s%s%s%s", letter ? "-" : "--", letter ? 1 : (int)n, name,
-                           near ? "; did you mean --" : "", near ? near : "", "");
+        return usage_error(a, e, "no option %s%.*s%s%s", letter ? "-" : "--", (int)n, name,
+                           near ? "; did you mean --" : "", near ? near : "");
     }
     if (o->kind == OPT_FLAG && attached)
         return usage_error(a, e, "--%s takes no value", o->name);
@@ -173,13 +174,28 @@ static int parse_long(struct args *a, int argc, char **argv, int *i, struct err 
     return parse_option(a, argc, argv, i, name, n, 0, equals ? equals + 1 : NULL, e);
 }
 
+/* Bytes of the character at p, of a word that is UTF-8. */
+static size_t character(const char *p)
+{
+    size_t n = 1;
+    while ((p[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* How much of a word a message shows: whole characters. */
+static int shown(const char *word)
+{
+    return (int)text_utf8_prefix(word, strnlen(word, 64));
+}
+
 /* "-f", "-ojson" and "-fo json". */
 static int parse_short(struct args *a, int argc, char **argv, int *i, struct err *e)
 {
     for (const char *p = argv[*i] + 1; *p; p++) {
         const struct verb_option *o = find(a, NULL, 0, *p);
         bool eats = o && o->kind != OPT_FLAG;
-        int rc = parse_option(a, argc, argv, i, p, 1, *p, eats && p[1] ? p + 1 : NULL, e);
+        int rc = parse_option(a, argc, argv, i, p, character(p), *p, eats && p[1] ? p + 1 : NULL, e);
         if (rc || eats)
             return rc;
     }
@@ -192,10 +208,10 @@ static int unknown_verb(struct args *a, const struct verb *const *table, const c
     struct str known AUTOSTR = STR_INIT;
     for (; a->verb && *table; table++)
         str_printf(&known, "%s%s", known.n ? ", " : "; there are ", (*table)->name);
-    return err_set(e, SKEP_EUSAGE, "no verb \"%s%s%.64s\"%s%s%s%s (\"skep help%s%s\" lists them)",
-                   a->verb ? a->verb->name : "", a->verb ? " " : "", word, near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "", near ? "" : str_get(&known), a->verb ? " " : "",
-                   a->verb ? a->verb->name : "");
+    return err_set(e, SKEP_EUSAGE, "no verb \"%s%s%.*s\"%s%s%s%s (\"skep help%s%s\" lists them)",
+                   a->verb ? a->verb->name : "", a->verb ? " " : "", shown(word), word,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+                   near ? "" : str_get(&known), a->verb ? " " : "", a->verb ? a->verb->name : "");
 }
 
 static int parse_word(struct args *a, const char *word, struct err *e)
@@ -228,7 +244,8 @@ static int check_counts(const struct args *a, struct err *e)
     if ((int)a->words_n < v->args_min)
         return usage_error(a, e, "something is missing");
     if (v->args_max >= 0 && (int)a->words_n > v->args_max)
-        return usage_error(a, e, "\"%.64s\" is one word too many%s", a->word[v->args_max],
+        return usage_error(a, e, "\"%.*s\" is one word too many%s", shown(a->word[v->args_max]),
+                           a->word[v->args_max],
                            v->tail && !a->tail ? "; a command stands behind \"--\"" : "");
     return 0;
 }

@@ -118,7 +118,7 @@ static int keep(struct folder *f, const char *url, const char *ca_hex, const cha
                 const struct joined *j, struct err *e)
 {
     char *crt AUTOFREE = folder_path(f->dir, "node.crt"), *ca AUTOFREE = folder_path(f->dir, "ca.crt");
-    char *known AUTOFREE = find_ca(j->ca, ca_hex), *key AUTOFREE = folder_path(f->dir, "node.key");
+    char *known AUTOFREE = find_ca(j->ca, ca_hex);
     char *const only[] = {(char *)url};
     if (!id_parse(j->cluster, &f->cluster))
         return err_set(e, SKEP_EINTERNAL, "the answer to the enrolment names no cluster");
