@@ -8,6 +8,7 @@
     c.alone("x")                         # waits until x runs everywhere the same, in exactly one process
 """
 import atexit
+import hashlib
 import http.client
 import os
 import re
@@ -96,12 +97,17 @@ class Node(lib.Node):
     def lives(self):
         return self.again.poll() is None if self.again else lives(self.pid)
 
-    def start(self, env=None):
-        """Its argv again; returns once it is ready."""
+    def spawn(self, env=None):
+        """Its argv again, whatever becomes of it: the process."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
         self.again = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                       stderr=self.cluster.log, env=clean | self.cluster.env | (env or {}))
         self.pid = self.again.pid
+        return self.again
+
+    def start(self, env=None):
+        """Its argv again; returns once it is ready."""
+        self.spawn(env)
         until(self.ready, 30, "node %s is ready" % self.name)
 
     def ready(self):
@@ -111,11 +117,32 @@ class Node(lib.Node):
         except OSError:
             return False
 
+    def connection(self, timeout_s=60):
+        made = super().connection(timeout_s)
+        if self.cluster.dial:
+            made._create_connection = self.cluster.dial(self)
+        return made
+
     def sql(self, query, *values):
         """Rows of its database, read beside it."""
         db = sqlite3.connect("file:%s?mode=ro" % self.db, uri=True, timeout=5)
         try:
             return db.execute(query, values).fetchall()
+        finally:
+            db.close()
+
+    def digest(self):
+        """Of every live replicated row in its file, and its stamp: what nodes that agree have in common."""
+        db = sqlite3.connect("file:%s?mode=ro" % self.db, uri=True, timeout=5)
+        try:
+            db.execute("BEGIN")  # all of one moment
+            tables = [t for t, in db.execute("SELECT name FROM tables WHERE kind = 'replicated' ORDER BY name")]
+            sums = {"change": db.execute("SELECT tbl, key, rank, actor, hlc, hash FROM change WHERE dead = 0 "
+                                         "ORDER BY tbl, key")}
+            for t in tables:
+                key = db.execute("SELECT key FROM tables WHERE name = ?", (t,)).fetchone()[0]
+                sums[t] = db.execute("SELECT * FROM %s ORDER BY %s" % (t, key))
+            return {t: hashlib.sha256(repr(rows.fetchall()).encode()).hexdigest() for t, rows in sums.items()}
         finally:
             db.close()
 
@@ -131,6 +158,8 @@ class Node(lib.Node):
 
 class Cluster(lib.Cluster):
     """`skep dev`, with what a test of a whole cluster asks of it."""
+
+    dial = None  # a node → how to connect to it, where that is not plain
 
     def __init__(self, count=3, folder=None, env=None):
         self.env = dict(env or {})
@@ -233,6 +262,27 @@ class Cluster(lib.Cluster):
                       for n in self.living()]
             return all(t == tables[0] for t in tables) and tables[0]
         return until(same, timeout_s, "the same rows on every node", 0.1)
+
+    def same(self, timeout_s=20):
+        """Waits until the files of all living nodes hold the same, tables included; what differs is told."""
+        told = {}
+
+        def so():
+            told.update({n.name: n.digest() for n in self.living()})
+            first = next(iter(told.values()))
+            return all(d == first for d in told.values())
+        try:
+            until(so, timeout_s, "equal digests", 0.2)
+        except AssertionError as e:
+            differ = {t for d in told.values() for t in d if len({o.get(t) for o in told.values()}) > 1}
+            raise AssertionError("%s: %s" % (e, {t: self.differing(t) for t in differ}))
+
+    def differing(self, table):
+        """Rows that some living node has and another has not, by node: a few of them."""
+        where = " WHERE dead = 0" if table == "change" else ""
+        rows = {n.name: set(n.sql("SELECT * FROM " + table + where)) for n in self.living()}
+        common = set.intersection(*rows.values())
+        return {name: sorted(r - common, key=repr)[:3] for name, r in rows.items()}
 
     def events(self, name, node=None):
         """Types of what is in the name's history, oldest first."""
