@@ -1,18 +1,21 @@
-/* skep-sim: runs a simulated cluster from a seed. Standard output is the log, the same bytes for the same
- * arguments; standard error has what differs (CPU time, the nodes' own logs). Exit 0: nothing was violated,
- * 1: something was, 64: bad arguments.
+/* skep-sim: runs simulated clusters from seeds. Of one seed, standard output is the log, the same bytes for
+ * the same arguments, and standard error has what differs (CPU time, the nodes' own logs); of many, it is a
+ * report (many.h). Exit 0: nothing was violated, 1: something was, 64: bad arguments.
  */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "sim/brain.h"
+#include "sim/main/many.h"
 #include "sim/scenario.h"
 
 static const char usage[] =
-    "usage: skep-sim [--seed N] [--nodes K] [--for 120s] [--ops N] [--faults LIST]\n"
-    "                [--trace] [--quiet] [--log LEVEL]\n"
+    "usage: skep-sim [--seed N | --seeds SEEDS [--jobs N]] [--nodes K] [--for 120s] [--ops N]\n"
+    "                [--faults LIST] [--trace] [--quiet] [--log LEVEL]\n"
     "  --seed N    what everything follows from (1)\n"
     "  --nodes K   1 to 63 nodes (3)\n"
     "  --for T     simulated time: ms, s, m or h (120s)\n"
@@ -20,16 +23,53 @@ static const char usage[] =
     "  --faults L  of kill, stop, power and pause, or none (kill,stop)\n"
     "  --trace     every operation and process, too\n"
     "  --quiet     only the last line\n"
-    "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n";
+    "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n"
+    "Many seeds, each in a process of its own; without --nodes each seed has its own number of them:\n"
+    "  --seeds S   A..B, or random:COUNT for seeds that nobody has tried\n"
+    "  --for-wall T  fresh seeds for so long\n"
+    "  --jobs N    at a time (one a processor)\n"
+    "  --shrink T  time to make a failing run smaller, 0s for none (30s)\n"
+    "  --failures N  no new seed after so many of them (3)\n"
+    "  --out DIR   where the last seconds of failing runs are written (.)\n"
+    "  --cpu-limit T  of one run (300s)\n";
 
-enum { OPT_SEED = 256, OPT_NODES, OPT_FOR, OPT_OPS, OPT_FAULTS, OPT_TRACE, OPT_QUIET, OPT_LOG, OPT_HELP };
+enum {
+    OPT_SEED = 256,
+    OPT_NODES,
+    OPT_FOR,
+    OPT_OPS,
+    OPT_FAULTS,
+    OPT_TRACE,
+    OPT_QUIET,
+    OPT_LOG,
+    OPT_SEEDS,
+    OPT_FOR_WALL,
+    OPT_JOBS,
+    OPT_SHRINK,
+    OPT_FAILURES,
+    OPT_OUT,
+    OPT_CPU_LIMIT,
+    OPT_HELP
+};
 
 static const struct option options[] = {
-    {"seed", required_argument, NULL, OPT_SEED},     {"nodes", required_argument, NULL, OPT_NODES},
-    {"for", required_argument, NULL, OPT_FOR},       {"ops", required_argument, NULL, OPT_OPS},
-    {"faults", required_argument, NULL, OPT_FAULTS}, {"trace", no_argument, NULL, OPT_TRACE},
-    {"quiet", no_argument, NULL, OPT_QUIET},         {"log", required_argument, NULL, OPT_LOG},
-    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"nodes", required_argument, NULL, OPT_NODES},
+    {"for", required_argument, NULL, OPT_FOR},
+    {"ops", required_argument, NULL, OPT_OPS},
+    {"faults", required_argument, NULL, OPT_FAULTS},
+    {"trace", no_argument, NULL, OPT_TRACE},
+    {"quiet", no_argument, NULL, OPT_QUIET},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"seeds", required_argument, NULL, OPT_SEEDS},
+    {"for-wall", required_argument, NULL, OPT_FOR_WALL},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"shrink", required_argument, NULL, OPT_SHRINK},
+    {"failures", required_argument, NULL, OPT_FAILURES},
+    {"out", required_argument, NULL, OPT_OUT},
+    {"cpu-limit", required_argument, NULL, OPT_CPU_LIMIT},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 /* A line is printed when the next one comes, so that --quiet knows the last one. */
@@ -63,7 +103,7 @@ static bool parse_time(const char *text, int64_t *ret_us)
     size_t digits = strspn(text, "0123456789");
     int64_t number;
     AUTOFREE char *head = mem_copy(text, digits);
-    if (!text_i64(head, 1, 1000000, &number))
+    if (!text_i64(head, 1, INT32_MAX, &number))
         return false;
     for (size_t i = 0; i < COUNT(units); i++) {
         if (strcmp(text + digits, units[i].unit) != 0)
@@ -107,6 +147,86 @@ static bool parse_faults(const char *text, unsigned *ret)
     }
     *ret = faults;
     return true;
+}
+
+/* What was asked for. */
+struct asked {
+    struct scenario plan;
+    struct printer printer;
+    struct many many;
+    bool is_many, one_seed, nodes_said;
+};
+
+/* A seed nobody has tried: short enough to be typed. */
+static uint64_t fresh(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, 5, 0) != 5)
+        seed = (uint64_t)getpid();
+    return seed;
+}
+
+/* A..B or random:COUNT */
+static bool parse_seeds(const char *text, struct many *ret)
+{
+    int64_t a, b;
+    if (text_starts(text, "random:")) {
+        ret->random = true;
+        ret->first = fresh();
+        if (!text_i64(text + 7, 1, INT32_MAX, &b))
+            return false;
+        ret->count = (uint64_t)b;
+        return true;
+    }
+    const char *dots = strstr(text, "..");
+    AUTOFREE char *head = dots ? mem_copy(text, (size_t)(dots - text)) : NULL;
+    if (!dots || !text_i64(head, 0, INT64_MAX - 1, &a) || !text_i64(dots + 2, a, INT64_MAX - 1, &b))
+        return false;
+    ret->first = (uint64_t)a;
+    ret->count = (uint64_t)(b - a) + 1;
+    return true;
+}
+
+/* Options of many runs. */
+static bool option_many(struct many *m, int opt)
+{
+    int64_t number = 0;
+    switch (opt) {
+    case OPT_SEEDS:
+        return parse_seeds(optarg, m);
+    case OPT_FOR_WALL:
+        m->random = true;
+        m->first = fresh();
+        if (!parse_time(optarg, &number))
+            return false;
+        m->wall_ms = number / 1000;
+        return true;
+    case OPT_JOBS:
+        if (!text_i64(optarg, 1, 64, &number))
+            return false;
+        m->jobs = (int)number;
+        return true;
+    case OPT_SHRINK:
+        if (strcmp(optarg, "0s") != 0 && !parse_time(optarg, &number))
+            return false;
+        m->shrink_ms = number / 1000;
+        return true;
+    case OPT_FAILURES:
+        if (!text_i64(optarg, 1, 1000, &number))
+            return false;
+        m->failures_max = (int)number;
+        return true;
+    case OPT_CPU_LIMIT:
+        if (!parse_time(optarg, &number))
+            return false;
+        m->cpu_s = (int)(number / SIM_SECOND) + 1;
+        return true;
+    case OPT_OUT:
+        m->folder = optarg;
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool option(struct scenario *c, struct printer *p, int opt)
@@ -157,29 +277,65 @@ static void timings(const struct scenario *c)
             simulated_s / (cpu_s > 0 ? cpu_s : 1e-6));
 }
 
-int main(int argc, char **argv)
+/* Both cores, and as much memory as a run may ever need; sanitizers reserve address space as they like. */
+static struct many many_default(void)
 {
-    struct scenario c = scenario_default(1, 3);
-    struct printer p = {false, STR_INIT};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __SANITIZE_ADDRESS__
+    int64_t memory_mb = 0;
+#else
+    int64_t memory_mb = 2048;
+#endif
+    return (struct many){.jobs = processors < 1    ? 1
+                                 : processors > 64 ? 64
+                                                   : (int)processors,
+                         .shrink_ms = 30000,
+                         .failures_max = 3,
+                         .folder = ".",
+                         .cpu_s = 300,
+                         .memory_mb = memory_mb};
+}
+
+static bool parse(struct asked *a, int argc, char **argv)
+{
     for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        a->is_many |= opt == OPT_SEEDS || opt == OPT_FOR_WALL;
+        a->one_seed |= opt == OPT_SEED || opt == OPT_TRACE || opt == OPT_LOG;
+        a->nodes_said |= opt == OPT_NODES;
+        bool good = opt >= OPT_SEEDS && opt < OPT_HELP ? option_many(&a->many, opt)
+                                                       : option(&a->plan, &a->printer, opt);
         if (opt == OPT_HELP) {
             fputs(usage, stdout);
-            return 0;
+            exit(0);
         }
-        if (!option(&c, &p, opt)) {
-            fputs(usage, stderr);
-            return 64;
-        }
+        if (!good)
+            return false;
     }
-    if (optind != argc) {
+    return optind == argc && !(a->is_many && a->one_seed);
+}
+
+static int one(struct asked *a)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was said before a crash counts most */
+    a->plan.sim.line = line;
+    a->plan.sim.line_ctx = &a->printer;
+    bool good = scenario_run(&a->plan, &sim_brain_node);
+    print_last(&a->printer);
+    str_fini(&a->printer.last);
+    timings(&a->plan);
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct asked a = {.plan = scenario_default(1, 3), .printer = {false, STR_INIT}, .many = many_default()};
+    if (!parse(&a, argc, argv)) {
         fputs(usage, stderr);
         return 64;
     }
-    c.sim.line = line;
-    c.sim.line_ctx = &p;
-    bool good = scenario_run(&c, &sim_brain_node);
-    print_last(&p);
-    str_fini(&p.last);
-    timings(&c);
-    return good ? 0 : 1;
+    if (!a.is_many)
+        return one(&a);
+    a.many.plan = a.plan;
+    a.many.draw_nodes = !a.nodes_said;
+    return many_run(&a.many);
 }
