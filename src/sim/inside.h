@@ -6,22 +6,29 @@
 
 struct simnet;
 struct simproc;
+struct simlinks;
 
 struct sim_node {
     struct sim *sim;
     int index;
-    char name[16], url[64], db[64], vfs[64];
+    char name[32], url[64], db[64], vfs[64];
     struct id id;
     const char *peers[SIM_NODES_MAX];
-    struct prng prng; /* behind world.random */
-    int64_t boot_us;  /* machine's uptime when the simulation began */
-    int64_t skew_ms;  /* of CLOCK_REALTIME */
+    struct prng prng;          /* behind world.random */
+    int64_t uptime_us;         /* of the machine, when the simulation began */
+    int64_t base_us, boot_us;  /* at base_us of the simulation CLOCK_BOOTTIME was boot_us … */
+    int ppm;                   /* … and goes on so much too fast */
+    int64_t skew_ms, first_ms; /* of CLOCK_REALTIME, now and in the beginning */
     struct simdisk *disk;
     struct log log;
     struct world world;
     struct sim_home home;
 
-    bool ever, up, powered;
+    bool ever, up, powered, retired, may_refuse;
+    int generation;         /* of who it is: counts wipes */
+    unsigned keepers, seen; /* keepers so far, and how many of them the brain knows of */
+    int slow;               /* times as long */
+    int64_t down_us;
     uint64_t life; /* counts starts; what was planned for another one is void */
     void *brain;   /* while up */
     struct event *events;
@@ -47,6 +54,10 @@ struct sim {
     struct sim_check *checks;
     size_t checks_n, checks_cap;
     struct sim_node *nodes;
+    int nodes_n, nodes_cap;
+    unsigned suspended[SIM_PROMISES];
+    int64_t resumed_us[SIM_PROMISES];
+    struct simlinks *links;
     struct simnet *net;
     struct simproc *proc;
 };
@@ -58,6 +69,43 @@ int64_t sim_effect_us(const struct sim_node *n);
 /* A request arrives at a living node. */
 void sim_deliver(struct sim_node *n, struct request *r TAKES);
 int64_t sim_boot_ms(const struct sim_node *n);
+/* Its CLOCK_BOOTTIME at a moment of the simulation. */
+int64_t sim_boot_us(const struct sim_node *n, int64_t at_us);
+/* Drops what waits for a turn. */
+void sim_events_drop(struct sim_node *n);
+/* Plans its next EV_TICK. */
+void sim_tick_plan(struct sim_node *n);
+
+/* What is planned for one life of a node. */
+struct visit {
+    struct sim_node *node;
+    uint64_t life;
+    int64_t at_us;
+};
+struct visit *visit_new(struct sim_node *n, int64_t at_us);
+bool visit_valid(const struct visit *v);
+
+/* life.c */
+/* A node of that index, down and without peers. */
+void simlife_make(struct sim *s, int index);
+/* Whom it knows: all that are there. */
+void simlife_home(struct sim_node *n);
+/* Down, whatever the reason: nobody remembers this life any more. */
+void simlife_ended(struct sim *s, struct sim_node *n);
+void simlife_crash(struct sim *s, struct sim_node *n);
+/* Its turn does not end before n->busy_us. */
+void simlife_busy(struct sim *s, struct sim_node *n);
+void simlife_free(struct sim_node *n);
+
+/* link.c */
+enum simlink_state { LINK_OPEN, LINK_SILENT, LINK_REJECTS };
+struct simlinks *simlinks_new(void);
+void simlinks_free(struct simlinks *l);
+enum simlink_state simlink_state(const struct sim *s, int from, int to);
+/* Until a packet that leaves now arrives, if the link is open. */
+int64_t simlink_delay_us(struct sim *s, int from, int to);
+/* Whether the connection breaks with this packet. */
+bool simlink_breaks(struct sim *s, int from, int to);
 
 /* net.c */
 struct simnet *simnet_new(struct sim *s);
@@ -74,5 +122,9 @@ void simproc_world(struct sim_node *n, struct world_proc *ret);
 void simproc_up(struct sim_node *n);
 /* The keeper kills all of the node within at most that time. */
 void simproc_down(struct sim_node *n, struct sim_range within);
+/* They are gone, and nobody is told. */
+void simproc_vanish(struct sim_node *n);
+/* Two processes under one name are a violation, now. */
+void simproc_unique(struct sim *s);
 
 #endif

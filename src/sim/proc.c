@@ -14,6 +14,9 @@
 #include "sim/inside.h"
 #include "sim/worker.h"
 
+#define SOCKET_BYTES 212992 /* what Linux lets a channel hold */
+#define DRAIN_US     50000
+
 struct sim_worker {
     uint64_t number;
     struct simproc *proc;
@@ -24,7 +27,12 @@ struct sim_worker {
     void *state;
     int pid;               /* 0 until exec */
     bool leaving;          /* its exit is planned */
+    bool stubborn;         /* ignores SIGTERM */
+    int error;             /* why exec will fail; 0 = it will not */
+    int64_t hung_us;       /* does nothing until then */
     int64_t in_us, out_us; /* its last line in each direction: later ones come later */
+    size_t unread;         /* bytes written to its channel that it has not read */
+    bool drain_planned;
     TAILQ_ENTRY(sim_worker) link;
     UT_hash_handle hh;
 };
@@ -38,6 +46,7 @@ struct simproc {
     TAILQ_HEAD(, sim_worker) list;
     const struct sim_program **programs;
     size_t programs_n, programs_cap;
+    struct sim_odds odds[SIM_NODES_MAX];
 };
 
 /* What is planned for a worker. */
@@ -45,6 +54,7 @@ struct deed {
     struct simproc *proc;
     struct sim_node *node;
     uint64_t node_life, number, run;
+    unsigned keeper; /* that the node took to be alive */
     int status, signal;
     char *line; /* owned */
     size_t line_n;
@@ -72,6 +82,7 @@ static struct deed *deed_new(struct sim_node *n, const struct sim_worker *w)
     d->proc = n->sim->proc;
     d->node = n;
     d->node_life = w ? w->life : n->life;
+    d->keeper = n->seen;
     d->number = w ? w->number : 0;
     d->run = w ? w->spawn->run : 0;
     return d;
@@ -187,8 +198,9 @@ static void exec_fire(struct sim *s, void *arg)
     struct sim_worker *w = worker_find(d->proc, d->number);
     if (!w || w->leaving)
         return;
-    if (!w->program) {
-        struct event e = {.kind = EV_CHILD_FAILED, .error = ENOENT};
+    if (!w->program || w->error) {
+        struct event e = {.kind = EV_CHILD_FAILED, .error = w->program ? w->error : ENOENT};
+        trace(w, "not started: error", e.error);
         tell(w->node, w->life, w->spawn->run, &e);
         worker_free(w);
         return;
@@ -202,13 +214,29 @@ static void exec_fire(struct sim *s, void *arg)
     w->state = w->program->start ? w->program->start(w) : NULL;
 }
 
+/* What the odds of its node make of a process. */
+static void odds_draw(struct simproc *proc, struct sim_worker *w)
+{
+    static const int errors[] = {EAGAIN, ENOMEM, EMFILE};
+    const struct sim_odds *o = &proc->odds[w->node->index];
+    uint64_t dice = o->fail_ppm || o->slow_ppm || o->stubborn_ppm ? prng_next(&proc->prng) : 0;
+    if (!dice)
+        return;
+    if (dice % 1000000 < (uint64_t)o->fail_ppm)
+        w->error = errors[(dice >> 32) % COUNT(errors)];
+    if (dice / 3 % 1000000 < (uint64_t)o->slow_ppm)
+        w->in_us += 200 * (w->in_us - proc->sim->now_us);
+    w->stubborn = dice / 7 % 1000000 < (uint64_t)o->stubborn_ppm;
+    w->out_us = w->in_us;
+}
+
 /* fork: from now on it can be killed, and its end of the channel holds lines. */
 static void fork_fire(struct sim *s, void *arg)
 {
     AUTODEED struct deed *d = arg;
     struct sim_node *n = d->node;
     struct simproc *proc = d->proc;
-    if (!n->up || n->life != d->node_life)
+    if (!n->up || n->life != d->node_life || d->keeper != n->keepers)
         return;
     struct sim_worker *w = mem_alloc(sizeof *w);
     w->number = ++proc->numbers;
@@ -218,6 +246,7 @@ static void fork_fire(struct sim *s, void *arg)
     w->spawn = TAKE(d->spawn);
     w->program = program_find(proc, w->spawn->argv[0]);
     w->in_us = w->out_us = s->now_us + sim_draw(&proc->prng, s->opts.spawn);
+    odds_draw(proc, w);
     TAILQ_INSERT_TAIL(&proc->list, w, link);
     HASH_ADD(hh, proc->by_number, number, sizeof w->number, w);
     sim_at(s, w->in_us, exec_fire, deed_new(n, w), deed_free);
@@ -266,12 +295,21 @@ static struct sim_worker *worker_of_run(struct sim_node *n, uint64_t run)
     return NULL;
 }
 
+static bool is_hung(const struct sim_worker *w)
+{
+    return w->hung_us > w->proc->sim->now_us;
+}
+
 static void terminate_fire(struct sim *s, void *arg)
 {
     AUTODEED struct deed *d = arg;
     struct sim_worker *w = d->node->life == d->node_life ? worker_of_run(d->node, d->run) : NULL;
-    if (!w || w->leaving)
+    if (!w || w->leaving || (w->stubborn && w->pid))
         return;
+    if (is_hung(w)) {
+        sim_at(s, w->hung_us, terminate_fire, TAKE(d), deed_free);
+        return;
+    }
     if (w->pid && w->program->terminated)
         w->program->terminated(w);
     else
@@ -304,11 +342,47 @@ static void proc_kill(void *self, uint64_t run)
     signal_plan(self, run, kill_fire);
 }
 
-static void line_in_fire(struct sim *s UNUSED, void *arg)
+/* What of it the socket has no room for waits in skepd. */
+static size_t waiting(const struct sim_worker *w)
+{
+    return w->unread > SOCKET_BYTES ? w->unread - SOCKET_BYTES : 0;
+}
+
+static void drained_fire(struct sim *s UNUSED, void *arg)
 {
     AUTODEED struct deed *d = arg;
     struct sim_worker *w = worker_find(d->proc, d->number);
-    if (w && !w->leaving && w->program->line)
+    if (!w)
+        return;
+    struct event e = {.kind = EV_CHILD_DRAINED, .bytes_n = waiting(w)};
+    w->drain_planned = false;
+    tell(w->node, w->life, w->spawn->run, &e);
+}
+
+/* skepd hears of many lines at once. */
+static void drain_plan(struct sim_worker *w)
+{
+    if (w->drain_planned)
+        return;
+    w->drain_planned = true;
+    sim_at(w->proc->sim, w->proc->sim->now_us + DRAIN_US, drained_fire, deed_new(w->node, w), deed_free);
+}
+
+static void line_in_fire(struct sim *s, void *arg)
+{
+    AUTODEED struct deed *d = arg;
+    struct sim_worker *w = worker_find(d->proc, d->number);
+    if (!w || w->leaving)
+        return;
+    if (is_hung(w)) {
+        sim_at(s, w->hung_us, line_in_fire, TAKE(d), deed_free);
+        return;
+    }
+    bool waited = waiting(w) > 0;
+    w->unread -= d->line_n + 1;
+    if (waited)
+        drain_plan(w);
+    if (w->program->line)
         w->program->line(w, d->line, d->line_n);
 }
 
@@ -321,7 +395,10 @@ static void line_fire(struct sim *s, void *arg)
         deed_free(d);
         return;
     }
+    w->unread += d->line_n + 1;
+    drain_plan(w);
     int64_t at = s->now_us + sim_draw(&d->proc->prng, s->opts.channel);
+    at = at > w->hung_us ? at : w->hung_us + 1; /* after those that wait already */
     w->in_us = at > w->in_us ? at : w->in_us;
     d->number = w->number;
     sim_at(s, w->in_us, line_in_fire, d, deed_free);
@@ -365,6 +442,68 @@ void simproc_down(struct sim_node *n, struct sim_range within)
     TAILQ_FOREACH_SAFE(w, &s->proc->list, link, next)
     if (w->node == n)
         exit_plan(w, s->now_us + sim_draw(&s->proc->prng, within), 0, SIGKILL);
+}
+
+void simproc_vanish(struct sim_node *n)
+{
+    struct sim_worker *w, *next;
+    TAILQ_FOREACH_SAFE(w, &n->sim->proc->list, link, next)
+    if (w->node == n && w->life == n->life)
+        worker_free(w);
+}
+
+/* ---- What else may happen to processes ---- */
+
+void sim_process_odds(struct sim *s, int index, const struct sim_odds *o)
+{
+    struct sim_odds *own = &s->proc->odds[sim_node(s, index)->index];
+    if (memcmp(own, o, sizeof *o) != 0)
+        sim_note(s, sim_node(s, index), "processes: %d ppm fail, %d ppm are slow, %d ppm stubborn",
+                 o->fail_ppm, o->slow_ppm, o->stubborn_ppm);
+    *own = *o;
+}
+
+static bool is_victim(const struct sim_worker *w, const struct sim_node *n)
+{
+    return w->node == n && w->life == n->life && w->pid && !w->leaving;
+}
+
+/* One of the node's living processes, drawn; NULL if there is none. */
+static struct sim_worker *victim(struct sim *s, int index)
+{
+    const struct sim_node *n = sim_node(s, index);
+    struct sim_worker *w;
+    uint64_t count = 0;
+    TAILQ_FOREACH (w, &s->proc->list, link)
+        count += is_victim(w, n);
+    if (!count)
+        return NULL;
+    uint64_t left = prng_below(&s->proc->prng, count);
+    TAILQ_FOREACH (w, &s->proc->list, link)
+        if (is_victim(w, n) && left-- == 0)
+            break;
+    return w;
+}
+
+bool sim_process_crash(struct sim *s, int index)
+{
+    struct sim_worker *w = victim(s, index);
+    if (!w)
+        return false;
+    sim_note(s, w->node, "process %d crashes", w->pid);
+    exit_plan(w, s->now_us, 0, SIGSEGV);
+    return true;
+}
+
+bool sim_process_hang(struct sim *s, int index, int64_t for_us)
+{
+    struct sim_worker *w = victim(s, index);
+    if (!w)
+        return false;
+    sim_note(s, w->node, "process %d hangs for %lld ms", w->pid, (long long)(for_us / 1000));
+    if (w->hung_us < s->now_us + for_us)
+        w->hung_us = s->now_us + for_us;
+    return true;
 }
 
 /* ---- What programs may do ---- */
@@ -470,12 +609,12 @@ int sim_running(struct sim *s, const char *swarm, const char *name, struct sim_p
 }
 
 /* A new process under a name that another one still runs under is the one thing skep must never let happen;
- * only a start can make it true, so it is asked at starts. */
+ * only a start can make it true, so it is asked at starts, and once this may be expected again. */
 static void unique(struct sim *s, const struct sim_worker *w)
 {
     struct sim_process own = process_of(w);
     struct sim_worker *other;
-    if (!s->opts.unique_names || !*own.name)
+    if (!s->opts.unique_names || !*own.name || !sim_promised(s, SIM_ONE_PROCESS, s->now_us + 1))
         return;
     TAILQ_FOREACH (other, &s->proc->list, link) {
         struct sim_process p = process_of(other);
@@ -485,4 +624,12 @@ static void unique(struct sim *s, const struct sim_worker *w)
                       p.swarm, p.name, p.node->name, p.pid, (long long)p.epoch, p.orphan ? ", orphan" : "",
                       own.node->name, own.pid, (long long)own.epoch);
     }
+}
+
+void simproc_unique(struct sim *s)
+{
+    struct sim_worker *w;
+    TAILQ_FOREACH (w, &s->proc->list, link)
+        if (w->pid && !s->violated)
+            unique(s, w);
 }

@@ -1,7 +1,8 @@
 /* The clock, the nodes and the book: what happens next, who is alive, and what is written down about it.
  *
- * It decides the order of things. It refuses to know what a brain decides, what travels over the network
- * (net.c), what processes do (proc.c), and which faults or clients a scenario wants (scenario.c, load.c).
+ * It decides the order of things. It refuses to know how nodes live and die (life.c), what a brain decides,
+ * what travels over the network (net.c), what processes do (proc.c), and which faults or clients a scenario
+ * wants (nemesis.c, load.c).
  */
 #include "sim/sim.h"
 
@@ -183,6 +184,36 @@ uint64_t sim_digest(const struct sim *s)
     return s->digest;
 }
 
+/* ---- What may be expected ---- */
+
+void sim_suspend(struct sim *s, unsigned promises)
+{
+    for (int i = 0; i < SIM_PROMISES; i++)
+        s->suspended[i] += promises >> i & 1;
+}
+
+void sim_resume(struct sim *s, unsigned promises)
+{
+    for (int i = 0; i < SIM_PROMISES; i++) {
+        if (!(promises >> i & 1))
+            continue;
+        ensure(s->suspended[i] > 0, "promise %d is not suspended", i);
+        s->resumed_us[i] = s->now_us;
+        if (--s->suspended[i] == 0 && 1u << i == SIM_ONE_PROCESS)
+            simproc_unique(s);
+    }
+}
+
+bool sim_promised(const struct sim *s, unsigned promises, int64_t since_us)
+{
+    for (int i = 0; i < SIM_PROMISES; i++)
+        if (promises >> i & 1 && (s->suspended[i] || (s->resumed_us[i] && s->resumed_us[i] >= since_us)))
+            return false;
+    return true;
+}
+
+/* ---- Checks ---- */
+
 void sim_check_add(struct sim *s, const struct sim_check *c)
 {
     ARRAY_GROW(s->checks, s->checks_n, s->checks_cap);
@@ -215,100 +246,33 @@ static void check_turn(struct sim *s)
 bool sim_digests_equal(struct sim *s, void *ctx UNUSED, struct str *why)
 {
     AUTOSTR struct str first = STR_INIT;
-    if (!s->brain->digest)
-        return true;
-    for (int i = 0; i < s->opts.nodes; i++) {
+    const struct sim_node *one = NULL;
+    for (int i = 0; s->brain->digest && i < s->nodes_n; i++) {
         struct sim_node *n = &s->nodes[i];
         AUTOSTR struct str own = STR_INIT;
+        if (n->retired)
+            continue;
         if (!n->up) {
             str_printf(why, "%s is not up", n->name);
             return false;
         }
-        s->brain->digest(n->brain, i ? &own : &first);
-        if (i && strcmp(str_get(&own), str_get(&first)) != 0) {
-            str_printf(why, "%s has %.200s, %s has %.200s", s->nodes[0].name, str_get(&first), n->name,
+        s->brain->digest(n->brain, one ? &own : &first);
+        if (one && strcmp(str_get(&own), str_get(&first)) != 0) {
+            str_printf(why, "%s has %.200s, %s has %.200s", one->name, str_get(&first), n->name,
                        str_get(&own));
             return false;
         }
+        one = one ? one : n;
     }
     return true;
 }
 
-/* ---- A node's world ---- */
-
-int64_t sim_boot_ms(const struct sim_node *n)
-{
-    return (n->boot_us + n->sim->now_us) / 1000;
-}
-
-static int64_t clock_real_ms(void *self)
-{
-    const struct sim_node *n = self;
-    return SIM_REAL_MS + n->sim->now_us / 1000 + n->skew_ms;
-}
-
-static int64_t clock_boot_ms(void *self)
-{
-    return sim_boot_ms(self);
-}
-
-static void random_fill(void *self, void *bytes, size_t n)
-{
-    struct sim_node *node = self;
-    prng_fill(&node->prng, bytes, n);
-}
-
-/* Sleeping in a turn is what makes its commit late. */
-static void disk_sleep_ms(void *self, int64_t ms)
-{
-    struct sim_node *node = self;
-    if (node->in_turn)
-        node->busy_us += ms * 1000;
-}
-
-static void world_make(struct sim *s, struct sim_node *n)
-{
-    n->log = (struct log){s->opts.log_level, s->opts.log_fd, clock_real_ms, n, n->name};
-    n->world.clock = (struct world_clock){n, clock_real_ms, clock_boot_ms};
-    n->world.random = (struct world_random){n, random_fill};
-    n->world.log = &n->log;
-    simnet_world(n, &n->world.net);
-    simproc_world(n, &n->world.proc);
-    snprintf(n->db, sizeof n->db, "/%s/skep.db", n->name);
-    snprintf(n->vfs, sizeof n->vfs, "sim-%p", (void *)n); /* unique in the process, and never written down */
-    n->disk = simdisk_new(n->vfs, &(struct simdisk_hooks){n, random_fill, clock_real_ms, disk_sleep_ms});
-    n->world.disk = (struct world_disk){n->db, n->vfs, true};
-}
-
-static void node_make(struct sim *s, int index)
-{
-    struct sim_node *n = &s->nodes[index];
-    n->sim = s;
-    n->index = index;
-    n->tick_us = INT64_MAX;
-    n->powered = true;
-    snprintf(n->name, sizeof n->name, "n%d", index + 1);
-    snprintf(n->url, sizeof n->url, "https://n%d.sim:7537", index + 1);
-    prng_fill(&s->prng, n->id.b, sizeof n->id.b);
-    prng_init(&n->prng, prng_next(&s->prng));
-    n->boot_us = (int64_t)prng_below(&s->prng, 1000000) * 1000 + 60 * SIM_SECOND;
-    n->skew_ms = (int64_t)prng_below(&s->prng, (uint64_t)(2 * s->opts.skew_ms) + 1) - s->opts.skew_ms;
-    world_make(s, n);
-}
-
-static void home_make(struct sim *s, struct sim_node *n)
-{
-    int k = 0;
-    for (int i = 0; i < s->opts.nodes; i++)
-        if (i != n->index)
-            n->peers[k++] = s->nodes[i].url;
-    n->home = (struct sim_home){&n->world, n,        s->cluster,    n->id,    n->name,
-                                n->url,    n->index, s->opts.nodes, n->peers, true};
-}
+/* ---- Begin and end ---- */
 
 struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain)
 {
-    ensure(o->nodes >= 1 && o->nodes < SIM_NODES_MAX, "%d nodes", o->nodes);
+    ensure(o->nodes >= 1 && o->spare >= 0 && o->nodes + o->spare < SIM_NODES_MAX, "%d nodes and %d", o->nodes,
+           o->spare);
     struct sim *s = mem_alloc(sizeof *s);
     s->opts = *o;
     s->brain = brain;
@@ -318,18 +282,18 @@ struct sim *sim_new(const struct sim_opts *o, const struct sim_brain *brain)
     simdisk_seed((uint32_t)prng_next(&s->prng) | 1);
     prng_fill(&s->prng, s->cluster.b, sizeof s->cluster.b);
     s->net = simnet_new(s);
+    s->links = simlinks_new();
     s->proc = simproc_new(s);
-    s->nodes = mem_array((size_t)o->nodes, sizeof *s->nodes);
+    s->nodes_cap = o->nodes + o->spare;
+    s->nodes = mem_array((size_t)s->nodes_cap, sizeof *s->nodes);
+    for (s->nodes_n = 0; s->nodes_n < o->nodes; s->nodes_n++)
+        simlife_make(s, s->nodes_n);
     for (int i = 0; i < o->nodes; i++)
-        node_make(s, i);
-    for (int i = 0; i < o->nodes; i++)
-        home_make(s, &s->nodes[i]);
+        simlife_home(&s->nodes[i]);
     return s;
 }
 
-static void crash(struct sim *s, struct sim_node *n);
-
-static void events_drop(struct sim_node *n)
+void sim_events_drop(struct sim_node *n)
 {
     for (size_t i = 0; i < n->events_n; i++)
         event_fini(&n->events[i]);
@@ -340,9 +304,9 @@ void sim_free(struct sim *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->opts.nodes; i++)
+    for (int i = 0; i < s->nodes_n; i++)
         if (s->nodes[i].up)
-            crash(s, &s->nodes[i]);
+            simlife_crash(s, &s->nodes[i]);
     while (s->heap_n) {
         struct sim_plan p = heap_take(s);
         if (p.drop)
@@ -350,10 +314,9 @@ void sim_free(struct sim *s)
     }
     simnet_free(s->net);
     simproc_free(s->proc);
-    for (int i = 0; i < s->opts.nodes; i++) {
-        free(s->nodes[i].events);
-        simdisk_free(s->nodes[i].disk);
-    }
+    simlinks_free(s->links);
+    for (int i = 0; i < s->nodes_n; i++)
+        simlife_free(&s->nodes[i]);
     free(s->nodes);
     free(s->heap);
     free(s->checks);
@@ -362,21 +325,14 @@ void sim_free(struct sim *s)
 
 /* ---- Turns ---- */
 
-/* Plans for one life of a node. */
-struct visit {
-    struct sim_node *node;
-    uint64_t life;
-    int64_t at_us;
-};
-
-static struct visit *visit_new(struct sim_node *n, int64_t at_us)
+struct visit *visit_new(struct sim_node *n, int64_t at_us)
 {
     struct visit *v = mem_alloc(sizeof *v);
     *v = (struct visit){n, n->life, at_us};
     return v;
 }
 
-static bool visit_valid(const struct visit *v)
+bool visit_valid(const struct visit *v)
 {
     return v->node->up && v->node->life == v->life;
 }
@@ -391,7 +347,6 @@ int64_t sim_effect_us(const struct sim_node *n)
     return n->in_turn ? n->busy_us : n->sim->now_us;
 }
 
-static void ended(struct sim *s, struct sim_node *n);
 static void turn_fire(struct sim *s, void *arg);
 
 static void turn_plan(struct sim_node *n)
@@ -421,8 +376,17 @@ static void tick_fire(struct sim *s, void *arg)
     sim_event(v->node, &e);
 }
 
+/* The first moment of the simulation at which the node's CLOCK_BOOTTIME is there. */
+static int64_t when(const struct sim_node *n, int64_t boot_us)
+{
+    int64_t at = n->base_us + (boot_us - n->boot_us) * 1000000 / (1000000 + n->ppm);
+    while (sim_boot_us(n, at) < boot_us)
+        at++;
+    return at;
+}
+
 /* Follows the brain's deadline: not before a millisecond has passed, so that time always goes on. */
-static void tick_plan(struct sim_node *n)
+void sim_tick_plan(struct sim_node *n)
 {
     struct sim *s = n->sim;
     int64_t deadline_ms = s->brain->deadline_ms(n->brain);
@@ -430,7 +394,7 @@ static void tick_plan(struct sim_node *n)
         n->tick_us = INT64_MAX;
         return;
     }
-    int64_t at = deadline_ms * 1000 - n->boot_us;
+    int64_t at = when(n, deadline_ms * 1000);
     at = at < n->busy_us + 1000 ? n->busy_us + 1000 : at;
     if (at == n->tick_us)
         return;
@@ -438,9 +402,9 @@ static void tick_plan(struct sim_node *n)
     sim_at(s, at, tick_fire, visit_new(n, at), free);
 }
 
-static int64_t commit_us(struct sim *s)
+static int64_t commit_us(struct sim *s, const struct sim_node *n)
 {
-    int64_t us = sim_draw(&s->net_prng, s->opts.commit);
+    int64_t us = sim_draw(&s->net_prng, s->opts.commit) * n->slow;
     bool slow = prng_below(&s->net_prng, 1000000) < (uint64_t)s->opts.slow_commit_ppm;
     return slow ? us * 20 : us;
 }
@@ -454,7 +418,10 @@ static void turn_run(struct sim *s, struct sim_node *n)
     n->events_n -= k;
     memmove(n->events, n->events + k, n->events_n * sizeof *batch);
     sim_mark(s, 2, (uint64_t)n->index, k);
-    n->busy_us = s->now_us + commit_us(s);
+    for (size_t i = 0; i < k; i++)
+        if (batch[i].kind == EV_KEEPER_DIED)
+            n->seen = n->keepers;
+    n->busy_us = s->now_us + commit_us(s, n);
     n->last_turn_us = s->now_us;
     n->in_turn = true;
     s->brain->turn(n->brain, batch, k);
@@ -470,7 +437,7 @@ static void end_fire(struct sim *s, void *arg)
         return;
     s->brain->close(v->node->brain);
     sim_note(s, v->node, "ended");
-    ended(s, v->node);
+    simlife_ended(s, v->node);
 }
 
 static void turn_fire(struct sim *s, void *arg)
@@ -485,12 +452,13 @@ static void turn_fire(struct sim *s, void *arg)
         return;
     }
     turn_run(s, n);
+    simlife_busy(s, n);
     check_turn(s);
     if (s->brain->finished ? s->brain->finished(n->brain) : n->stopping) {
         sim_at(s, n->busy_us, end_fire, visit_new(n, n->busy_us), free);
         return;
     }
-    tick_plan(n);
+    sim_tick_plan(n);
     if (n->events_n)
         turn_plan(n);
 }
@@ -503,7 +471,7 @@ void sim_event(struct sim_node *n, struct event *e TAKES)
     }
     int64_t at_us =
         sim_node_paused(n) ? n->paused_us : n->sim->now_us; /* a stopped I/O thread stamps nothing */
-    e->at_boot_ms = (n->boot_us + at_us) / 1000;
+    e->at_boot_ms = sim_boot_us(n, at_us) / 1000;
     sim_mark(n->sim, 3, (uint64_t)n->index, (uint64_t)e->kind);
     ARRAY_GROW(n->events, n->events_n, n->events_cap);
     n->events[n->events_n++] = *e;
@@ -516,166 +484,9 @@ void sim_deliver(struct sim_node *n, struct request *r TAKES)
     struct sim *s = n->sim;
     r->arrived_boot_ms = sim_boot_ms(n);
     if (s->brain->request && s->brain->request(n->brain, r)) {
-        tick_plan(n);
+        sim_tick_plan(n);
         return;
     }
     struct event e = {.kind = EV_REQUEST, .request = r};
     sim_event(n, &e);
-}
-
-/* ---- Lives ---- */
-
-int sim_nodes(const struct sim *s)
-{
-    return s->opts.nodes;
-}
-
-struct sim_node *sim_node(struct sim *s, int index)
-{
-    ensure(index >= 0 && index < s->opts.nodes, "node %d of %d", index, s->opts.nodes);
-    return &s->nodes[index];
-}
-
-const char *sim_node_name(const struct sim_node *n)
-{
-    return n->name;
-}
-
-struct id sim_node_id(const struct sim_node *n)
-{
-    return n->id;
-}
-
-bool sim_node_up(const struct sim_node *n)
-{
-    return n->up;
-}
-
-struct simdisk *sim_node_disk(struct sim_node *n)
-{
-    return n->disk;
-}
-
-void *sim_node_brain(const struct sim_node *n)
-{
-    return n->up ? n->brain : NULL;
-}
-
-bool sim_start(struct sim *s, int index)
-{
-    struct sim_node *n = sim_node(s, index);
-    struct err e = {0};
-    if (n->up)
-        return true;
-    n->life++;
-    n->powered = true;
-    n->stopping = n->turn_planned = false;
-    n->busy_us = n->last_turn_us = s->now_us;
-    n->paused_us = 0;
-    n->tick_us = INT64_MAX;
-    n->home.first = !n->ever;
-    simproc_up(n);
-    n->up = true; /* the brain may act from its first moment */
-    n->brain = s->brain->open(s->brain->ctx, &n->home, &e);
-    if (!n->brain) {
-        n->up = false;
-        sim_violation(s, "%s does not start: %s", n->name, e.text);
-        return false;
-    }
-    n->ever = true;
-    sim_note(s, n, "started");
-    tick_plan(n);
-    return true;
-}
-
-/* Down, whatever the reason: nobody remembers this life any more. */
-static void ended(struct sim *s, struct sim_node *n)
-{
-    n->brain = NULL;
-    n->up = false;
-    events_drop(n);
-    simnet_down(n);
-    simproc_down(n, n->powered ? s->opts.reap : (struct sim_range){0, 0});
-}
-
-static void crash(struct sim *s, struct sim_node *n)
-{
-    if (n->powered)
-        simdisk_kill(n->disk);
-    else
-        simdisk_crash(n->disk, &s->dice);
-    s->brain->crash(n->brain);
-    ended(s, n);
-}
-
-void sim_crash(struct sim *s, int index)
-{
-    struct sim_node *n = sim_node(s, index);
-    if (!n->up)
-        return;
-    sim_note(s, n, "killed");
-    crash(s, n);
-}
-
-void sim_cut_power(struct sim *s, int index)
-{
-    struct sim_node *n = sim_node(s, index);
-    bool up = n->up;
-    sim_note(s, n, "power cut");
-    n->powered = false;
-    if (up)
-        crash(s, n);
-}
-
-void sim_stop(struct sim *s, int index)
-{
-    struct sim_node *n = sim_node(s, index);
-    struct event e = {.kind = EV_STOP};
-    if (!n->up || n->stopping)
-        return;
-    n->stopping = true;
-    sim_note(s, n, "asked to stop");
-    sim_event(n, &e);
-}
-
-static void keeper_fire(struct sim *s, void *arg)
-{
-    AUTOFREE struct visit *v = arg;
-    if (!visit_valid(v) || v->node->last_turn_us > v->at_us)
-        return;
-    sim_note(s, v->node, "made no progress: its keeper kills");
-    simproc_down(v->node, (struct sim_range){0, 0});
-}
-
-static void resume_fire(struct sim *s, void *arg)
-{
-    AUTOFREE struct visit *v = arg;
-    struct sim_node *n = v->node;
-    if (!visit_valid(v) || n->paused_us != v->at_us)
-        return;
-    sim_note(s, n, "goes on");
-    if (s->now_us - n->last_turn_us < s->opts.keeper_ms * 1000)
-        return;
-    sim_note(s, n, "ends, for its keeper has killed");
-    crash(s, n);
-}
-
-void sim_pause(struct sim *s, int index, int64_t for_us)
-{
-    struct sim_node *n = sim_node(s, index);
-    if (!n->up)
-        return;
-    sim_note(s, n, "paused for %lld ms", (long long)(for_us / 1000));
-    n->paused_us = s->now_us + for_us;
-    int64_t limit = n->last_turn_us + s->opts.keeper_ms * 1000;
-    if (limit <= n->paused_us)
-        sim_at(s, limit, keeper_fire, visit_new(n, n->last_turn_us), free);
-    sim_at(s, n->paused_us, resume_fire, visit_new(n, n->paused_us), free);
-}
-
-void sim_step_clock(struct sim *s, int index, int64_t by_ms)
-{
-    struct sim_node *n = sim_node(s, index);
-    n->skew_ms += by_ms;
-    sim_note(s, n, "clock stepped by %lld ms", (long long)by_ms);
 }

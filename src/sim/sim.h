@@ -29,6 +29,7 @@
 
 struct sim;
 struct sim_node;
+struct sim_opts;
 
 /* Who a brain is, and where it lives. Borrowed for its whole life. */
 struct sim_home {
@@ -39,6 +40,8 @@ struct sim_home {
     int index, nodes;         /* of the cluster: 0 .. nodes - 1 */
     const char *const *peers; /* urls of all other nodes, NULL-terminated */
     bool first;               /* its disk is new */
+    bool founder;             /* with first: by skep init; everybody else joins */
+    const struct sim_opts *opts;
 };
 
 /* The node's program. Everything is called from the simulation's one thread. */
@@ -82,6 +85,8 @@ struct sim_opts {
     int64_t skew_ms;          /* clocks are off by up to this, either way */
     int64_t keeper_ms;        /* no turn for so long: the keeper kills all children, and skepd ends */
     bool unique_names;        /* two processes under one name at once are a violation */
+    int spare;                /* nodes that sim_add and sim_clone may add later */
+    int64_t tombstone_min_ms, tombstone_max_ms; /* retention of the nodes; 0 = as skepd has it */
     enum log_level log_level;
     int log_fd; /* of the nodes' own logs; -1 = silent */
     bool trace; /* notes every operation, process and broken call too; changes nothing else, nor the digest */
@@ -115,6 +120,7 @@ int64_t sim_draw(struct prng *p, struct sim_range r);
 
 /* ---- Nodes ---- */
 
+/* Those that were added included, also the retired ones. */
 int sim_nodes(const struct sim *s);
 struct sim_node *sim_node(struct sim *s, int index);
 const char *sim_node_name(const struct sim_node *n);
@@ -139,8 +145,90 @@ void sim_cut_power(struct sim *s, int index);
 void sim_stop(struct sim *s, int index);
 /* SIGSTOP and, for_us later, SIGCONT of skepd. Its connections stay open, its clock runs on. */
 void sim_pause(struct sim *s, int index, int64_t for_us);
-/* Steps CLOCK_REALTIME of a node. */
+/* Kills the children of a node at once; skepd goes on, and hears EV_KEEPER_DIED when it has a new keeper. */
+void sim_kill_keeper(struct sim *s, int index);
+/* From now on it may refuse to start, or end by itself, without that being a violation: its disk is faulty,
+ * or it is somebody's clone. */
+void sim_may_refuse(struct sim *s, int index, bool may);
+/* Takes a node that is down, or will be, out of the cluster for good: no check asks for it any more. */
+void sim_retire(struct sim *s, int index);
+bool sim_node_retired(const struct sim_node *n);
+/* When it last went down; 0 = never. */
+int64_t sim_node_down_us(const struct sim_node *n);
+
+/* Clocks. CLOCK_REALTIME steps; CLOCK_BOOTTIME never does. Both count one oscillator, which may be off. */
 void sim_step_clock(struct sim *s, int index, int64_t by_ms);
+void sim_drift(struct sim *s, int index, int ppm);
+/* How far CLOCK_REALTIME is ahead of the truth. */
+int64_t sim_clock_off_ms(const struct sim *s, int index);
+
+/* Commits of a node take that many times as long (1 = as always); the keeper kills when one exceeds
+ * opts.keeper_ms. */
+void sim_slow_disk(struct sim *s, int index, int times);
+
+/* The files of a node as they are now, with who it is: an old backup, one day. Between two turns that is
+ * consistent. */
+struct sim_backup;
+struct sim_backup *sim_backup_new(struct sim *s, int index);
+void sim_backup_free(struct sim_backup *b); /* accepts NULL */
+/* Puts it back, on a node that is down. */
+void sim_restore(struct sim *s, int index, const struct sim_backup *b);
+/* An empty disk for a node that is down: it joins as a new one, under a new id and name. */
+void sim_wipe(struct sim *s, int index);
+/* One more node, down, that knows the urls of all others; they do not know its own. Bounded by opts.spare. */
+int sim_add(struct sim *s);
+/* One more, down, on a copy of a node's files; with a url of its own, or with the same one: who was there
+ * first is reached. It may refuse. */
+int sim_clone(struct sim *s, int index, bool same_url);
+
+/* ---- The network ---- */
+
+#define SIM_CLIENTS (-1) /* as one end of a link */
+
+/* One way between two nodes. */
+struct sim_link {
+    struct sim_range delay;
+    int loss_ppm;  /* packets of a million that are sent again, 200 ms later, then 400 … */
+    int break_ppm; /* … with which the connection breaks; the caller cannot know whether they arrived */
+};
+/* Copied; NULL = as opts says. */
+void sim_link(struct sim *s, int from, int to, const struct sim_link *l);
+/* From now on nothing passes from one to the other: what TCP has to send it sends again and again, and after
+ * a heal that came in time it arrives. */
+void sim_cut(struct sim *s, int from, int to);
+/* The same, by a firewall that answers with RST: looks as if nobody listened. */
+void sim_reject(struct sim *s, int from, int to);
+void sim_heal(struct sim *s, int from, int to);
+/* All cuts; and all links as opts says. */
+void sim_heal_all(struct sim *s);
+
+/* ---- Processes ---- */
+
+/* What becomes of the processes that a node starts. */
+struct sim_odds {
+    int fail_ppm;     /* exec fails */
+    int slow_ppm;     /* exec takes 200 times as long */
+    int stubborn_ppm; /* ignores SIGTERM */
+};
+void sim_process_odds(struct sim *s, int index, const struct sim_odds *o);
+/* One of the node's processes ends of a signal of its own. False if none runs. */
+bool sim_process_crash(struct sim *s, int index);
+/* One of them reads nothing and heeds no SIGTERM for a while. False if none runs. */
+bool sim_process_hang(struct sim *s, int index, int64_t for_us);
+
+/* ---- What may be expected ---- */
+
+/* Promises that some faults suspend. */
+enum sim_promise {
+    SIM_ONE_PROCESS = 1, /* never two processes under a name */
+    SIM_ANSWERS = 2,     /* what one client was told binds what another one is told */
+};
+#define SIM_PROMISES 2
+/* Suspends promises (bits), until the same is restored as often. */
+void sim_suspend(struct sim *s, unsigned promises);
+void sim_resume(struct sim *s, unsigned promises);
+/* Whether all of them held all the time since that moment. */
+bool sim_promised(const struct sim *s, unsigned promises, int64_t since_us);
 
 /* ---- What is written down ---- */
 

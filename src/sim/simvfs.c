@@ -493,3 +493,52 @@ void simdisk_put(struct simdisk *d, const char *path, const void *bytes, size_t 
     point(&e->durable, e->now);
     drop_dead_names(d);
 }
+
+/* ---- backups ---- */
+
+struct copy {
+    char *name;  /* owned */
+    char *bytes; /* owned */
+    size_t n;
+};
+
+struct simdisk_image {
+    struct copy *copies;
+    size_t n, cap;
+};
+
+struct simdisk_image *simdisk_image_new(const struct simdisk *d)
+{
+    struct simdisk_image *i = mem_alloc(sizeof *i);
+    for (size_t k = 0; k < d->entries_n; k++) {
+        const struct entry *e = &d->entries[k];
+        if (!e->now)
+            continue;
+        ARRAY_GROW(i->copies, i->n, i->cap);
+        i->copies[i->n++] = (struct copy){
+            mem_dup(e->name), mem_copy(e->now->n ? (const char *)e->now->bytes : "", e->now->n), e->now->n};
+    }
+    return i;
+}
+
+void simdisk_image_free(struct simdisk_image *i)
+{
+    if (!i)
+        return;
+    for (size_t k = 0; k < i->n; k++) {
+        free(i->copies[k].name);
+        free(i->copies[k].bytes);
+    }
+    free(i->copies);
+    free(i);
+}
+
+void simdisk_load(struct simdisk *d, const struct simdisk_image *i)
+{
+    ensure(d->handles == 0, "%d files of %s are open", d->handles, d->name);
+    for (size_t k = 0; k < d->entries_n; k++)
+        entry_fini(&d->entries[k]);
+    d->entries_n = 0;
+    for (size_t k = 0; i && k < i->n; k++)
+        simdisk_put(d, i->copies[k].name, i->copies[k].bytes, i->copies[k].n);
+}

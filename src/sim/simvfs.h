@@ -60,6 +60,13 @@ void simdisk_limit(struct simdisk *d, int64_t bytes);
 /* Turns one bit of a file's contents, volatile and durable. False when the file is missing or empty. */
 bool simdisk_flip(struct simdisk *d, const char *path, struct prng *dice);
 
+/* A copy of all files as they are now: a backup. Yours. */
+struct simdisk_image;
+struct simdisk_image *simdisk_image_new(const struct simdisk *d);
+void simdisk_image_free(struct simdisk_image *i); /* accepts NULL */
+/* Exactly these files from now on, durably; NULL = none. No connection may be open. */
+void simdisk_load(struct simdisk *d, const struct simdisk_image *i);
+
 /* Operations since the disk was made, failed ones included. */
 int64_t simdisk_count(const struct simdisk *d, enum simdisk_op op);
 bool simdisk_is_dead(const struct simdisk *d);

@@ -22,6 +22,8 @@ struct probe {
     int64_t deadline_ms, next_ms; /* the latter for one turn; 0 = none */
     bool mute;                    /* leaves requests unanswered */
     bool at_once;                 /* answers in `request`, not in the turn */
+    int drained;                  /* how often it was told of its channels … */
+    size_t waiting;               /* … and the last news */
     const char *in_turn;          /* a path to call n2 with in the next turn */
 };
 
@@ -95,10 +97,15 @@ static void write_down(struct probe *p, const struct event *e)
     case EV_STOP:
         str_printf(&p->book, "stop; ");
         break;
+    case EV_CHILD_DRAINED:
+        p->drained++;
+        p->waiting = e->bytes_n;
+        break;
+    case EV_KEEPER_DIED:
+        str_printf(&p->book, "keeper died; ");
+        break;
     case EV_PINGED:
     case EV_PULLED:
-    case EV_CHILD_DRAINED:
-    case EV_KEEPER_DIED:
     case EV_RELOADED:
         fail_msg("event %d comes from nowhere", (int)e->kind);
     }
