@@ -298,10 +298,14 @@ class Grown(Cluster):
         self.log = open(os.path.join(self.folder, "dev.err"), "ab")
         atexit.register(self.stop)
 
-    def skep(self, *argv):
+    def inside(self, name):
+        """What comes before the command that runs the skepd of this name."""
+        return []
+
+    def skep(self, *argv, before=()):
         """(exit status, standard output, standard error)"""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
-        done = subprocess.run([SKEP, *argv], capture_output=True, text=True, timeout=30, env=clean | {"HOME": self.folder})
+        done = subprocess.run([*before, SKEP, *argv], capture_output=True, text=True, timeout=30, env=clean | {"HOME": self.folder})
         return done.returncode, done.stdout, done.stderr
 
     def place(self, name):
@@ -339,7 +343,7 @@ class Grown(Cluster):
             url = re.search(r"^advertise = '(.*)'$", f.read(), re.M).group(1)
         node = Node(self, {"name": name, "url": url, "socket": os.path.join(folder, "skep.sock"), "pid": None,
                            "keeper_pid": None, "db": os.path.join(folder, "skep.db"),
-                           "argv": [os.path.join(BIN, "skepd"), "--config", path]})
+                           "argv": [*self.inside(name), os.path.join(BIN, "skepd"), "--config", path]})
         self.nodes.append(node)
         self.ids[self.id_of(node)] = name
         node.start()
