@@ -66,6 +66,24 @@ void str_printf(struct str *s, const char *fmt, ...)
     s->n += (size_t)n;
 }
 
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool str_unhex(struct str *s, const char *hex)
+{
+    size_t n = s->n;
+    for (; hex[0] && hex[1] && digit(hex[0]) >= 0 && digit(hex[1]) >= 0; hex += 2)
+        str_putc(s, (char)(digit(hex[0]) << 4 | digit(hex[1])));
+    if (!*hex)
+        return true;
+    s->n = n;
+    if (s->p)
+        s->p[n] = 0;
+    return false;
+}
+
 void str_hex(struct str *s, const void *bytes, size_t n)
 {
     static const char digit[] = "0123456789abcdef";

@@ -23,6 +23,8 @@ void str_puts(struct str *s, const char *text);
 void str_putc(struct str *s, char c);
 void str_printf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_hex(struct str *s, const void *bytes, size_t n);
+/* The bytes of hex digits, appended; false, with nothing appended, if they are none. */
+bool str_unhex(struct str *s, const char *hex);
 /* Borrowed, never NULL, 0-terminated. */
 const char *str_get(const struct str *s);
 /* Yours, never NULL, 0-terminated; s is empty afterwards. */

@@ -77,7 +77,10 @@ struct node {
     int64_t children_run;  /* processes that were asked for and have not ended */
     struct doubt doubt;
     struct prng prng;
-    struct vv vv; /* own vector, as committed */
+    struct vv vv, gcvv;         /* own vectors, as committed */
+    int64_t gc_version;         /* of gcvv: counts its changes */
+    int64_t gc_after, gc_actor; /* gc.c: how far its looks have come */
+    struct resync resync;
     struct effects *fx;
     struct err fault; /* the failure a handler returned */
     struct timer **heap;

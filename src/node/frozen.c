@@ -178,7 +178,7 @@ static struct frozen *freeze(struct node *n)
     f->born = n->born;
     f->started_at_ms = n->started_at_ms;
     f->published_boot_ms = n->now_ms;
-    f->member = n->member;
+    f->member = n->member && !n->resync.wanted;
     f->open = n->view.open;
     f->draining = n->draining;
     f->leaving = n->leaving;

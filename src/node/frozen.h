@@ -28,6 +28,7 @@ struct frozen_counters {
     int64_t turns, events, commits, pulls, rows_merged, pokes, answers, children, ops_waiting;
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
     int64_t busy, disk_full, batch_last, batch_median;
+    int64_t tombstones_dropped;
 };
 
 struct frozen {

@@ -331,6 +331,8 @@ static int event_handle(struct node *n, void *arg)
     case EV_PEER_ANSWERED:
     case EV_PEER_FAILED: {
         int rc = pull_answered(n, ev);
+        if (rc == 0)
+            rc = resync_answered(n, ev);
         return rc < 0 ? rc : 0;
     }
     case EV_CHILD_SPAWNED:

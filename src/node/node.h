@@ -29,6 +29,9 @@ struct node_options {
     const char *worker_role; /* "write" unless configured */
     int64_t suspect_ms, down_ms, ping_ms, sync_ms, batch_window_ms, brake_ms;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
+    /* Tombstones go once all members have them and they are older than the first, or than the second in any
+     * case. */
+    int64_t tombstone_min_ms, tombstone_max_ms;
     int64_t alone_ms; /* how long a node whose peers all refuse waits before it serves alone */
     int checkpoint_acks;
     int64_t children_max;
@@ -60,8 +63,13 @@ size_t node_held_bytes(const struct node *n);
 /* Without any goodbye: what a crash leaves. */
 void node_close(struct node *n);
 
-/* Pages of rows for a peer, off the brain: on any store of this node's database. body: of a pull request. */
-int node_serve_pull(struct store *s, const char *body, size_t n, struct str *ret, struct err *e);
+/* What pullers have said before: one for each thread that serves pulls. */
+struct pull_memory;
+struct pull_memory *pull_memory_new(void);
+void pull_memory_free(struct pull_memory *m);
+/* The answer to a pull request, off the brain: on any store of this node's database. */
+int node_serve_pull(struct store *s, struct pull_memory *m, const char *body, size_t n, struct str *ret,
+                    struct err *e);
 /* The answer to a ping, from the frozen view alone. brain_age_ms: since the brain's last turn. */
 int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
                     struct str *ret, struct err *e);

@@ -56,9 +56,13 @@ static int begin_run(struct node *n, void *arg UNUSED)
     AUTOFREE char *drained = store_meta(n->store, "draining"); /* somebody's wish, which outlives a run */
     n->draining = drained && strcmp(drained, "1") == 0;
     n->born = store_stamp(n->store);
+    int rc = store_asides_apply(n->store, &n->fault);
     struct actor_row row = {
         .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
-    int rc = store_save(n->store, T_ACTOR, &row, &n->fault);
+    if (rc == 0)
+        rc = resync_load(n);
+    if (rc == 0)
+        rc = store_save(n->store, T_ACTOR, &row, &n->fault);
     if (rc == 0)
         rc = node_row_write(n, &n->fault);
     if (rc == 0)
@@ -142,6 +146,8 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
         store_run(n->store, n->actor);
         rc = store_vv(n->store, &n->vv, e);
     }
+    if (rc == 0)
+        rc = store_gcvv(n->store, &n->gcvv, e);
     if (rc == 0) {
         view_init(&n->view, &n->self, o->suspect_ms * 4 / 5, o->alone_ms);
         if ((rc = node_transact(n, begin_run, NULL)) < 0 || (rc = peers_load(n)) < 0)
@@ -185,6 +191,8 @@ void node_close(struct node *n)
     peers_fini(n);
     view_fini(&n->view);
     vv_fini(&n->vv);
+    vv_fini(&n->gcvv);
+    resync_fini(&n->resync);
     for (size_t i = 0; i < n->held_n; i++)
         event_fini(&n->held[i]);
     free(n->held);

@@ -130,8 +130,7 @@ static void peer_free(struct peer *p)
     free(p->name);
     free(p->version);
     vv_fini(&p->vv);
-    vv_fini(&p->pull.cursor);
-    vv_fini(&p->pull.cut);
+    pull_fini(&p->pull);
     str_fini(&p->mail.out);
     free(p);
 }
@@ -204,8 +203,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         p->actor = m->actor;
         p->born = m->born;
         p->left = false;
-        p->pull.failures = 0;
-        p->pull.next_ms = n->now_ms;
+        pull_restart(n, p);
         vv_clear(&p->vv);
         down_batch_cancel(&n->down_batch, &p->id);
         ops_lost(n, &p->id); /* what the old run was asked died with it */
@@ -227,8 +225,7 @@ static void peer_alive(struct node *n, struct peer *p)
         p->down = false;
         p->known = true;
         p->liveness = LIVENESS_HEALTHY;
-        p->pull.next_ms = n->now_ms;
-        p->pull.failures = 0;
+        pull_restart(n, p);
         own_scan(n);
     }
 }
@@ -334,7 +331,7 @@ static void ping_send(struct node *n, struct peer *p)
     buf_text(&body, n->url);
     buf_i64(&body, n->actor);
     buf_i64(&body, n->born);
-    buf_u8(&body, n->member);
+    buf_u8(&body, n->member && !n->resync.wanted);
     buf_varint(&body, (uint64_t)n->view.self.weight);
     *c = (struct peer_call){.id = ++n->next_call,
                             .node = p->id,
@@ -433,6 +430,7 @@ void peers_tick(struct node *n)
             ping_send(n, p);
     }
     pulls_tick(n);
+    resync_tick(n);
     if (n->now_ms - n->frozen_at_ms > 1000)
         n->frozen_dirty = true;
 }
@@ -496,7 +494,7 @@ void peers_view(struct node *n)
     struct detect_opts o = node_detect_opts(n);
     int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
     struct peer *p;
-    n->view.self.member = n->member && !n->left;
+    n->view.self.member = n->member && !n->left && !n->resync.wanted;
     n->view.self.draining = n->draining;
     TAILQ_FOREACH (p, &n->peers, link)
         view_of(n, p, &o, late_ms);
@@ -573,6 +571,7 @@ int node_row_write(struct node *n, struct err *e)
                            .actor = n->actor,
                            .draining = n->draining,
                            .member = n->member,
+                           .schema = store_schema(n->store),
                            .started_at = n->started_at_ms};
     n->frozen_dirty = true;
     return store_save(n->store, T_NODE, &row, e);

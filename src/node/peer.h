@@ -6,6 +6,7 @@
 #include "core/detect.h"
 #include "core/reap.h"
 #include "core/vv.h"
+#include "node/pull.h"
 #include "store/store.h"
 #include "world/world.h"
 
@@ -25,15 +26,7 @@ struct peer {
     struct vv vv; /* what it has on disk, as its last pull request said */
     uint64_t ping_call;
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
-    struct {
-        uint64_t call;
-        int64_t next_ms;
-        int64_t chain; /* what view_chain_begins said */
-        int failures;
-        bool chaining, again;  /* again: poked meanwhile */
-        int64_t rows;          /* merged in this chain */
-        struct vv cursor, cut; /* of this chain; cut: actors that it does not prove */
-    } pull;
+    struct pull pull;
     struct {
         uint64_t call;
         struct str out;     /* messages to send */
@@ -70,17 +63,6 @@ void peer_closed(struct node *n, const struct id *id, int64_t at_ms);
 int node_row_merged(struct node *n, const char *node_id); /* rows of node or node_mark changed */
 /* `row` of our own node as it is now. */
 int node_row_write(struct node *n, struct err *e);
-
-void pulls_tick(struct node *n);
-/* The answer to our pull: merges inside a handler. 1 if the call was a pull. */
-int pull_answered(struct node *n, const struct event *ev);
-void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; memory only */
-void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
-void pull_poked(struct node *n, struct peer *p);
-
-/* A row was merged, taken out or set aside: tells those whom it concerns. Inside a handler, once all rows of
- * its page are in. */
-int row_merged(struct node *n, const struct remote_row *row);
 
 enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
 /* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */

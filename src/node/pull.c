@@ -1,124 +1,94 @@
-/* pull: replication as seen from the puller, and what it proves to others.
- *
- * Decides when to pull from whom, merges what comes by the one rule (store_merge), and moves the vector.
- * Knows nothing of what rows mean; whose row changed is told to the files that do.
- *
- *   request := cluster id, node id, actor i64, count, (actor i64, hlc i64)*      what is on disk here
- *              count, (actor i64, hlc i64)*                                      cursor: merged in this chain
- * so far page    := count, (actor i64, hlc i64)*                                      the responder's vector
- *              more u8, rows u32, row*                                           rows as store_page writes
- * them
- *
- * Invariants
- *  1. The vector moves only at the end of a chain (more = 0), to the responder's vector as of that page.
- * Inside a chain only the cursor moves, in memory, and a broken chain forgets it.
- *  2. The vector of a request says what is committed here: it is sent after the commit. That is what peers
- * count as acknowledgement (cover.c); after a chain that brought something the next request follows at once.
- *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX cuts its actor: nothing of that actor is proven.
- *
- * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed. Tombstones
- * are kept for ever: nothing drops them yet. Whoever does has to raise gcvv with it, and then a pull whose
- * vector does not reach gcvv must be refused here, by responder and requester alike (store_gcvv).
+/* pull: the asking side. Decides when to pull from whom, merges what comes by the one rule (store_merge), and
+ * moves the vector. Knows nothing of what rows mean; whose row changed is told to the files that do.
  */
 #include <string.h>
 
 #include "base/hlc.h"
 #include "node/child.h"
-#include "wire/buf.h"
 
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
-
-static void vv_write(struct str *s, const struct vv *v)
-{
-    buf_varint(s, v->n);
-    for (size_t i = 0; i < v->n; i++) {
-        buf_i64(s, v->e[i].actor);
-        buf_i64(s, v->e[i].hlc);
-    }
-}
-
-/* In rising order of the actors, as vv_write puts them: then raising an empty vector only appends. */
-static void vv_read(struct reader *r, struct vv *ret)
-{
-    int64_t last = 0;
-    for (size_t n = read_count(r, 16); n > 0 && !r->bad; n--) {
-        int64_t actor = read_i64(r), hlc = read_i64(r);
-        if (actor <= last || hlc < 0)
-            r->bad = true;
-        else
-            vv_raise(ret, actor, hlc);
-        last = actor;
-    }
-}
-
-/* ---- serving ---- */
-
-int node_serve_pull(struct store *s, const char *body, size_t n, struct str *ret, struct err *e)
-{
-    AUTOVV struct vv have = VV_INIT, merged = VV_INIT, mine = VV_INIT;
-    AUTOSTR struct str rows = STR_INIT;
-    struct reader r = reader_init(body, n);
-    read_id(&r);
-    read_id(&r);
-    read_i64(&r);
-    vv_read(&r, &have);
-    vv_read(&r, &merged);
-    if (!reader_done(&r))
-        return err_set(e, SKEP_EARG, "this is no pull request");
-    vv_merge(&have, &merged); /* what the chain has merged counts as had */
-    uint32_t count;
-    bool more;
-    int rc = store_read_begin(s, e);
-    if (rc == 0)
-        rc = store_vv(s, &mine, e);
-    if (rc == 0)
-        rc = store_page(s, &have, &rows, &count, &more, e);
-    store_read_end(s);
-    if (rc < 0)
-        return rc;
-    vv_write(ret, &mine);
-    buf_u8(ret, more);
-    buf_u32(ret, count);
-    str_add(ret, str_get(&rows), rows.n);
-    return 0;
-}
+#define WHOLE_EVERY     64 /* requests: one that says all, whatever was lost on the way */
 
 /* The request of a peer: what it has on disk. */
 void pull_pulled(struct node *n, const struct event *ev)
 {
     AUTOVV struct vv has = VV_INIT;
     struct reader r = reader_init(ev->bytes, ev->bytes_n);
+    bool proto = read_u8(&r) == PULL_PROTO;
     struct id cluster = read_id(&r), id = read_id(&r);
     int64_t actor = read_i64(&r);
-    vv_read(&r, &has);
+    read_varint(&r);
+    uint64_t base = read_varint(&r);
+    vector_read(&r, &has);
     struct peer *p = peer_find(n, &ev->node);
-    if (r.bad || !p || !id_equal(&cluster, &n->cluster) || !id_equal(&id, &ev->node) || actor != p->actor)
+    if (r.bad || !proto || !p || !id_equal(&cluster, &n->cluster) || !id_equal(&id, &ev->node) ||
+        actor != p->actor)
         return;
-    vv_copy(&p->vv, &has);
+    if (base == 0)
+        vv_copy(&p->vv, &has);
+    for (size_t i = 0; base && i < has.n; i++) /* also out of order, through two ways, it only grows */
+        if (has.e[i].hlc > vv_get(&p->vv, has.e[i].actor))
+            vv_put(&p->vv, has.e[i].actor, has.e[i].hlc);
     cover_check(n);
 }
 
-/* ---- pulling ---- */
+/* ---- asking ---- */
+
+void pull_fini(struct pull *p)
+{
+    vv_fini(&p->cursor);
+    vv_fini(&p->cut);
+    vv_fini(&p->sent);
+    vv_fini(&p->sent_gc);
+    vv_fini(&p->going);
+    vv_fini(&p->going_gc);
+}
+
+void pull_restart(struct node *n, struct peer *p)
+{
+    p->pull.failures = 0;
+    p->pull.base = 0;
+    p->pull.next_ms = n->now_ms;
+}
+
+static void chain_begin(struct node *n, struct peer *p)
+{
+    p->pull.chaining = true;
+    p->pull.again = false;
+    p->pull.rows = 0;
+    vv_clear(&p->pull.cut);
+    vv_clear(&p->pull.cursor);
+    p->pull.chain = view_chain_begins(&n->view, &p->id);
+}
+
+static void write_request(struct node *n, struct peer *p, struct str *body)
+{
+    struct pull *l = &p->pull;
+    if (++l->number % WHOLE_EVERY == 0)
+        l->base = 0;
+    buf_u8(body, PULL_PROTO);
+    buf_id(body, &n->cluster);
+    buf_id(body, &n->self);
+    buf_i64(body, n->actor);
+    buf_varint(body, l->number);
+    buf_varint(body, l->base);
+    vector_write_since(body, &n->vv, l->base ? &l->sent : NULL);
+    vector_write_since(body, &n->gcvv, l->base ? &l->sent_gc : NULL);
+    vector_write(body, &l->cursor);
+    vv_copy(&l->going, &n->vv);
+    vv_copy(&l->going_gc, &n->gcvv);
+    l->gc_version = n->gc_version;
+}
 
 static void pull_send(struct node *n, struct peer *p)
 {
     struct str body = STR_INIT;
     struct peer_call *c = mem_alloc(sizeof *c);
-    if (!p->pull.chaining) {
-        p->pull.chaining = true;
-        p->pull.again = false;
-        p->pull.rows = 0;
-        vv_clear(&p->pull.cut);
-        vv_clear(&p->pull.cursor);
-        p->pull.chain = view_chain_begins(&n->view, &p->id);
-    }
-    buf_id(&body, &n->cluster);
-    buf_id(&body, &n->self);
-    buf_i64(&body, n->actor);
-    vv_write(&body, &n->vv);
-    vv_write(&body, &p->pull.cursor);
+    if (!p->pull.chaining)
+        chain_begin(n, p);
+    write_request(n, p, &body);
     *c = (struct peer_call){.id = ++n->next_call,
                             .node = p->id,
                             .url = mem_dup(p->url),
@@ -150,9 +120,20 @@ static bool pull_due(const struct node *n, const struct peer *p)
 void pulls_tick(struct node *n)
 {
     struct peer *p;
+    if (n->resync.wanted)
+        return;
     TAILQ_FOREACH (p, &n->peers, link)
         if (pull_due(n, p))
             pull_send(n, p);
+}
+
+bool pulls_in_the_middle(const struct node *n)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if ((p->pull.chaining && p->pull.rows > 0) || p->pull.cut.n > 0)
+            return true;
+    return false;
 }
 
 void pull_poked(struct node *n, struct peer *p)
@@ -169,11 +150,20 @@ void pull_poke_peers(struct node *n)
             p->mail.poke = true;
 }
 
+/* The next tick that is nobody's fault. */
+static void chain_later(struct node *n, struct peer *p)
+{
+    p->pull.chaining = false;
+    p->pull.next_ms = n->now_ms + n->o.sync_ms - n->o.sync_ms / 10 +
+                      (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1);
+}
+
 static void chain_broken(struct node *n, struct peer *p)
 {
     int64_t wait = BACKOFF_MIN_MS << (p->pull.failures < 6 ? p->pull.failures : 6);
     p->pull.failures++;
     p->pull.chaining = false;
+    p->pull.base = 0;
     wait = wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
     p->pull.next_ms = n->now_ms + wait / 2 + (int64_t)prng_below(&n->prng, (uint64_t)wait / 2 + 1);
 }
@@ -182,7 +172,7 @@ static void chain_broken(struct node *n, struct peer *p)
 
 struct page {
     struct id peer;         /* which may be forgotten by the time the page is in: a row of it may say so */
-    struct vv theirs, seen; /* the responder's vector; the highest row of each actor in this page */
+    struct vv theirs, seen; /* of the responder's vector, what is above ours; the highest row of each actor */
     struct vv cut;          /* actors that are not proven, by this page or one before it */
     bool more;
     uint32_t rows;
@@ -197,18 +187,22 @@ static void page_free(void *arg)
     free(g);
 }
 
+static bool is_cut(const struct page *g, int64_t actor)
+{
+    return vv_get(&g->cut, actor) != 0;
+}
+
 static void chain_ended(struct node *n, struct peer *p, const struct page *g)
 {
     for (size_t i = 0; i < g->theirs.n; i++)
-        if (vv_get(&g->cut, g->theirs.e[i].actor) == 0)
+        if (!is_cut(g, g->theirs.e[i].actor))
             vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
-    p->pull.chaining = false;
-    if (p->pull.cut.n == 0)
+    chain_later(n, p);
+    if (p->pull.cut.n == 0) {
         view_chain_ended(&n->view, &p->id, p->pull.chain);
-    /* what came must be acknowledged: the next request goes out at once, unless the same would come again */
-    int64_t wait = p->pull.rows && p->pull.cut.n == 0 ? 0 : n->o.sync_ms - n->o.sync_ms / 10;
-    p->pull.next_ms =
-        n->now_ms + wait + (wait ? (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1) : 0);
+        if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
+            p->pull.next_ms = n->now_ms;
+    }
     ops_seen(n);
     peers_view(n);
 }
@@ -222,6 +216,14 @@ static bool goes_on(const struct peer *p, const struct page *g)
     return !g->more;
 }
 
+/* The responder knows our vectors as this request told them. */
+static void base_moves(struct peer *p)
+{
+    p->pull.base = p->pull.number;
+    vv_copy(&p->pull.sent, &p->pull.going);
+    vv_copy(&p->pull.sent_gc, &p->pull.going_gc);
+}
+
 static void page_taken(struct node *n, struct peer *p, const struct page *g)
 {
     if (!goes_on(p, g)) {
@@ -230,6 +232,7 @@ static void page_taken(struct node *n, struct peer *p, const struct page *g)
     }
     p->pull.failures = 0;
     p->pull.rows += g->rows;
+    base_moves(p);
     vv_copy(&p->pull.cut, &g->cut);
     vv_merge(&p->pull.cursor, &g->seen);
     if (g->more)
@@ -249,6 +252,18 @@ static void page_done(struct node *n, void *arg)
     pulls_tick(n);
 }
 
+/* A run of this node that is not the present one: its rows should be here, for this node wrote them. */
+static int own_run_merged(struct node *n, int64_t actor)
+{
+    struct actor_row row = {.actor = actor};
+    int rc = store_load(n->store, T_ACTOR, &row, &n->fault);
+    bool own = rc == 1 && actor != n->actor && row.node && strcmp(row.node, n->self_text) == 0;
+    bool earlier = own && row.born_at < n->born;
+    row_fini(T_ACTOR, &row);
+    return rc < 0 ? rc : earlier ? resync_want(n, "this folder is older than what it has told others") : 0;
+}
+
+/* Whom a merged row concerns. Asked once the whole page is in, so that every row of it is seen. */
 int row_merged(struct node *n, const struct remote_row *row)
 {
     AUTOSTR struct str memory = STR_INIT;
@@ -289,6 +304,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         node_wake(n, "", a);
         return session_merged(n, a);
     case T_ACTOR:
+        return row->dead ? 0 : own_run_merged(n, key[0].i);
     case T_IDEM:
     case T_TEMPLATE:
     case T_CONFLICT:
@@ -298,7 +314,7 @@ int row_merged(struct node *n, const struct remote_row *row)
     return 0;
 }
 
-static bool too_far_ahead(const struct node *n, int64_t hlc)
+bool pull_too_far_ahead(const struct node *n, int64_t hlc)
 {
     return hlc_ms(hlc) > n->real_ms + HLC_AHEAD_MS_MAX;
 }
@@ -307,8 +323,29 @@ static bool too_far_ahead(const struct node *n, int64_t hlc)
 static void cut_vector(const struct node *n, struct page *g)
 {
     for (size_t i = 0; i < g->theirs.n; i++)
-        if (too_far_ahead(n, g->theirs.e[i].hlc))
+        if (pull_too_far_ahead(n, g->theirs.e[i].hlc))
             vv_raise(&g->cut, g->theirs.e[i].actor, 1);
+}
+
+/* What a row of a page has become. */
+static int row_merge(struct node *n, struct page *g, const struct remote_row *row, enum merged *ret)
+{
+    *ret = MERGED_KEPT;
+    if (pull_too_far_ahead(n, row->stamp.hlc) ||
+        pull_too_far_ahead(n, row->stamp.rank)) /* ranks are stamps */
+        vv_raise(&g->cut, row->stamp.actor, 1);
+    vv_raise(&g->seen, row->stamp.actor, row->stamp.hlc); /* also of what is cut: the chain must go on */
+    if (is_cut(g, row->stamp.actor))
+        return 0;
+    int rc = store_merge(n->store, row, ret, &n->fault);
+    if (rc == SKEP_EARG) { /* one stamp for two rows: what this actor says cannot be believed */
+        log_warn(n->w.log, "%s", n->fault.text);
+        vv_raise(&g->cut, row->stamp.actor, 1);
+        return 0;
+    }
+    if (rc == 0 && *ret == MERGED_ASIDE)
+        rc = node_log(n, "row_set_aside", NULL, NULL, NULL, 0, NULL, NULL);
+    return rc;
 }
 
 /* All rows of a page into the store, then word of them to whom they concern. */
@@ -319,33 +356,42 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < g->rows; i++) {
         struct remote_row row;
-        enum merged how;
-        if ((rc = store_read_row(r, &row, &n->fault)) < 0)
-            break;
-        if (too_far_ahead(n, row.stamp.hlc) || too_far_ahead(n, row.stamp.rank)) /* ranks are stamps */
-            vv_raise(&g->cut, row.stamp.actor, 1);
-        vv_raise(&g->seen, row.stamp.actor, row.stamp.hlc); /* also of what is cut: the chain must go on */
-        if (vv_get(&g->cut, row.stamp.actor))
-            continue;
-        rc = store_merge(n->store, &row, &how, &n->fault);
-        if (rc == 0 && how != MERGED_KEPT)
+        enum merged how = MERGED_KEPT;
+        rc = store_read_row(r, &row, &n->fault);
+        if (rc == 0)
+            rc = row_merge(n, g, &row, &how);
+        if (how != MERGED_KEPT)
             taken[count++] = row;
     }
     for (size_t i = 0; rc == 0 && i < g->seen.n; i++)
-        rc = store_vv_saw(n->store, g->seen.e[i].actor, g->seen.e[i].hlc, &n->fault);
+        if (!is_cut(g, g->seen.e[i].actor))
+            rc = store_vv_saw(n->store, g->seen.e[i].actor, g->seen.e[i].hlc, &n->fault);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = row_merged(n, &taken[i]);
     free(taken);
     return rc;
 }
 
-static int vector_write(struct node *n, const struct page *g)
+/* An ended run of this node has written more than is here: this file is older than the node. */
+static int check_own_past(struct node *n, int64_t actor)
+{
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->actor == actor)
+            return 0;
+    return own_run_merged(n, actor);
+}
+
+static int vector_raise(struct node *n, const struct page *g)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < g->theirs.n; i++) {
         const struct vv_entry *v = &g->theirs.e[i];
-        if (v->actor != n->actor && v->hlc > vv_get(&n->vv, v->actor) && vv_get(&g->cut, v->actor) == 0)
-            rc = store_vv_raise(n->store, v->actor, v->hlc, &n->fault);
+        if (v->actor == n->actor || v->hlc <= vv_get(&n->vv, v->actor) || is_cut(g, v->actor))
+            continue;
+        rc = store_vv_raise(n->store, v->actor, v->hlc, &n->fault);
+        if (rc == 0)
+            rc = check_own_past(n, v->actor);
     }
     return rc;
 }
@@ -359,7 +405,7 @@ static struct peer *pulled_from(struct node *n, uint64_t call)
     return NULL;
 }
 
-static void page_refused(struct node *n, void *arg)
+static void refused(struct node *n, void *arg)
 {
     AUTOFREE struct id *id = arg;
     struct peer *p = peer_find(n, id);
@@ -369,9 +415,33 @@ static void page_refused(struct node *n, void *arg)
     chain_broken(n, p);
 }
 
-static int refuse_page(struct node *n, const struct peer *p)
+static void put_off(struct node *n, void *arg)
 {
-    eff_do(n, page_refused, mem_copy(&p->id, sizeof p->id), free);
+    AUTOFREE struct id *id = arg;
+    struct peer *p = peer_find(n, id);
+    if (!p)
+        return;
+    p->pull.call = 0;
+    p->pull.base = 0;
+    chain_later(n, p);
+}
+
+static void at_once(struct node *n, void *arg)
+{
+    AUTOFREE struct id *id = arg;
+    struct peer *p = peer_find(n, id);
+    if (!p)
+        return;
+    p->pull.call = 0;
+    p->pull.base = 0;
+    p->pull.chaining = false;
+    p->pull.next_ms = n->now_ms;
+    pulls_tick(n);
+}
+
+static int answer_means(struct node *n, const struct peer *p, void (*fn)(struct node *, void *))
+{
+    eff_do(n, fn, mem_copy(&p->id, sizeof p->id), free);
     return 0;
 }
 
@@ -388,29 +458,9 @@ static bool is_clone(struct node *n, const struct peer *p, const struct page *g)
     return true;
 }
 
-static int page_take(struct node *n, struct peer *p, const struct event *ev)
+static int page_said(struct node *n, struct peer *p, struct page *g)
 {
-    struct page *g = mem_alloc(sizeof *g);
-    struct reader r = reader_init(ev->bytes, ev->bytes_n);
-    g->peer = p->id;
-    vv_copy(&g->cut, &p->pull.cut);
-    vv_read(&r, &g->theirs);
-    cut_vector(n, g);
-    g->more = read_bool(&r);
-    g->rows = read_u32(&r);
-    int rc = r.bad || g->rows > 2 * STORE_PAGE_ROWS ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
-                                                    : page_merge(n, &r, g);
-    if (rc == 0 && !g->more)
-        rc = vector_write(n, g);
-    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, p, g))) {
-        log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
-        page_free(g);
-        return refuse_page(n, p);
-    }
-    if (rc < 0) {
-        page_free(g);
-        return rc;
-    }
+    int rc = 0;
     if (g->cut.n && n->now_ms - p->skew_said_ms > 60000) {
         p->skew_said_ms = n->now_ms;
         rc = node_log(n, "clock_skew", NULL, NULL, p->name, 0, NULL, NULL);
@@ -424,15 +474,62 @@ static int page_take(struct node *n, struct peer *p, const struct event *ev)
     return rc;
 }
 
+static int page_take(struct node *n, struct peer *p, struct reader *r)
+{
+    struct page *g = mem_alloc(sizeof *g);
+    g->peer = p->id;
+    vv_copy(&g->cut, &p->pull.cut);
+    vector_read(r, &g->theirs);
+    g->theirs.floor = 0; /* the responder's own business: what it folded, it had */
+    cut_vector(n, g);
+    g->more = read_bool(r);
+    g->rows = read_u32(r);
+    int rc = r->bad || g->rows > 2 * STORE_PAGE_ROWS ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
+                                                     : page_merge(n, r, g);
+    if (rc == 0 && !g->more)
+        rc = vector_raise(n, g);
+    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, p, g))) {
+        log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
+        page_free(g);
+        return answer_means(n, p, refused);
+    }
+    if (rc < 0) {
+        page_free(g);
+        return rc;
+    }
+    return page_said(n, p, g);
+}
+
+/* gcvv is compared by both sides: what was dropped here since we asked, the responder did not know. */
+static int verdict_take(struct node *n, struct peer *p, struct reader *r)
+{
+    uint8_t verdict = read_u8(r);
+    switch (verdict) {
+    case PULL_PAGE:
+        return p->pull.gc_version == n->gc_version ? page_take(n, p, r) : answer_means(n, p, at_once);
+    case PULL_RESYNC:
+        answer_means(n, p, put_off);
+        return resync_want(n, "it was away while others dropped what was deleted");
+    case PULL_BASE:
+        return answer_means(n, p, p->pull.base ? at_once : refused);
+    case PULL_STALE:
+    case PULL_BUSY:
+        return answer_means(n, p, put_off);
+    default:
+        return answer_means(n, p, refused);
+    }
+}
+
 int pull_answered(struct node *n, const struct event *ev)
 {
-    struct peer *p = pulled_from(n, ev->call);
-    if (!p || ev->call == 0)
+    struct peer *p = ev->call ? pulled_from(n, ev->call) : NULL;
+    if (!p)
         return 0;
-    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200) {
-        int rc = page_take(n, p, ev);
-        return rc < 0 ? rc : 1;
-    }
-    refuse_page(n, p);
-    return 1;
+    int rc = 0;
+    struct reader r = reader_init(ev->bytes, ev->bytes_n);
+    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200)
+        rc = verdict_take(n, p, &r);
+    else
+        answer_means(n, p, refused);
+    return rc < 0 ? rc : 1;
 }

@@ -54,6 +54,8 @@ int node_sweep(struct node *n)
     for (size_t i = 0; rc == 0 && node_open_now(n) && i < COUNT(all); i++)
         rc = sweep_table(n, &all[i]);
     if (rc == 0)
+        rc = gc_tick(n);
+    if (rc == 0)
         rc = store_do(n->store, Q_LOG_TRIM, &n->fault, "ii", n->real_ms - n->o.events_keep_ms,
                       n->o.events_keep_rows);
     return rc;

@@ -55,6 +55,7 @@ struct config {
     /* failure detection and replication */
     int64_t ping_ms, suspect_ms, down_ms, nodedown_batch_window_ms, brake_ms, sync_ms, checkpoint_acks;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
+    int64_t tombstone_min_ms, tombstone_max_ms;
     /* requests */
     int64_t connections_max, header_bytes_max, body_bytes_max, body_large_bytes_max, head_ms, idle_ms;
     /* logs */

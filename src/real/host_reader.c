@@ -32,6 +32,7 @@ struct follower {
 struct reader_state {
     struct host *host;
     struct log log;
+    struct pull_memory *pullers;
     TAILQ_HEAD(, follower) followers;
     size_t followers_n;
     bool checking;  /* the file of an unclean end is being checked, a table at a time */
@@ -65,11 +66,11 @@ static struct reading reading_of(struct host *h)
 
 /* ---- one answer ---- */
 
-static struct answer *pull(struct host *h, const struct request *r)
+static struct answer *pull(struct reader_state *s, const struct request *r)
 {
     struct str body = STR_INIT;
     struct err e = {0};
-    int rc = node_serve_pull(h->store, r->body, r->body_n, &body, &e);
+    int rc = node_serve_pull(s->host->store, s->pullers, r->body, r->body_n, &body, &e);
     if (rc < 0) {
         str_fini(&body);
         e.code = rc;
@@ -80,11 +81,12 @@ static struct answer *pull(struct host *h, const struct request *r)
     return a;
 }
 
-static void serve(struct host *h, struct request *r)
+static void serve(struct reader_state *s, struct request *r)
 {
+    struct host *h = s->host;
     struct answer *a;
     if (r->who.role == ROLE_PEER) {
-        a = pull(h, r);
+        a = pull(s, r);
     } else {
         struct reading reading = reading_of(h);
         a = api_read(r->route, r, &reading);
@@ -235,7 +237,7 @@ static void errand(struct reader_state *s, struct errand *e)
     else if (follow_wanted(e->request))
         follow_begin(s, TAKE(e->request));
     else
-        serve(s->host, TAKE(e->request));
+        serve(s, TAKE(e->request));
     errand_free(e);
 }
 
@@ -266,7 +268,8 @@ static void errands_run(struct reader_state *s, void **errands, size_t n)
 static void *reader_run(void *arg)
 {
     struct host *h = arg;
-    struct reader_state s = {.host = h, .log = h->log, .checking = node_unclean(h->node)};
+    struct reader_state s = {
+        .host = h, .log = h->log, .pullers = pull_memory_new(), .checking = node_unclean(h->node)};
     void **errands;
     TAILQ_INIT(&s.followers);
     pthread_setname_np(pthread_self(), "skepd-reader");
@@ -282,6 +285,7 @@ static void *reader_run(void *arg)
     }
     for (struct follower *f; (f = TAILQ_FIRST(&s.followers));)
         follower_end(&s, f);
+    pull_memory_free(s.pullers);
     return NULL;
 }
 

@@ -131,6 +131,8 @@ static void options_of(struct setup *s)
         .batch_window_ms = c->nodedown_batch_window_ms,
         .brake_ms = c->brake_ms,
         .handoff_ttl_ms = c->handoff_ttl_ms,
+        .tombstone_min_ms = c->tombstone_min_ms,
+        .tombstone_max_ms = c->tombstone_max_ms,
         .events_keep_ms = c->events_keep_ms,
         .events_keep_rows = c->events_keep_rows,
         .alone_ms = SETUP_ALONE_MS,

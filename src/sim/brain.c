@@ -15,6 +15,7 @@
 struct sim_mind {
     const struct sim_home *home;
     struct node *node;
+    struct pull_memory *pullers;
     int64_t last_turn_ms; /* boot */
 };
 
@@ -38,6 +39,8 @@ static struct node_options options_of(const struct sim_home *home)
                                  .batch_window_ms = 500,
                                  .brake_ms = 30000,
                                  .handoff_ttl_ms = 3600000,
+                                 .tombstone_min_ms = 600000,
+                                 .tombstone_max_ms = 86400000,
                                  .events_keep_ms = 7 * 86400000LL,
                                  .events_keep_rows = 100000,
                                  .alone_ms = 5000,
@@ -64,7 +67,7 @@ static int database_make(const struct sim_home *home, struct err *e)
     const struct world *w = home->world;
     struct store_options o = {
         .path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive, .clock = &w->clock};
-    return store_create_in(&o, &home->cluster, &home->node, home->name, home->index == 0, NULL, e);
+    return store_create_in(&o, &home->cluster, &home->node, home->name, home->founder, NULL, e);
 }
 
 static void *brain_open(void *ctx UNUSED, const struct sim_home *home, struct err *e)
@@ -75,7 +78,9 @@ static void *brain_open(void *ctx UNUSED, const struct sim_home *home, struct er
     struct sim_mind *b = mem_alloc(sizeof *b);
     b->home = home;
     b->last_turn_ms = boot_ms(b);
+    b->pullers = pull_memory_new();
     if (node_open(&b->node, &o, home->world, e) < 0) {
+        pull_memory_free(b->pullers);
         free(b);
         return NULL;
     }
@@ -139,7 +144,7 @@ static void serve_pull(struct sim_mind *b, struct request *r)
 {
     struct str body = STR_INIT;
     struct err e = {0};
-    int rc = node_serve_pull(node_store(b->node), r->body, r->body_n, &body, &e);
+    int rc = node_serve_pull(node_store(b->node), b->pullers, r->body, r->body_n, &body, &e);
     peer_served(b, r, rc, &body, &e, EV_PULLED);
 }
 
@@ -185,6 +190,7 @@ static void brain_close(void *brain)
 {
     struct sim_mind *b = brain;
     node_close(b->node);
+    pull_memory_free(b->pullers);
     free(b);
 }
 

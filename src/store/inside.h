@@ -17,7 +17,7 @@ struct store {
     const struct world_clock *clock;
     struct stmt *query[Q_N];
     struct table_sql sql[T_N];
-    int64_t actor, hlc, written, writes;
+    int64_t actor, hlc, written, writes, schema;
     int64_t gc_floor;      /* the highest stamp or rank of any tombstone that was dropped here */
     bool asides;           /* there may be rows in "aside" */
     int snapshots;         /* begun and not ended, one inside the other */

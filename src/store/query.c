@@ -60,6 +60,7 @@ static const struct query_text queries[Q_N] = {
     /* looks at the oldest thousand only */
     [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
                          "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2)"},
+    [Q_ACTORS_BEFORE] = {T_ACTOR, "WHERE born_at < ?1 AND actor > ?2 ORDER BY actor"},
     [Q_NODES] = {T_NODE, "ORDER BY node"},
     [Q_NODE_MARKS] = {T_NODE_MARK, "ORDER BY node"},
     [Q_TOKENS] = {T_TOKEN, "ORDER BY token"},

@@ -40,6 +40,7 @@ enum query {
     Q_LOG_LAST,
     Q_LOG_NEWEST,
     Q_LOG_TRIM,
+    Q_ACTORS_BEFORE,
     Q_NODES,
     Q_NODE_MARKS,
     Q_TOKENS,

@@ -152,6 +152,7 @@ int store_open(struct store **ret, const struct store_options *o, struct err *e)
         return rc;
     }
     s->hlc = vv_max(&vv);
+    s->schema = db_i64(s->db, "PRAGMA user_version", 0);
     s->gc_floor = store_number(s, Q_GC_FLOOR, 0, "");
     s->asides = store_number(s, Q_ASIDE_SOME, 0, "") != 0;
     if (s->gc_floor > s->hlc)
@@ -178,6 +179,11 @@ int store_check_slice(struct store *s, size_t i, struct err *e)
         return 0;
     int rc = db_quick_check_table(s->db, i < T_N ? table_get((enum table_id)i)->name : local[i - T_N], e);
     return rc < 0 ? rc : 1;
+}
+
+int64_t store_schema(struct store *s)
+{
+    return s->schema;
 }
 
 struct db *store_db(struct store *s)

@@ -56,6 +56,8 @@ const char *store_notice(const struct store *s);
 int store_check_slice(struct store *s, size_t i, struct err *e);
 void store_close(struct store *s);
 struct db *store_db(struct store *s);
+/* Version of the database's schema: how many migrations it has seen. */
+int64_t store_schema(struct store *s);
 
 /* meta. The value is yours; NULL if there is none. */
 char *store_meta(struct store *s, const char *key);

@@ -232,7 +232,8 @@ static void good_pong(struct rig *g)
 static void good_page(struct rig *g)
 {
     AUTOSTR struct str s = STR_INIT;
-    buf_varint(&s, 0);
+    buf_u8(&s, PULL_PAGE);
+    vector_write(&s, &VV_INIT);
     buf_u8(&s, false);
     buf_u32(&s, 0);
     answered(g, LANE_BULK, 200, s.p, s.n);
@@ -261,7 +262,9 @@ static void pinged(struct rig *g, const char *p, size_t n)
 static void pulled(struct rig *g, const char *p, size_t n)
 {
     AUTOSTR struct str s = STR_INIT;
-    node_serve_pull(node_store(g->node), p, n, &s, NULL);
+    struct pull_memory *pullers = pull_memory_new();
+    node_serve_pull(node_store(g->node), pullers, p, n, &s, NULL);
+    pull_memory_free(pullers);
     turn(g, (struct event){.kind = EV_PULLED, .node = other, .bytes = mem_copy(p, n), .bytes_n = n});
 }
 
@@ -444,6 +447,8 @@ static void open_node(struct rig *g)
                                    .batch_window_ms = 500,
                                    .brake_ms = 5000,
                                    .handoff_ttl_ms = 60000,
+                                   .tombstone_min_ms = 600000,
+                                   .tombstone_max_ms = 86400000,
                                    .events_keep_ms = 86400000,
                                    .events_keep_rows = 10000,
                                    .alone_ms = 1000,

@@ -111,7 +111,8 @@ static inline void bench_page(struct bench *b, const struct peer_call *c)
     if (b->page) {
         b->page(b, &request, &bytes);
     } else {
-        buf_varint(&bytes, 0);
+        buf_u8(&bytes, PULL_PAGE);
+        vector_write(&bytes, &VV_INIT);
         buf_u8(&bytes, false);
         buf_u32(&bytes, 0);
     }
@@ -196,6 +197,8 @@ static inline void bench_begin(struct bench *b, bool peer, int (*serve)(struct b
                              .sync_ms = 500,
                              .batch_window_ms = 500,
                              .brake_ms = 30000,
+                             .tombstone_min_ms = 600000,
+                             .tombstone_max_ms = 86400000,
                              .events_keep_ms = 86400000,
                              .events_keep_rows = 1000,
                              .alone_ms = 5000,
@@ -254,13 +257,17 @@ static inline int bench_status(const struct bench *b, uint64_t request)
 static inline struct event bench_pulled(struct bench *b, int64_t hlc)
 {
     struct str body = STR_INIT;
+    AUTOVV struct vv has = VV_INIT;
+    buf_u8(&body, PULL_PROTO);
     buf_id(&body, &b->n->cluster);
     buf_id(&body, &b->peer_id);
     buf_i64(&body, BENCH_PEER_ACTOR);
     buf_varint(&body, 1);
-    buf_i64(&body, b->n->actor);
-    buf_i64(&body, hlc);
     buf_varint(&body, 0);
+    vv_put(&has, b->n->actor, hlc);
+    vector_write(&body, &has);
+    vector_write(&body, &VV_INIT);
+    vector_write(&body, &VV_INIT);
     struct event ev = {.kind = EV_PULLED, .node = b->peer_id, .at_boot_ms = b->boot_ms, .bytes_n = body.n};
     ev.bytes = str_take(&body);
     return ev;

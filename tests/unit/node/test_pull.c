@@ -22,6 +22,7 @@ static int64_t entry(struct reader *r, int64_t *ret_b)
 {
     int64_t a = 0;
     *ret_b = 0;
+    read_i64(r); /* the floor */
     for (size_t n = read_count(r, 16); n > 0; n--) {
         int64_t actor = read_i64(r), hlc = read_i64(r);
         a = actor == A ? hlc : a;
@@ -46,19 +47,31 @@ static void page(struct bench *b, struct reader *request, struct str *out)
 {
     struct chain *c = &chain;
     assert_in_range(c->asked, 0, (int)COUNT(c->asked_a) - 1);
+    assert_int_equal(read_u8(request), PULL_PROTO);
     read_id(request);
     read_id(request);
     read_i64(request);
+    read_varint(request);
+    bool whole = read_varint(request) == 0;
+    int64_t b_before = whole || c->asked == 0 ? 0 : c->asked_b[c->asked - 1], b_gc;
+    int64_t a_before = whole || c->asked == 0 ? 0 : c->asked_a[c->asked - 1];
     c->asked_a[c->asked] = entry(request, &c->asked_b[c->asked]);
+    if (c->asked_a[c->asked] == 0) /* not said again */
+        c->asked_a[c->asked] = a_before;
+    if (c->asked_b[c->asked] == 0)
+        c->asked_b[c->asked] = b_before;
+    entry(request, &b_gc);
     c->cursor_a[c->asked] = entry(request, &c->cursor_b[c->asked]);
     c->asked_ms[c->asked++] = b->boot_ms;
     bool script = c->sent < c->pages;
     bool has_row = script && c->rows_of[c->sent];
-    buf_varint(out, 2);
-    buf_i64(out, A);
-    buf_i64(out, c->proven);
-    buf_i64(out, B);
-    buf_i64(out, c->proven);
+    AUTOVV struct vv vector = VV_INIT;
+    if (c->proven) {
+        vv_put(&vector, A, c->proven);
+        vv_put(&vector, B, c->proven);
+    }
+    buf_u8(out, PULL_PAGE);
+    vector_write(out, &vector);
     buf_u8(out, script && c->more[c->sent]);
     buf_u32(out, has_row);
     if (has_row)

@@ -130,6 +130,8 @@ static void node_start(struct rig *g)
                                    .batch_window_ms = 500,
                                    .brake_ms = 5000,
                                    .handoff_ttl_ms = 60000,
+                                   .tombstone_min_ms = 600000,
+                                   .tombstone_max_ms = 86400000,
                                    .events_keep_ms = 86400000,
                                    .events_keep_rows = 10000,
                                    .alone_ms = 100,

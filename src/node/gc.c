@@ -1,0 +1,164 @@
+/* gc: what nobody needs any more: tombstones, runs that have ended, nodes that were forgotten.
+ *
+ * A tombstone goes once every member that is not forgotten has it and it is old enough, or is so old that
+ * nobody should wait; gcvv says so to those who come back and have not seen it (pull.h). An actor that has
+ * ended and has no row left is folded into the floor, once every member's vector agrees on its end: never by
+ * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0011).
+ */
+#include "base/hlc.h"
+#include "node/child.h"
+
+#define LOOK_AT   500 /* tombstones of one tick */
+#define FOLD_MAX  200 /* actors of one tick */
+#define ACTOR_MAX 100 /* rows of ended runs of one tick */
+
+static int64_t hlc_before(const struct node *n, int64_t age_ms)
+{
+    return n->real_ms > age_ms ? (n->real_ms - age_ms) << 16 : 0;
+}
+
+/* ---- tombstones ---- */
+
+static bool may_drop(void *ctx, const struct stamp *stamp)
+{
+    struct node *n = ctx;
+    struct peer *p;
+    if (!vv_covers(&n->vv, stamp->actor, stamp->hlc))
+        return false;
+    if (stamp->hlc < hlc_before(n, n->o.tombstone_max_ms))
+        return true;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->member && !vv_covers(&p->vv, stamp->actor, stamp->hlc))
+            return false;
+    return true;
+}
+
+static void gcvv_read(struct node *n, void *arg UNUSED)
+{
+    AUTOVV struct vv now = VV_INIT;
+    if (store_gcvv(n->store, &now, NULL) < 0)
+        return;
+    vv_copy(&n->gcvv, &now);
+    n->gc_version++;
+}
+
+static int tombstones(struct node *n)
+{
+    int dropped;
+    node_touch(n, &n->gc_after, sizeof n->gc_after);
+    int rc = store_drop_dead(n->store, &n->gc_after, hlc_before(n, n->o.tombstone_min_ms), may_drop, n,
+                             LOOK_AT, &dropped, &n->fault);
+    if (rc == 0 && dropped) {
+        n->counters.tombstones_dropped += dropped;
+        eff_do(n, gcvv_read, NULL, NULL);
+    }
+    return rc;
+}
+
+/* ---- actors ---- */
+
+static bool is_current(const struct node *n, int64_t actor)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->actor == actor)
+            return true;
+    return actor == n->actor;
+}
+
+/* Every member agrees where it ended, or has folded it too. */
+static bool is_agreed(const struct node *n, const struct vv_entry *e)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link) {
+        int64_t theirs = vv_get(&p->vv, e->actor);
+        if (p->member && theirs != e->hlc && !(theirs == p->vv.floor && theirs > e->hlc))
+            return false;
+    }
+    return true;
+}
+
+static void vv_read_again(struct node *n, void *arg UNUSED)
+{
+    AUTOVV struct vv now = VV_INIT;
+    if (store_vv(n->store, &now, NULL) == 0)
+        vv_copy(&n->vv, &now);
+}
+
+static int fold(struct node *n)
+{
+    int rc = 0, folded = 0;
+    for (size_t i = 0; rc == 0 && i < n->vv.n && folded < FOLD_MAX; i++) {
+        const struct vv_entry *e = &n->vv.e[i];
+        if (e->hlc >= hlc_before(n, n->o.tombstone_min_ms) || is_current(n, e->actor) || !is_agreed(n, e) ||
+            store_actor_rows(n->store, e->actor) > 0)
+            continue;
+        rc = store_vv_fold(n->store, e->actor, e->hlc, &n->fault);
+        folded++;
+    }
+    if (rc == 0 && folded) {
+        eff_do(n, vv_read_again, NULL, NULL);
+        eff_do(n, gcvv_read, NULL, NULL);
+    }
+    return rc;
+}
+
+/* Whose business the row of a run is: the node's own, or the home's of a node that was forgotten. */
+static bool is_ours(struct node *n, const struct actor_row *row)
+{
+    struct id id;
+    if (!row->node || !id_parse(row->node, &id) || row->actor == n->actor)
+        return false;
+    return id_equal(&id, &n->self) || (node_is_forgotten(n, &id) && own_is_home(n, "", row->node));
+}
+
+/* Runs that have ended and left no row but their own. */
+static int ended_runs(struct node *n)
+{
+    struct actor_row rows[ACTOR_MAX] = {{0}};
+    struct stmt *q =
+        store_ask(n->store, Q_ACTORS_BEFORE, "ii", hlc_before(n, n->o.tombstone_min_ms), n->gc_actor);
+    int rc = 0;
+    size_t count = 0;
+    while (count < ACTOR_MAX && (rc = store_next(q, T_ACTOR, &rows[count], &n->fault)) == 1)
+        count++;
+    stmt_reset(q);
+    node_touch(n, &n->gc_actor, sizeof n->gc_actor);
+    n->gc_actor = count == ACTOR_MAX ? rows[count - 1].actor : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (rc >= 0 && is_ours(n, &rows[i]) && store_actor_rows(n->store, rows[i].actor) <= 1 &&
+            store_number(n->store, Q_NAME_OWNED_COUNT, 1, "i", rows[i].actor) == 0)
+            rc = store_kill(n->store, T_ACTOR, &rows[i], 0, &n->fault);
+        row_fini(T_ACTOR, &rows[i]);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- nodes that were forgotten ---- */
+
+static int forgotten_nodes(struct node *n)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n->forgotten_n; i++) {
+        char text[ID_TEXT];
+        id_text(&n->forgotten[i], text);
+        struct node_row row = {.node = text};
+        if (own_is_home(n, "", row.node))
+            rc = store_kill(n->store, T_NODE, &row, 0, &n->fault);
+    }
+    return rc;
+}
+
+int gc_tick(struct node *n)
+{
+    if (n->resync.wanted || n->leaving)
+        return 0;
+    int rc = tombstones(n);
+    if (rc == 0)
+        rc = fold(n);
+    if (rc == 0 && node_open_now(n))
+        rc = ended_runs(n);
+    if (rc == 0 && node_open_now(n))
+        rc = forgotten_nodes(n);
+    return rc;
+}

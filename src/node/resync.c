@@ -1,0 +1,580 @@
+/* resync: how a node that missed deletions comes to be equal again, without reviving or losing anything.
+ *
+ * It walks over all rows of one peer, by table and key, and over its own beside them:
+ *   both have it     the one merge rule
+ *   only the peer    taken; but not what our vector has seen (it was deleted here), and what may be older
+ *                    than a deletion that was dropped here is kept aside, for somebody to decide
+ *   only we          away, if the peer's vector has seen it (it was deleted there); kept, if it is younger
+ * than every deletion that was dropped there: a write of our own in isolation; else nobody can tell: into
+ * quarantine Each page is one transaction and the way so far is on disk, so that it goes on after a crash.
+ * The vectors become those of the peer's first page when the last one is in.
+ *
+ * Invariants
+ *  1. From the moment it is wanted until it is done no pull is served here, and the node is of nobody's view.
+ *  2. One at a time, in and out; of two that want it from each other the lesser id serves first.
+ *  3. It is not served while rows are here that our vector does not prove.
+ */
+#include <string.h>
+
+#include "base/hlc.h"
+#include "node/child.h"
+
+#define RESYNC_PATH     "/v1/peer/resync"
+#define TIMEOUT_MS      10000
+#define RETRY_MIN_MS    200
+#define RETRY_MAX_MS    5000
+#define SERVED_MS       5000 /* who asks for no page any more has given up */
+#define STATE_KEY       "resync_at"
+#define FAILURES_MAX    6
+#define OURS_MAX        2000  /* rows of ours in one transaction */
+#define MEMBERS_WAIT_MS 30000 /* for a member, before somebody else has to do */
+
+static const char why_quarantine[] = "written in isolation, and maybe deleted elsewhere since";
+
+/* ---- what is on disk of it ---- */
+
+/* How far it has come, as hex. */
+static int state_save(struct node *n, const struct resync *s)
+{
+    AUTOSTR struct str bytes = STR_INIT;
+    AUTOSTR struct str hex = STR_INIT;
+    buf_id(&bytes, &s->from);
+    buf_text(&bytes, s->tbl);
+    buf_text(&bytes, s->key);
+    vector_write(&bytes, &s->vv);
+    vector_write(&bytes, &s->gcvv);
+    buf_i64(&bytes, s->gc_floor);
+    str_hex(&hex, str_get(&bytes), bytes.n);
+    return store_meta_set(n->store, STATE_KEY, str_get(&hex), &n->fault);
+}
+
+static bool state_read(struct resync *s, const char *hex)
+{
+    AUTOSTR struct str bytes = STR_INIT;
+    if (!str_unhex(&bytes, hex))
+        return false;
+    struct reader r = reader_init(str_get(&bytes), bytes.n);
+    s->from = read_id(&r);
+    s->tbl = read_text(&r);
+    s->key = read_text(&r);
+    vector_read(&r, &s->vv);
+    vector_read(&r, &s->gcvv);
+    s->gc_floor = read_i64(&r);
+    return reader_done(&r) && s->tbl && s->key;
+}
+
+void resync_fini(struct resync *s)
+{
+    free(s->tbl);
+    free(s->key);
+    vv_fini(&s->vv);
+    vv_fini(&s->gcvv);
+    *s = (struct resync){0};
+}
+
+int resync_load(struct node *n)
+{
+    AUTOFREE char *why = store_meta(n->store, "resync"), *at = store_meta(n->store, STATE_KEY);
+    n->resync.wanted = why && *why;
+    if (n->resync.wanted && at && *at)
+        n->resync.active = state_read(&n->resync, at);
+    n->resync.began_ms = n->now_ms;
+    return 0;
+}
+
+static void view_changes(struct node *n, void *arg UNUSED)
+{
+    n->frozen_dirty = true;
+    peers_view(n);
+}
+
+int resync_want(struct node *n, const char *why)
+{
+    if (n->resync.wanted)
+        return 0;
+    log_warn(n->w.log, "this node begins to copy what others have: %s", why);
+    node_touch(n, &n->resync.wanted, sizeof n->resync.wanted);
+    n->resync.wanted = true;
+    node_touch(n, &n->resync.began_ms, sizeof n->resync.began_ms);
+    n->resync.began_ms = n->now_ms;
+    eff_do(n, view_changes, NULL, NULL);
+    int rc = store_meta_set(n->store, "resync", why, &n->fault);
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    jw_object(&j);
+    jw_kv_string(&j, "why", why);
+    jw_object_close(&j);
+    jw_end(&j);
+    return rc < 0 ? rc : node_log(n, "resync_started", NULL, NULL, n->name, 0, NULL, str_get(&data));
+}
+
+/* ---- asking ---- */
+
+static bool usable(const struct peer *p)
+{
+    return !id_is_zero(&p->id) && p->known && !p->down && !p->left && p->liveness == LIVENESS_HEALTHY;
+}
+
+/* Any member; of those that are none only if no member comes in time: they may have nothing. */
+static struct peer *choose(struct node *n)
+{
+    struct peer *p, *best = NULL;
+    uint64_t count = 0;
+    bool any = n->now_ms - n->resync.began_ms > MEMBERS_WAIT_MS;
+    TAILQ_FOREACH (p, &n->peers, link)
+        any &= !(usable(p) && p->member);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (usable(p) && (p->member || any) && prng_below(&n->prng, ++count) == 0)
+            best = p;
+    return best;
+}
+
+static void ask(struct node *n, const struct peer *p)
+{
+    struct str body = STR_INIT;
+    struct peer_call *c = mem_alloc(sizeof *c);
+    buf_u8(&body, PULL_PROTO);
+    buf_id(&body, &n->cluster);
+    buf_id(&body, &n->self);
+    buf_i64(&body, n->actor);
+    buf_text(&body, n->resync.tbl);
+    buf_text(&body, n->resync.key);
+    *c = (struct peer_call){.id = ++n->next_call,
+                            .node = p->id,
+                            .url = mem_dup(p->url),
+                            .lane = LANE_BULK,
+                            .path = mem_dup(RESYNC_PATH),
+                            .body_n = body.n,
+                            .timeout_ms = TIMEOUT_MS};
+    c->body = str_take(&body);
+    n->resync.call = c->id;
+    eff_call(n, c);
+}
+
+/* From the beginning, of anybody. What it has done so far does no harm; a page that is on its way is of no
+ * use any more. */
+static void start_over(struct node *n)
+{
+    struct resync *s = &n->resync;
+    struct resync fresh = {.wanted = s->wanted,
+                           .began_ms = s->began_ms,
+                           .next_ms = s->next_ms,
+                           .out = s->out,
+                           .out_until_ms = s->out_until_ms};
+    resync_fini(s);
+    *s = fresh;
+}
+
+static void tried(struct node *n, void *arg UNUSED)
+{
+    struct resync *s = &n->resync;
+    int64_t wait = RETRY_MIN_MS << (s->failures < 5 ? s->failures : 5);
+    s->call = 0;
+    s->failures++;
+    wait = wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS;
+    s->next_ms = n->now_ms + wait / 2 + (int64_t)prng_below(&n->prng, (uint64_t)wait / 2 + 1);
+    if (s->failures > FAILURES_MAX)
+        start_over(n);
+}
+
+void resync_tick(struct node *n)
+{
+    struct resync *s = &n->resync;
+    if (!s->wanted || s->call || n->now_ms < s->next_ms || n->leaving)
+        return;
+    struct peer *p = s->active ? peer_find(n, &s->from) : choose(n);
+    if (p && usable(p)) {
+        s->from = p->id;
+        ask(n, p);
+    } else if (s->active) {
+        tried(n, NULL);
+    }
+}
+
+/* ---- a page ---- */
+
+/* One page beside our own rows. What changes in memory, changes after the commit. */
+struct walk {
+    struct reader r;
+    const struct resync *at; /* the vectors it is judged by, and how far it had come */
+    struct resync next;      /* the same when this page is in */
+    bool more, ended;
+    uint32_t rows; /* of the page, still to be read */
+    int ours_left;
+    struct remote_row theirs;
+    bool has_theirs, has_ours, dead;
+    struct str tbl, key; /* of the row of ours, or of the one before it */
+    struct stamp stamp;
+    struct remote_row *changed;
+    size_t changed_n, changed_cap;
+    struct span *memory; /* keys of those that are ours; owned */
+    size_t memory_n, memory_cap;
+};
+
+static void walk_free(void *arg)
+{
+    struct walk *w = arg;
+    str_fini(&w->tbl);
+    str_fini(&w->key);
+    free(w->changed);
+    for (size_t i = 0; i < w->memory_n; i++)
+        free((void *)(uintptr_t)w->memory[i].p);
+    free(w->memory);
+    resync_fini(&w->next);
+    free(w);
+}
+
+static int span_compare(struct span a, struct span b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n ? memcmp(a.p, b.p, n) : 0;
+    return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+static int key_compare(struct span tbl_a, struct span key_a, struct span tbl_b, struct span key_b)
+{
+    int c = span_compare(tbl_a, tbl_b);
+    return c ? c : span_compare(key_a, key_b);
+}
+
+static struct span span_of(const struct str *s)
+{
+    return (struct span){str_get(s), s->n};
+}
+
+static int next_ours(struct node *n, struct walk *w)
+{
+    int rc = store_row_after(n->store, &w->tbl, &w->key, &w->stamp, &w->dead, &n->fault);
+    w->has_ours = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+/* The next row of theirs, which must stand behind the one before it. */
+static int next_theirs(struct node *n, struct walk *w)
+{
+    struct remote_row before = w->theirs;
+    w->has_theirs = w->rows > 0;
+    if (w->rows == 0)
+        return 0;
+    w->rows--;
+    int rc = store_read_row(&w->r, &w->theirs, &n->fault);
+    if (rc == 0 && before.tbl.p && key_compare(before.tbl, before.key, w->theirs.tbl, w->theirs.key) >= 0)
+        rc = err_set(&n->fault, SKEP_EARG, "a page is out of order");
+    return rc;
+}
+
+static void note(struct walk *w, const struct remote_row *row)
+{
+    ARRAY_GROW(w->changed, w->changed_n, w->changed_cap);
+    w->changed[w->changed_n++] = *row;
+}
+
+static struct span keep(struct walk *w, const struct str *s)
+{
+    ARRAY_GROW(w->memory, w->memory_n, w->memory_cap);
+    w->memory[w->memory_n] = (struct span){mem_copy(str_get(s), s->n), s->n};
+    return w->memory[w->memory_n++];
+}
+
+static int ours_away(struct node *n, struct walk *w, const char *quarantine)
+{
+    struct remote_row gone = {
+        .tbl = keep(w, &w->tbl), .key = keep(w, &w->key), .stamp = w->stamp, .dead = true};
+    gone.t = table_find(gone.tbl);
+    if (!w->dead)
+        note(w, &gone);
+    w->next.dropped += !quarantine;
+    w->next.aside += quarantine != NULL;
+    return store_take_out(n->store, gone.tbl, gone.key, quarantine, &n->fault);
+}
+
+/* A row that the peer does not have. */
+static int only_ours(struct node *n, struct walk *w)
+{
+    if (vv_covers(&w->at->vv, w->stamp.actor, w->stamp.hlc))
+        return ours_away(n, w, NULL);
+    if (!w->dead && w->stamp.hlc <= w->at->gc_floor)
+        return ours_away(n, w, why_quarantine);
+    w->next.kept++;
+    return 0;
+}
+
+/* A row that is not here. */
+static int only_theirs(struct node *n, struct walk *w, enum merged *ret)
+{
+    const struct remote_row *row = &w->theirs;
+    if (vv_covers(&n->vv, row->stamp.actor, row->stamp.hlc))
+        return 0;
+    bool ambiguous = !row->dead && row->stamp.hlc <= store_gc_floor(n->store);
+    w->next.aside += ambiguous;
+    return store_merge_as(n->store, row, ambiguous ? STORE_ASIDE_AMBIGUOUS : NULL, ret, &n->fault);
+}
+
+static int theirs_in(struct node *n, struct walk *w, bool both)
+{
+    enum merged how = MERGED_KEPT;
+    if (pull_too_far_ahead(n, w->theirs.stamp.hlc) || pull_too_far_ahead(n, w->theirs.stamp.rank))
+        return err_set(&n->fault, SKEP_EARG, "a row is from the future");
+    int rc = both ? store_merge(n->store, &w->theirs, &how, &n->fault) : only_theirs(n, w, &how);
+    if (rc < 0 || how == MERGED_KEPT)
+        return rc;
+    w->next.taken++;
+    note(w, &w->theirs);
+    return store_vv_saw(n->store, w->theirs.stamp.actor, w->theirs.stamp.hlc, &n->fault);
+}
+
+/* Whether the row of ours is within the page: nothing is known of what stands behind its last row. */
+static bool within(const struct walk *w)
+{
+    return w->has_ours && (w->has_theirs || !w->more);
+}
+
+static int step(struct node *n, struct walk *w)
+{
+    int c = !within(w)       ? 1
+            : !w->has_theirs ? -1
+                             : key_compare(span_of(&w->tbl), span_of(&w->key), w->theirs.tbl, w->theirs.key);
+    struct span tbl = c < 0 ? span_of(&w->tbl) : w->theirs.tbl,
+                key = c < 0 ? span_of(&w->key) : w->theirs.key;
+    free(w->next.tbl);
+    free(w->next.key);
+    w->next.tbl = mem_copy(tbl.p, tbl.n);
+    w->next.key = mem_copy(key.p, key.n);
+    w->ours_left -= c < 0;
+    int rc = c < 0 ? only_ours(n, w) : theirs_in(n, w, c == 0);
+    if (rc == 0 && c >= 0)
+        rc = next_theirs(n, w);
+    if (rc == 0 && c <= 0)
+        rc = next_ours(n, w);
+    return rc;
+}
+
+static int walk_page(struct node *n, struct walk *w)
+{
+    str_puts(&w->tbl, w->at->tbl ? w->at->tbl : "");
+    str_puts(&w->key, w->at->key ? w->at->key : "");
+    int rc = next_ours(n, w);
+    if (rc == 0)
+        rc = next_theirs(n, w);
+    if (rc == 0 && w->more && !w->has_theirs)
+        rc = err_set(&n->fault, SKEP_EARG, "an empty page promises more");
+    while (rc == 0 && (w->has_theirs || within(w)) && w->ours_left > 0)
+        rc = step(n, w);
+    w->ended = !w->more && !w->has_theirs && !w->has_ours;
+    for (size_t i = 0; rc == 0 && i < w->changed_n; i++)
+        rc = row_merged(n, &w->changed[i]);
+    return rc;
+}
+
+/* ---- the end ---- */
+
+/* The vectors of the peer's first page become ours. */
+static int vectors_write(struct node *n, const struct walk *w)
+{
+    AUTOVV struct vv all = VV_INIT;
+    vv_copy(&all, &n->vv);
+    vv_merge(&all, &w->at->vv);
+    int rc = store_vv_raise(n->store, 0, all.floor, &n->fault);
+    for (size_t i = 0; rc == 0 && i < all.n; i++)
+        if (all.e[i].hlc > 0)
+            rc = store_vv_raise(n->store, all.e[i].actor, all.e[i].hlc, &n->fault);
+    for (size_t i = 0; rc == 0 && i < w->at->gcvv.n; i++)
+        rc = store_gc_raise(n->store, w->at->gcvv.e[i].actor, w->at->gcvv.e[i].hlc, &n->fault);
+    return rc < 0 ? rc : store_gc_raise(n->store, 0, w->at->gc_floor, &n->fault);
+}
+
+static int end_write(struct node *n, const struct walk *w)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    int rc = vectors_write(n, w);
+    if (rc == 0)
+        rc = store_meta_set(n->store, "resync", "", &n->fault);
+    if (rc == 0)
+        rc = store_meta_set(n->store, STATE_KEY, "", &n->fault);
+    jw_object(&j);
+    jw_kv_string(&j, "from", node_name_of(n, id_text(&w->next.from, (char[ID_TEXT]){0})));
+    jw_kv_i64(&j, "taken", w->next.taken);
+    jw_kv_i64(&j, "dropped", w->next.dropped);
+    jw_kv_i64(&j, "kept", w->next.kept);
+    jw_kv_i64(&j, "aside", w->next.aside);
+    jw_object_close(&j);
+    jw_end(&j);
+    return rc < 0 ? rc : node_log(n, "resync_done", NULL, NULL, n->name, 0, NULL, str_get(&data));
+}
+
+static void ended(struct node *n, const struct resync *s)
+{
+    vv_merge(&n->vv, &s->vv);
+    vv_merge(&n->gcvv, &s->gcvv);
+    n->gc_version++;
+    if (s->vv.floor >= n->born) {
+        log_error(n->w.log, "what this run has written is older than what others remember of ended runs; "
+                            "ending, to begin a new one");
+        n->exit_status = 75;
+    }
+    n->resync.wanted = false;
+    start_over(n);
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        pull_restart(n, p);
+    ops_seen(n);
+    own_scan(n);
+    node_settings_merged(n);
+    view_changes(n, NULL);
+}
+
+static void page_done(struct node *n, void *arg)
+{
+    struct walk *w = arg;
+    n->counters.rows_merged += w->next.taken;
+    struct resync before = n->resync;
+    n->resync = w->next;
+    n->resync.call = 0;
+    n->resync.failures = 0;
+    n->resync.active = true;
+    w->next = before; /* freed with the walk */
+    if (w->ended) {
+        struct resync at = n->resync;
+        n->resync.tbl = n->resync.key = NULL;
+        n->resync.vv = n->resync.gcvv = VV_INIT;
+        ended(n, &at);
+        resync_fini(&at);
+    }
+    walk_free(w);
+    resync_tick(n);
+}
+
+static void vectors_from(struct walk *w, const struct resync *s)
+{
+    vv_copy(&w->next.vv, &s->vv);
+    vv_copy(&w->next.gcvv, &s->gcvv);
+    w->next.gc_floor = s->gc_floor;
+}
+
+/* The head of a page; the vectors of the first one are those of the whole RESYNC. */
+static bool head_read(struct node *n, struct walk *w)
+{
+    AUTOVV struct vv vv = VV_INIT;
+    AUTOVV struct vv gcvv = VV_INIT;
+    vector_read(&w->r, &vv);
+    vector_read(&w->r, &gcvv);
+    int64_t gc_floor = read_i64(&w->r);
+    w->more = read_bool(&w->r);
+    w->rows = read_u32(&w->r);
+    struct resync first = {.vv = vv, .gcvv = gcvv, .gc_floor = gc_floor};
+    const struct resync *now = &n->resync;
+    w->next = (struct resync){.wanted = true,
+                              .from = now->from,
+                              .began_ms = now->began_ms,
+                              .out = now->out,
+                              .out_until_ms = now->out_until_ms,
+                              .taken = now->taken,
+                              .dropped = now->dropped,
+                              .kept = now->kept,
+                              .aside = now->aside,
+                              .tbl = mem_dup(now->tbl ? now->tbl : ""),
+                              .key = mem_dup(now->key ? now->key : "")};
+    vectors_from(w, now->active ? now : &first);
+    return !w->r.bad && gc_floor >= 0 && w->rows <= 2 * STORE_PAGE_ROWS &&
+           !pull_too_far_ahead(n, vv_max(&vv)) && !pull_too_far_ahead(n, gc_floor);
+}
+
+static int page_take(struct node *n, struct reader *r)
+{
+    struct walk *w = mem_alloc(sizeof *w);
+    struct resync at = {0};
+    *w = (struct walk){.r = *r, .at = &at, .ours_left = OURS_MAX, .tbl = STR_INIT, .key = STR_INIT};
+    int rc = head_read(n, w) ? 0 : err_set(&n->fault, SKEP_EARG, "a page is malformed");
+    at = w->next; /* as it was before this page; borrowed, but for the place */
+    at.tbl = mem_dup(w->next.tbl);
+    at.key = mem_dup(w->next.key);
+    if (rc == 0)
+        rc = walk_page(n, w);
+    if (rc == 0)
+        rc = w->ended ? end_write(n, w) : state_save(n, &w->next);
+    free(at.tbl);
+    free(at.key);
+    w->at = NULL;
+    if (rc == 0) {
+        eff_do(n, page_done, w, walk_free);
+        return 0;
+    }
+    walk_free(w);
+    if (rc != SKEP_EARG && rc != SKEP_EJSON)
+        return rc;
+    log_warn(n->w.log, "a page of a RESYNC cannot be used: %s", n->fault.text);
+    return rc;
+}
+
+int resync_answered(struct node *n, const struct event *ev)
+{
+    if (!n->resync.call || ev->call != n->resync.call)
+        return 0;
+    struct reader r = reader_init(ev->bytes, ev->bytes_n);
+    bool page = ev->kind == EV_PEER_ANSWERED && ev->status == 200 && read_u8(&r) == PULL_PAGE;
+    int rc = page && n->resync.wanted ? page_take(n, &r) : SKEP_EARG;
+    if (rc == SKEP_EARG || rc == SKEP_EJSON) {
+        eff_do(n, tried, NULL, NULL);
+        rc = 0;
+    }
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- answering ---- */
+
+/* Two that want it from each other: the one with the lesser id begins its own anew later. */
+static bool gives_way(const struct node *n, const struct id *peer)
+{
+    return id_equal(&n->resync.from, peer) && id_compare(&n->self, peer) < 0;
+}
+
+static void give_way(struct node *n, void *arg UNUSED)
+{
+    start_over(n);
+    n->resync.next_ms = n->now_ms + RETRY_MAX_MS;
+}
+
+static void serving(struct node *n, void *arg)
+{
+    AUTOFREE struct id *peer = arg;
+    n->resync.out = *peer;
+    n->resync.out_until_ms = n->now_ms + SERVED_MS;
+}
+
+static bool is_busy(const struct node *n, const struct id *peer)
+{
+    bool other = n->now_ms < n->resync.out_until_ms && !id_equal(&n->resync.out, peer);
+    return other || pulls_in_the_middle(n) || (n->resync.active && !gives_way(n, peer));
+}
+
+int resync_serve(struct node *n, const struct id *peer, const char *body, size_t bytes, struct str *ret)
+{
+    AUTOSTR struct str rows = STR_INIT;
+    struct reader r = reader_init(body, bytes);
+    bool proto = read_u8(&r) == PULL_PROTO;
+    struct id cluster = read_id(&r), id = read_id(&r);
+    read_i64(&r);
+    AUTOFREE char *tbl = read_text(&r);
+    AUTOFREE char *key = read_text(&r);
+    if (!reader_done(&r) || !proto || !id_equal(&cluster, &n->cluster) || !id_equal(&id, peer))
+        return err_set(&n->fault, SKEP_EARG, "this is no request for a RESYNC");
+    if (is_busy(n, peer)) {
+        buf_u8(ret, PULL_BUSY);
+        return 0;
+    }
+    if (n->resync.active)
+        eff_do(n, give_way, NULL, NULL);
+    eff_do(n, serving, mem_copy(peer, sizeof *peer), free);
+    uint32_t count;
+    bool more;
+    int rc = store_scan_page(n->store, tbl ? tbl : "", key ? key : "", &rows, &count, &more, &n->fault);
+    buf_u8(ret, PULL_PAGE);
+    vector_write(ret, &n->vv);
+    vector_write(ret, &n->gcvv);
+    buf_i64(ret, store_gc_floor(n->store));
+    buf_u8(ret, more);
+    buf_u32(ret, count);
+    str_add(ret, str_get(&rows), rows.n);
+    return rc;
+}
