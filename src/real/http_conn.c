@@ -130,10 +130,22 @@ void http_conn_leave_idle(struct http_conn *c)
     c->idle = false;
 }
 
+/* Its handshake has ended, or will not. */
+static void leave_young(struct http_conn *c)
+{
+    if (c->state != CONN_HANDSHAKE)
+        return;
+    TAILQ_REMOVE(&c->server->young, c, idle_link);
+    c->server->stats.handshaking--;
+}
+
 static void conn_free(struct http_conn *c)
 {
     struct http_server *s = c->server;
     http_conn_leave_idle(c);
+    leave_young(c);
+    http_gate_leave(c->guest);
+    s->stats.out_bytes -= c->out_counted;
     http_conn_drop_body(c);
     event_del(&c->io);
     event_del(&c->timer);
@@ -156,6 +168,7 @@ static void conn_free(struct http_conn *c)
 static void conn_linger(struct http_conn *c, int64_t now)
 {
     stream_finish(&c->stream);
+    leave_young(c);
     c->state = CONN_LINGER;
     c->state_ms = now;
 }
@@ -296,7 +309,7 @@ static short wish(const struct http_conn *c)
     short write = c->want_write ? EV_WRITE : 0;
     switch (c->state) {
     case CONN_HANDSHAKE:
-        return c->want_write ? EV_WRITE : EV_READ;
+        return c->early ? 0 : c->want_write ? EV_WRITE : EV_READ;
     case CONN_OPEN:
         return reading(c) ? (short)(EV_READ | write) : (short)(EV_READ | EV_ET | write);
     case CONN_LINGER:
@@ -314,9 +327,11 @@ static void watch(struct http_conn *c)
         return;
     if (c->watched)
         event_del(&c->io);
+    c->watched = wanted;
+    if (!wanted)
+        return;
     event_assign(&c->io, c->server->base, c->stream.fd, (short)(wanted | EV_PERSIST), conn_on_io, c);
     ensure(event_add(&c->io, NULL) == 0, "libevent takes no more events");
-    c->watched = wanted;
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -337,7 +352,7 @@ static int64_t deadline(const struct http_conn *c)
 {
     const struct http_server_options *o = &c->server->options;
     if (c->state == CONN_HANDSHAKE)
-        return c->state_ms + o->handshake_ms;
+        return c->early ? c->state_ms : c->state_ms + o->handshake_ms;
     if (c->state == CONN_LINGER)
         return c->state_ms + o->linger_ms;
     if (c->out_at < c->out.n)
@@ -409,6 +424,24 @@ static bool wants_another_turn(const struct http_conn *c)
     return reading(c) && c->more;
 }
 
+int64_t http_conn_waits_since_ms(const struct http_conn *c)
+{
+    if (c->dead || c->slots_n > 0 || c->receiving || c->out_at < c->out.n)
+        return INT64_MAX;
+    return c->idle ? c->idle_ms : c->state == CONN_OPEN && c->in.begun ? c->head_ms : c->state_ms;
+}
+
+/* What waits here for the client to read. */
+static void count_out(struct http_conn *c)
+{
+    struct http_slot *slot;
+    size_t n = c->out.n - c->out_at;
+    TAILQ_FOREACH (slot, &c->slots, next)
+        n += slot->queued.n + (slot->answer ? slot->answer->body_n : 0);
+    c->server->stats.out_bytes += n - c->out_counted;
+    c->out_counted = n;
+}
+
 static void conn_settle(struct http_conn *c, int64_t now)
 {
     bool again = c->state == CONN_OPEN, asked = false;
@@ -426,6 +459,7 @@ static void conn_settle(struct http_conn *c, int64_t now)
     }
     if (c->state == CONN_OPEN && finish(c, now))
         return;
+    count_out(c);
     rest(c, now);
     watch(c);
     if (c->state == CONN_OPEN && wants_another_turn(c))
@@ -469,6 +503,7 @@ static void plain_on_tls(struct http_conn *c)
 {
     SSL_free(c->stream.ssl);
     c->stream.ssl = NULL;
+    leave_young(c);
     c->state = CONN_OPEN;
     http_conn_refuse(c, http_out_problem(SKEP_EARG, "This port speaks TLS. Use https in the address"));
 }
@@ -501,6 +536,7 @@ static void conn_handshake(struct http_conn *c, int64_t now)
         c->cert_cn = mem_dup(cn);
     c->server->stats.handshakes++;
     c->server->stats.resumed += SSL_session_reused(c->stream.ssl) != 0;
+    leave_young(c);
     c->state = CONN_OPEN;
     conn_read(c, now);
 }
@@ -559,7 +595,9 @@ static void conn_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *ar
     int64_t now = http_now_ms();
     http_conn_enter(c);
     c->timer_set = false;
-    if (deadline(c) <= now) {
+    if (c->early && c->state_ms <= now) {
+        c->early = false;
+    } else if (deadline(c) <= now) {
         c->server->stats.timeouts += !c->idle && c->state != CONN_LINGER;
         if (c->state == CONN_OPEN && !c->idle && c->out_at == c->out.n)
             too_slow(c);
@@ -608,7 +646,8 @@ static void name_local(struct http_conn *c)
     snprintf(c->from, sizeof c->from, "unix");
 }
 
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from)
+void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from, struct http_guest *guest,
+                   int64_t wait_ms)
 {
     struct http_conn *c = mem_alloc(sizeof *c);
     struct http_in_limits limits = {s->options.uri_bytes_max, s->options.head_bytes_max};
@@ -625,9 +664,16 @@ void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from)
         name_client(c, from);
     else
         name_local(c);
+    c->guest = guest;
     c->state = from ? CONN_HANDSHAKE : CONN_OPEN;
-    c->state_ms = http_now_ms();
+    c->early = wait_ms > 0;
+    int64_t now = http_now_ms();
+    c->state_ms = now + wait_ms;
+    if (from) {
+        TAILQ_INSERT_TAIL(&s->young, c, idle_link);
+        s->stats.handshaking++;
+    }
     evtimer_assign(&c->timer, s->base, conn_on_timer, c);
     http_conn_enter(c);
-    http_conn_leave(c, c->state_ms);
+    http_conn_leave(c, now);
 }

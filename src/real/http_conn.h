@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/list.h"
+#include "real/http_gate.h"
 #include "real/http_in.h"
 #include "real/http_out.h"
 #include "real/http_server.h"
@@ -30,6 +31,7 @@ struct http_slot {
     struct str queued;       /* stream bytes, framed, while it is not this slot's turn */
     bool head_only, http_1_0;
     bool close;     /* the connection ends after this answer */
+    bool safe;      /* of a request that changes nothing */
     bool delivered; /* the owner knows it: it hears of its end */
     bool head_written, ended, above_low;
 };
@@ -47,6 +49,8 @@ struct http_conn {
     short watched;
     int depth; /* who is inside; see http_conn_enter */
     bool dead, local, idle, timer_set;
+    bool early;    /* its address is too fast: nothing is done for it before state_ms */
+    bool served;   /* it has sent a request before */
     bool read_eof; /* the client sends no more */
     bool closing;  /* no request is begun or continued any more */
     bool want_write;
@@ -70,7 +74,9 @@ struct http_conn {
 
     int64_t state_ms, head_ms, body_start_ms, body_ms, wrote_ms, idle_ms; /* since when */
     int64_t timer_at_ms;
-    TAILQ_ENTRY(http_conn) idle_link;
+    TAILQ_ENTRY(http_conn) idle_link; /* in server.idle, or in server.young until its handshake ends */
+    struct http_guest *guest;         /* NULL: the Unix socket */
+    size_t out_counted;               /* of stats.out_bytes */
     uint32_t peer_uid, peer_pid;
     char *cert_cn;
     char from[INET6_ADDRSTRLEN + 8];
@@ -96,7 +102,8 @@ struct http_server {
     size_t conns_n, conns_cap;
     uint32_t *free_index;
     size_t free_n, free_cap;
-    struct http_conn_list idle;
+    struct http_conn_list idle, young; /* each the oldest first */
+    struct http_gate *gate;
     uint64_t sequence;
     int64_t date_s;
     char date[HTTP_DATE_MAX];
@@ -112,8 +119,9 @@ static inline struct timeval http_timeval(int64_t ms)
 
 /* ---- http_conn.c ---- */
 
-/* Takes fd. from NULL: the Unix socket. */
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from);
+/* Takes fd. from, guest NULL: the Unix socket. Nothing is done for it before wait_ms are over. */
+void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from, struct http_guest *guest,
+                   int64_t wait_ms);
 /* Around everything that may end in a callback: the connection outlives its innermost user. Leaving settles
  * what is to be done next. */
 void http_conn_enter(struct http_conn *c);
@@ -123,6 +131,8 @@ void http_conn_kill(struct http_conn *c);
 /* The same after a proper farewell, for one that is idle. */
 void http_conn_end(struct http_conn *c);
 void http_conn_leave_idle(struct http_conn *c);
+/* Since when it waits for its client with nothing of ours under way; INT64_MAX: it does not. */
+int64_t http_conn_waits_since_ms(const struct http_conn *c);
 void http_conn_drop_body(struct http_conn *c);
 /* Before anything is added to the output: from now on the client has time to take it. */
 void http_conn_out_begins(struct http_conn *c, int64_t now);

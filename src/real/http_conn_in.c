@@ -134,6 +134,7 @@ static void handle_head(struct http_conn *c, int64_t now)
     struct http_slot *slot = http_slot_new(c);
     c->head_due = c->streaming = c->discard = c->body_paused = false;
     slot->head_only = r->method == HTTP_M_HEAD;
+    slot->safe = http_in_safe(r->method);
     slot->http_1_0 = c->in.http_1_0;
     slot->close = !c->in.keep_alive;
     r->id = slot->id;
@@ -141,7 +142,7 @@ static void handle_head(struct http_conn *c, int64_t now)
     r->peer_uid = c->peer_uid;
     r->peer_pid = c->peer_pid;
     r->arrived_boot_ms = now;
-    c->receiving = true;
+    c->receiving = c->served = true;
     c->body_id = slot->id;
     http_conn_leave_idle(c);
     struct answer *reject = consult(c, &c->streaming);

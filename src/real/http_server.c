@@ -15,14 +15,39 @@
 
 #define FULL_WAIT_MS 50 /* between looks whether there is room for a connection again */
 #define OVER_MAX     16 /* what has left the backlog is served: so many may be over connections_max for that */
+#define SPARE_MS                                                                                             \
+    1000 /* a handshake or a head that takes longer may be cut off where others need its place               \
+          */
+#define SMALL_BYTES 65536 /* an answer up to this leaves whatever waits already */
 
 /* ---- accepting ---- */
+
+/* The connection that can best be spared: it waits for its client, not for us, and has done so for longest.
+ * Those of peers (and of whoever else shows a certificate) go last: rather than one of them, somebody whose
+ * handshake or first request is on its way will be spared in a moment. */
+static struct http_conn *spare(const struct http_server *s)
+{
+    struct http_conn *best[2] = {NULL, NULL}; /* without a certificate, with one */
+    int64_t since[2] = {INT64_MAX, INT64_MAX}, young_ms = http_now_ms() - SPARE_MS;
+    bool soon = false;
+    for (size_t i = 0; i < s->conns_n; i++) {
+        struct http_conn *c = s->conns[i];
+        int64_t at = c ? http_conn_waits_since_ms(c) : INT64_MAX;
+        bool certified = c && c->cert_cn, young = at > young_ms && c && !(c->idle && c->served);
+        soon = soon || (young && !certified && at != INT64_MAX);
+        if (at >= since[certified] || young)
+            continue;
+        since[certified] = at;
+        best[certified] = c;
+    }
+    return best[0] || soon ? best[0] : best[1];
+}
 
 /* Every connection is busy and there may be no more. */
 static bool full(const struct http_server *s)
 {
     return s->stats.open > s->options.connections_max ||
-           (s->stats.open == s->options.connections_max && TAILQ_EMPTY(&s->idle));
+           (s->stats.open == s->options.connections_max && TAILQ_EMPTY(&s->idle) && !spare(s));
 }
 
 static void accept_pause(struct http_server *s, int64_t ms, bool local_too)
@@ -36,9 +61,9 @@ static void accept_pause(struct http_server *s, int64_t ms, bool local_too)
     event_add(s->accept_again, &wait);
 }
 
-static bool evict_idle(struct http_server *s)
+static bool evict(struct http_server *s)
 {
-    struct http_conn *c = TAILQ_FIRST(&s->idle);
+    struct http_conn *c = spare(s);
     if (!c)
         return false;
     http_conn_end(c);
@@ -50,7 +75,7 @@ static void on_accept_again(evutil_socket_t fd UNUSED, short what UNUSED, void *
 {
     struct http_server *s = arg;
     struct timeval wait = http_timeval(FULL_WAIT_MS);
-    while (s->stats.open > s->options.connections_max && evict_idle(s))
+    while (s->stats.open > s->options.connections_max && evict(s))
         ;
     if (full(s)) {
         event_add(s->accept_again, &wait);
@@ -75,19 +100,40 @@ static int64_t rate_wait_ms(struct http_server *s)
     return s->accept_tokens >= 1 ? 0 : 1 + (int64_t)((1 - s->accept_tokens) * 1000 / rate);
 }
 
+/* A client on the TLS port, by the limits that there are for its address and for unfinished handshakes. */
+static void welcome(struct http_server *s, int fd, const struct sockaddr *from)
+{
+    struct http_guest *guest = NULL;
+    int64_t wait_ms = http_gate_enter(s->gate, from, http_now_ms(), &guest);
+    if (wait_ms == HTTP_GATE_REFUSED) {
+        close(fd);
+        s->stats.refused++;
+        return;
+    }
+    s->stats.delayed += wait_ms > 0;
+    http_conn_new(s, fd, from, guest, wait_ms);
+    while (s->stats.handshaking > s->options.handshakes_max) {
+        s->stats.timeouts++;
+        http_conn_kill(TAILQ_FIRST(&s->young));
+    }
+}
+
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *from, int n UNUSED,
                       void *arg)
 {
     struct http_server *s = arg;
     ensure(s->magic == SERVER_MAGIC, "a listener of a server that is none");
     bool tls = l == s->tcp;
-    bool over = s->stats.open >= s->options.connections_max && !evict_idle(s);
+    bool over = s->stats.open >= s->options.connections_max && !evict(s);
     if (over && s->stats.open >= s->options.connections_max + OVER_MAX) {
         close(fd);
         accept_pause(s, FULL_WAIT_MS, true);
         return;
     }
-    http_conn_new(s, fd, tls ? from : NULL);
+    if (tls)
+        welcome(s, fd, from);
+    else
+        http_conn_new(s, fd, NULL, NULL, 0);
     int64_t wait_ms = tls ? rate_wait_ms(s) : 0;
     if (full(s))
         accept_pause(s, FULL_WAIT_MS, true);
@@ -99,7 +145,7 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
 static void on_accept_error(struct evconnlistener *l UNUSED, void *arg)
 {
     struct http_server *s = arg;
-    evict_idle(s);
+    evict(s);
     accept_pause(s, FULL_WAIT_MS, true);
 }
 
@@ -144,12 +190,16 @@ static void defaults(struct http_server_options *o)
 {
     DEFAULT(o->backlog, 1024);
     DEFAULT(o->connections_max, 8192);
-    DEFAULT(o->accepts_per_s, 2000);
+    DEFAULT(o->accepts_per_s, 500);
+    DEFAULT(o->address_connections_max, SIZE_MAX);
+    DEFAULT(o->address_accepts_per_s, o->accepts_per_s);
+    DEFAULT(o->handshakes_max, o->connections_max < 32 ? 8 : o->connections_max / 4);
     DEFAULT(o->pipeline_max, 16);
     DEFAULT(o->uri_bytes_max, 8192);
     DEFAULT(o->head_bytes_max, 16384);
     DEFAULT(o->bodies_bytes_max, 256U << 20);
     DEFAULT(o->out_bytes_max, 32U << 20);
+    DEFAULT(o->outs_bytes_max, 256U << 20);
     DEFAULT(o->stream_low_bytes, 65536);
     DEFAULT(o->body_bytes_per_s, 1024);
     DEFAULT(o->handshake_ms, 10000);
@@ -174,6 +224,8 @@ struct http_server *http_server_new(struct event_base *base, const struct http_s
     s->accept_tokens = s->options.accepts_per_s;
     s->accept_at_ms = http_now_ms();
     TAILQ_INIT(&s->idle);
+    TAILQ_INIT(&s->young);
+    s->gate = http_gate_new(s->options.address_accepts_per_s, s->options.address_connections_max);
     s->accept_again = evtimer_new(base, on_accept_again, s);
     s->empty = evtimer_new(base, on_empty, s);
     ensure(s->accept_again && s->empty, "libevent takes no more events");
@@ -207,6 +259,7 @@ void http_server_free(struct http_server *s)
             http_conn_kill(s->conns[i]);
     event_free(s->accept_again);
     event_free(s->empty);
+    http_gate_free(s->gate);
     tls_free(s->tls);
     free(s->conns);
     free(s->free_index);
@@ -252,6 +305,19 @@ void http_server_set_tls(struct http_server *s, SSL_CTX *tls)
     s->tls = tls;
 }
 
+/* Where too much waits already for clients that do not read, a large answer stays here. */
+static struct answer *bounded(const struct http_server *s, const struct http_slot *slot,
+                              struct answer *a TAKES)
+{
+    if (!slot->safe || a->body_n <= SMALL_BYTES ||
+        s->stats.out_bytes + a->body_n <= s->options.outs_bytes_max)
+        return a;
+    answer_free(a);
+    return http_out_problem(SKEP_EOVERLOADED,
+                            "Too many answers of this node wait for clients that do not read "
+                            "them. Try again in a second");
+}
+
 void http_server_answer(struct http_server *s, uint64_t id, struct answer *a TAKES)
 {
     struct http_conn *c;
@@ -261,7 +327,7 @@ void http_server_answer(struct http_server *s, uint64_t id, struct answer *a TAK
         return;
     }
     http_conn_enter(c);
-    slot->answer = a;
+    slot->answer = bounded(s, slot, a);
     http_conn_leave(c, c->depth == 1 ? http_now_ms() : 0);
 }
 

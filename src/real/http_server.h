@@ -62,15 +62,21 @@ struct http_server_callbacks {
 /* 0 in any field = its default (in brackets). A client that is too slow for head_ms or body_ms gets a problem
  * document and loses its connection; one that breaks another limit in time just loses it. */
 struct http_server_options {
-    int backlog;             /* of listen() [1024] */
-    size_t connections_max;  /* [8192]; beyond it the longest idle one is closed, or, if all are busy,
-                                accepting waits */
-    unsigned accepts_per_s;  /* on the TLS port, bursts of a second's worth [2000] */
-    unsigned pipeline_max;   /* requests of one connection in flight [16] */
-    size_t uri_bytes_max;    /* request target [8 KiB] */
-    size_t head_bytes_max;   /* header fields [16 KiB] */
-    size_t bodies_bytes_max; /* all bodies being received, together [256 MiB]; beyond: overloaded */
-    size_t out_bytes_max; /* of a stream, waiting for a client that does not read [32 MiB]; beyond: closed */
+    int backlog;            /* of listen() [1024] */
+    size_t connections_max; /* [8192]; beyond it the one that waits longest for its client is closed, those
+                               of peers last; or, if all are busy, accepting waits */
+    unsigned accepts_per_s; /* on the TLS port, bursts of a second's worth [500] */
+    size_t address_connections_max; /* on the TLS port, of one address; beyond: closed [no limit] */
+    unsigned address_accepts_per_s; /* http_gate.h [accepts_per_s] */
+    size_t handshakes_max;          /* unfinished ones; beyond, the oldest is closed [connections_max / 4, at
+                                       least 8] */
+    unsigned pipeline_max;          /* requests of one connection in flight [16] */
+    size_t uri_bytes_max;           /* request target [8 KiB] */
+    size_t head_bytes_max;          /* header fields [16 KiB] */
+    size_t bodies_bytes_max;        /* all bodies being received, together [256 MiB]; beyond: overloaded */
+    size_t out_bytes_max;  /* of a stream, waiting for a client that does not read [32 MiB]; beyond: closed */
+    size_t outs_bytes_max; /* all that waits for clients to read [256 MiB]; beyond, larger answers that change
+                              nothing become overloaded */
     size_t stream_low_bytes;   /* see drained [64 KiB] */
     unsigned body_bytes_per_s; /* slowest body, on average, after the first body_ms [1024] */
     int64_t handshake_ms;      /* [10 000] */
@@ -85,9 +91,9 @@ struct http_server_options {
 struct http_server_stats {
     uint64_t accepted, handshakes, handshakes_failed, resumed;
     uint64_t requests, answers, rejects; /* rejects: refused here or by authorize and head */
-    uint64_t timeouts, gone, evicted, accept_waits;
+    uint64_t timeouts, gone, evicted, accept_waits, refused, delayed; /* the last two: by the gate */
     uint64_t bytes_in, bytes_out;
-    size_t open, in_flight, body_bytes; /* now */
+    size_t open, in_flight, body_bytes, out_bytes, handshaking; /* now */
 };
 
 /* The process ignores SIGPIPE from here on. */

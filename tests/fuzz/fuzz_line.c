@@ -75,7 +75,8 @@ static void fuzz_socket(const char *p, size_t n, size_t piece)
     for (size_t at = 0; good && at < n; at += piece) {
         size_t size = n - at < piece ? n - at : piece;
         ensure(send(pair[0], p + at, size, MSG_NOSIGNAL) == (ssize_t)size, "not sent");
-        int rc;
+        int rc = at / piece % 2 ? skep_worker_wait(w, "a", 0) : 0; /* and keeps what it passes over */
+        ensure(rc == 0 || rc == -ECANCELED || rc == -ETIMEDOUT || rc == -EPROTO, "wait: %d", rc);
         while ((rc = skep_worker_next(w, 0, &line)) == 1)
             line_is_good(&line);
         good = rc == 0;
