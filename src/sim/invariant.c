@@ -1,137 +1,20 @@
-/* Keeps, for each node, what its store said when it was last read, and compares. It refuses to know how the
- * rows came to be what they are.
+/* Compares what stores say with what they said, and with each other. It refuses to know how the rows came to
+ * be what they are.
  */
 #include "sim/invariant.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/ensure.h"
 #include "base/hlc.h"
-#include "node/brain.h"
-#include "sim/brain.h"
+#include "sim/look.h"
 #include "sim/worker.h"
 #include "wire/buf.h"
-#include "wire/digest.h"
 
 #define EVERY_US     SIM_SECOND
-#define AHEAD_MS     (HLC_AHEAD_MS_MAX + 1000) /* a counter that overflows, and what a turn may take */
-#define KEY_MAX      400
 #define DAY_MS       86400000
 #define OWN_ROWS_MAX 4096
-
-/* A row of "change" as it was read. */
-struct row {
-    char *key; /* owned: table, blank, key */
-    struct stamp stamp;
-    bool dead;
-    unsigned char hash[DIGEST16_BYTES];
-    uint64_t round; /* the reading that saw it last */
-    UT_hash_handle hh;
-};
-
-/* Something said about a key once and for all. */
-struct fact {
-    char *key; /* owned */
-    struct stamp stamp;
-    UT_hash_handle hh;
-};
-
-/* What is known of a node. */
-struct look {
-    const void *brain; /* of the run that was looked at last; NULL = never */
-    struct vv vv;      /* as its last turn left it */
-    int64_t written;   /* own rows up to here were looked at */
-    int64_t real_max_ms;
-    struct row *rows; /* uthash */
-    uint64_t round;
-    struct vv proven; /* with the rows */
-    bool exact;       /* there was no row beyond it */
-    uint64_t sum;     /* of the live rows */
-    int64_t writes;   /* store_writes then */
-};
-
-struct invariants {
-    struct sim *sim;
-    struct look looks[SIM_NODES_MAX];
-    struct fact *graves;  /* the greatest tombstone of each key, of all nodes: uthash */
-    struct fact *writers; /* "session/epoch" and who writes it: uthash */
-    int turn_of;          /* the node that is read next */
-    struct str *why;      /* of the check under way */
-};
-
-static struct node *node_of(const struct invariants *v, int i)
-{
-    const struct sim_node *n = sim_node(v->sim, i);
-    void *brain = sim_node_retired(n) ? NULL : sim_node_brain(n);
-    return brain ? sim_brain_of(brain) : NULL;
-}
-
-static const char *name_of(const struct invariants *v, int i)
-{
-    return sim_node_name(sim_node(v->sim, i));
-}
-
-static void broken(struct invariants *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void broken(struct invariants *v, const char *fmt, ...)
-{
-    char text[600];
-    va_list args;
-    if (v->why->n > 2000)
-        return;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    str_printf(v->why, "%s%s", v->why->n ? "; " : "", text);
-}
-
-/* ---- Facts ---- */
-
-static struct fact *fact_get(struct fact *all, const char *key)
-{
-    struct fact *f;
-    HASH_FIND_STR(all, key, f);
-    return f;
-}
-
-static struct fact *fact_put(struct fact **all, const char *key, const struct stamp *stamp)
-{
-    struct fact *f = mem_alloc(sizeof *f);
-    f->key = mem_dup(key);
-    f->stamp = *stamp;
-    HASH_ADD_KEYPTR(hh, *all, f->key, strlen(f->key), f);
-    return f;
-}
-
-static void facts_free(struct fact **all)
-{
-    struct fact *f, *next;
-    HASH_ITER(hh, *all, f, next)
-    {
-        HASH_DEL(*all, f);
-        free(f->key);
-        free(f);
-    }
-}
-
-static void row_drop(struct look *l, struct row *r)
-{
-    HASH_DEL(l->rows, r);
-    free(r->key);
-    free(r);
-}
-
-static void look_clear(struct look *l)
-{
-    struct row *r, *next;
-    HASH_ITER(hh, l->rows, r, next)
-    row_drop(l, r);
-    l->exact = false;
-    l->round = 0;
-    l->writes = -1;
-    vv_clear(&l->proven);
-}
 
 /* ---- After each turn ---- */
 
@@ -147,7 +30,7 @@ static void vector_grows(struct invariants *v, int i, struct look *l, const stru
     for (size_t k = 0; k < l->vv.n && !fell; k++)
         fell = !vv_covers(&n->vv, l->vv.e[k].actor, l->vv.e[k].hlc);
     if (fell && same)
-        broken(v, "%s: its vector fell [I4]", name_of(v, i));
+        look_broken(v, "%s: its vector fell [I4]", look_name(v, i));
     if (fell && !same)
         look_clear(l);
     if (!same)
@@ -157,18 +40,18 @@ static void vector_grows(struct invariants *v, int i, struct look *l, const stru
 }
 
 /* Rows that only the owner of a session or a name writes, under its epoch. ret: the key of their claim. */
-static bool claim_key(const char *tbl, const char *key, char ret[KEY_MAX])
+static bool claim_key(const char *tbl, const char *key, char ret[LOOK_KEY_MAX])
 {
     static const char *const of_session[] = {"entry", "turn", "session_state"};
     static const char *const of_name[] = {"checkpoint", "metadata"};
     for (size_t i = 0; i < COUNT(of_session); i++)
         if (strcmp(tbl, of_session[i]) == 0) {
-            snprintf(ret, KEY_MAX, "name /%.*s", (int)strcspn(key, "/"), key);
+            snprintf(ret, LOOK_KEY_MAX, "name /%.*s", (int)strcspn(key, "/"), key);
             return true;
         }
     for (size_t i = 0; i < COUNT(of_name); i++)
         if (strcmp(tbl, of_name[i]) == 0) {
-            snprintf(ret, KEY_MAX, "name %s", key);
+            snprintf(ret, LOOK_KEY_MAX, "name %s", key);
             return true;
         }
     return false;
@@ -177,31 +60,30 @@ static bool claim_key(const char *tbl, const char *key, char ret[KEY_MAX])
 /* [I1] An epoch of a session is written by one actor. */
 static void one_writer(struct invariants *v, const char *key, int64_t epoch, int64_t actor)
 {
-    char segment[KEY_MAX];
+    char segment[LOOK_KEY_MAX];
     snprintf(segment, sizeof segment, "%.*s/%lld", (int)strcspn(key, "/"), key, (long long)epoch);
-    struct stamp who = {.actor = actor};
     struct fact *f = fact_get(v->writers, segment);
     if (!f)
-        fact_put(&v->writers, segment, &who);
-    else if (f->stamp.actor != actor)
-        broken(v, "entry %s: epoch %lld was written by %lld and %lld [I1]", key, (long long)epoch,
-               (long long)f->stamp.actor, (long long)actor);
+        fact_new(&v->writers, segment)->writer = actor;
+    else if (f->writer != actor)
+        look_broken(v, "entry %s: epoch %lld was written by %lld and %lld [I1]", key, (long long)epoch,
+                    (long long)f->writer, (long long)actor);
 }
 
 /* A row that the node itself has written in this turn. */
 static void own_row(struct invariants *v, int i, struct look *l, const char *tbl, const char *key,
                     int64_t rank)
 {
-    char claim[KEY_MAX];
+    char claim[LOOK_KEY_MAX];
     struct row *known;
     if (strcmp(tbl, "entry") == 0)
-        one_writer(v, key, rank, node_of(v, i)->actor);
+        one_writer(v, key, rank, look_node(v, i)->actor);
     if (!claim_key(tbl, key, claim))
         return;
     HASH_FIND_STR(l->rows, claim, known);
     if (known && !known->dead && known->stamp.rank > rank)
-        broken(v, "%s wrote %s %s under epoch %lld, but knew that of the claim to be %lld [I3]",
-               name_of(v, i), tbl, key, (long long)rank, (long long)known->stamp.rank);
+        look_broken(v, "%s wrote %s %s under epoch %lld, but knew that of the claim to be %lld [I3]",
+                    look_name(v, i), tbl, key, (long long)rank, (long long)known->stamp.rank);
 }
 
 static void own_rows(struct invariants *v, int i, struct look *l, struct node *n)
@@ -225,7 +107,7 @@ static bool each_turn(struct sim *s, void *ctx, struct str *why)
     struct invariants *v = ctx;
     v->why = why;
     for (int i = 0; i < sim_nodes(s); i++) {
-        struct node *n = node_of(v, i);
+        struct node *n = look_node(v, i);
         if (!n)
             continue;
         vector_grows(v, i, &v->looks[i], n);
@@ -233,8 +115,6 @@ static bool each_turn(struct sim *s, void *ctx, struct str *why)
     }
     return why->n == 0;
 }
-
-/* ---- Reading a store ---- */
 
 /* Those that die with their parent, without a tombstone. */
 static bool is_dependant(const char *key)
@@ -244,100 +124,6 @@ static bool is_dependant(const char *key)
         if (text_starts(key, tables[i]))
             return true;
     return false;
-}
-
-/* What a row is now against what it was. */
-static void row_moved(struct invariants *v, int i, const struct row *was, const struct stamp *stamp,
-                      bool dead, const unsigned char *hash)
-{
-    int order = stamp_compare(stamp, &was->stamp);
-    bool same_bytes = dead == was->dead && (dead || memcmp(hash, was->hash, DIGEST16_BYTES) == 0);
-    if (order < 0)
-        broken(v, "%s: %s fell from (%lld, %lld) to (%lld, %lld)%s", name_of(v, i), was->key,
-               (long long)was->stamp.rank, (long long)was->stamp.hlc, (long long)stamp->rank,
-               (long long)stamp->hlc, text_starts(was->key, "name ") ? ": its epoch" : "");
-    if (order == 0 && !same_bytes)
-        broken(v, "%s: %s has other bytes under the same stamp [I7]", name_of(v, i), was->key);
-    if (order > 0 && same_bytes && !dead && stamp->rank == was->stamp.rank)
-        broken(v, "%s: %s was written again (%lld, then %lld), and nothing of it changed", name_of(v, i),
-               was->key, (long long)was->stamp.hlc, (long long)stamp->hlc);
-}
-
-static void row_bury(struct invariants *v, const char *key, const struct stamp *stamp)
-{
-    struct fact *f = fact_get(v->graves, key);
-    if (!f)
-        fact_put(&v->graves, key, stamp);
-    else if (stamp_compare(stamp, &f->stamp) > 0)
-        f->stamp = *stamp;
-}
-
-static void row_read(struct invariants *v, int i, struct look *l, struct node *n, struct stmt *q)
-{
-    char key[KEY_MAX];
-    struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
-    bool dead = col_i64(q, 5) != 0;
-    struct row *r;
-    snprintf(key, sizeof key, "%s %s", col_text(q, 0), col_text(q, 1));
-    HASH_FIND_STR(l->rows, key, r);
-    if (r)
-        row_moved(v, i, r, &stamp, dead, col_blob(q, 6));
-    else {
-        r = mem_alloc(sizeof *r);
-        r->key = mem_dup(key);
-        HASH_ADD_KEYPTR(hh, l->rows, r->key, strlen(r->key), r);
-    }
-    r->stamp = stamp;
-    r->dead = dead;
-    r->round = l->round;
-    if (!dead)
-        memcpy(r->hash, col_blob(q, 6), sizeof r->hash);
-    if (dead)
-        row_bury(v, key, &stamp);
-    if (stamp.actor != n->actor && hlc_ms(stamp.hlc) > l->real_max_ms + AHEAD_MS)
-        broken(v, "%s: %s is %lld ms ahead of its clock [I8]", name_of(v, i), key,
-               (long long)(hlc_ms(stamp.hlc) - l->real_max_ms));
-}
-
-/* An order-free sum of the live rows, and whether there are rows beyond the vector. */
-static void look_sum(struct look *l)
-{
-    struct row *r, *next;
-    l->sum = 0;
-    l->exact = true;
-    HASH_ITER(hh, l->rows, r, next)
-    {
-        if (r->round != l->round) {
-            row_drop(l, r);
-            continue;
-        }
-        l->exact &= vv_covers(&l->proven, r->stamp.actor, r->stamp.hlc);
-        uint64_t one;
-        memcpy(&one, r->hash, sizeof one);
-        uint64_t stamp = prng_mix((uint64_t)r->stamp.hlc ^ prng_mix((uint64_t)r->stamp.actor));
-        l->sum += r->dead ? 0 : prng_mix(one ^ stamp);
-    }
-}
-
-/* The version table of a node, compared with what it was. */
-static void look_read(struct invariants *v, int i)
-{
-    struct look *l = &v->looks[i];
-    struct node *n = node_of(v, i);
-    const struct world_clock *c = &n->w.clock;
-    int64_t real_ms = c->real_ms(c->self);
-    l->real_max_ms = real_ms > l->real_max_ms ? real_ms : l->real_max_ms;
-    if (store_writes(n->store) == l->writes && vv_equal(&n->vv, &l->proven))
-        return;
-    l->round++;
-    vv_copy(&l->proven, &n->vv);
-    struct stmt *q =
-        stmt_new(store_db(n->store), "SELECT tbl, key, rank, hlc, actor, dead, hash FROM change");
-    while (stmt_step(q, NULL) == 1)
-        row_read(v, i, l, n, q);
-    stmt_free(q);
-    l->writes = store_writes(n->store);
-    look_sum(l);
 }
 
 /* ---- One store: "change" and the rows ---- */
@@ -352,20 +138,20 @@ static void bytes_are_there(struct invariants *v, int i, struct look *l, struct 
     while (more) {
         str_clear(&page);
         if (store_scan_page(s, str_get(&tbl), str_get(&key), &page, &count, &more, &e) < 0)
-            return broken(v, "%s: %s", name_of(v, i), e.text);
+            return look_broken(v, "%s: %s", look_name(v, i), e.text);
         struct reader r = reader_init(str_get(&page), page.n);
         for (uint32_t k = 0; k < count; k++) {
             struct remote_row row;
             unsigned char hash[DIGEST16_BYTES];
-            char text[KEY_MAX];
+            char text[LOOK_KEY_MAX];
             struct row *known;
             if (store_read_row(&r, &row, &e) < 0)
-                return broken(v, "%s: a row that none can read: %s", name_of(v, i), e.text);
+                return look_broken(v, "%s: a row that none can read: %s", look_name(v, i), e.text);
             snprintf(text, sizeof text, "%.*s %.*s", (int)row.tbl.n, row.tbl.p, (int)row.key.n, row.key.p);
             HASH_FIND_STR(l->rows, text, known);
             digest16(&row.bytes, 1, hash);
             if (known && !row.dead && memcmp(hash, known->hash, sizeof hash) != 0)
-                broken(v, "%s: %s is not what its hash says", name_of(v, i), text);
+                look_broken(v, "%s: %s is not what its hash says", look_name(v, i), text);
             str_clear(&tbl);
             str_clear(&key);
             str_add(&tbl, row.tbl.p, row.tbl.n);
@@ -384,7 +170,7 @@ static void rows_are_described(struct invariants *v, int i, struct store *s)
         str_printf(&sql, " - (SELECT count(*) FROM %s)", table_get((enum table_id)t)->name);
     int64_t odd = db_i64(store_db(s), str_get(&sql), 0);
     if (odd)
-        broken(v, "%s: %lld versions more than rows", name_of(v, i), (long long)odd);
+        look_broken(v, "%s: %lld versions more than rows", look_name(v, i), (long long)odd);
 }
 
 /* [I11] A hand-off that a vector covers has all its chunks, and they are its own. */
@@ -398,8 +184,8 @@ static void chunks_are_there(struct invariants *v, int i, struct store *s)
         "AND c.key = h.swarm || '/' || h.name WHERE have < h.chunks");
     while (stmt_step(q, NULL) == 1)
         if (vv_covers(&v->looks[i].proven, col_i64(q, 4), col_i64(q, 5)))
-            broken(v, "%s: the hand-off of %s/%s has %lld of %lld chunks [I11]", name_of(v, i),
-                   col_text(q, 0), col_text(q, 1), (long long)col_i64(q, 3), (long long)col_i64(q, 2));
+            look_broken(v, "%s: the hand-off of %s/%s has %lld of %lld chunks [I11]", look_name(v, i),
+                        col_text(q, 0), col_text(q, 1), (long long)col_i64(q, 3), (long long)col_i64(q, 2));
     stmt_free(q);
 }
 
@@ -407,11 +193,11 @@ static void chunks_are_there(struct invariants *v, int i, struct store *s)
 static void the_dead_stay_dead(struct invariants *v, int i, struct look *l)
 {
     for (const struct row *r = l->rows; r; r = r->hh.next) {
-        struct fact *grave = r->dead ? NULL : fact_get(v->graves, r->key);
-        if (grave && stamp_compare(&r->stamp, &grave->stamp) < 0 &&
-            vv_covers(&l->proven, grave->stamp.actor, grave->stamp.hlc))
-            broken(v, "%s: %s is there again, deleted at %lld [I5]", name_of(v, i), r->key,
-                   (long long)grave->stamp.hlc);
+        const struct fact *f = r->dead ? NULL : fact_get(v->keys, r->key);
+        if (f && stamp_compare(&r->stamp, &f->grave) < 0 &&
+            vv_covers(&l->proven, f->grave.actor, f->grave.hlc))
+            look_broken(v, "%s: %s is there again, deleted at %lld [I5]", look_name(v, i), r->key,
+                        (long long)f->grave.hlc);
     }
 }
 
@@ -426,37 +212,77 @@ static void drops_are_known(struct invariants *v, int i, struct node *n)
         if (hlc_ms(gc.e[k].hlc) < l->real_max_ms - (n->o.tombstone_max_ms ? n->o.tombstone_max_ms : DAY_MS))
             continue;
         for (int j = 0; j < sim_nodes(v->sim); j++) {
-            const struct node *other = j == i ? NULL : node_of(v, j);
+            const struct node *other = j == i ? NULL : look_node(v, j);
             if (other && other->member && !vv_covers(&other->vv, gc.e[k].actor, gc.e[k].hlc))
-                broken(v, "%s dropped the tombstone (%lld, %lld), which %s has not [I13]", name_of(v, i),
-                       (long long)gc.e[k].actor, (long long)gc.e[k].hlc, name_of(v, j));
+                look_broken(v, "%s dropped the tombstone (%lld, %lld), which %s has not [I13]",
+                            look_name(v, i), (long long)gc.e[k].actor, (long long)gc.e[k].hlc,
+                            look_name(v, j));
         }
     }
 }
 
 /* ---- Two stores ---- */
 
-/* [I4] What the vector of i covers of the rows of j is at i, or what replaced it. */
-static void covered_is_there(struct invariants *v, int i, int j)
+/* A look is of the run that goes on: turns have been looked at since. */
+static bool looked_at(const struct invariants *v, int i)
 {
-    const struct look *a = &v->looks[i], *b = &v->looks[j];
-    bool gone = store_gc_floor(node_of(v, i)->store) > 0;
-    for (const struct row *r = b->rows; r; r = r->hh.next) {
-        const struct row *own;
-        if (!vv_covers(&a->proven, r->stamp.actor, r->stamp.hlc) || is_dependant(r->key))
+    return look_node(v, i) && v->looks[i].brain == sim_node_brain(sim_node(v->sim, i));
+}
+
+/* Whether what replaced a row is still to come: a page that was cut proves the rest, and the rest may name
+ * rows that what was cut has replaced. */
+static bool is_to_come(const struct look *a, const struct fact *f, const struct row *r)
+{
+    return stamp_compare(&f->newest, &r->stamp) > 0 && !vv_covers(&a->proven, f->newest.actor, f->newest.hlc);
+}
+
+/* [I4] What the vector of i covers of the rows of j is at i, or what replaced it. */
+static bool covered_is_there(struct invariants *v, int i, const struct row *r, int j, bool tell)
+{
+    const struct look *a = &v->looks[i];
+    const struct row *own;
+    char lack[200] = "nothing";
+    if (!vv_covers(&a->proven, r->stamp.actor, r->stamp.hlc) || is_dependant(r->key))
+        return true;
+    HASH_FIND_STR(a->rows, r->key, own);
+    int order = own ? stamp_compare(&own->stamp, &r->stamp) : -1;
+    if (order == 0 && !r->dead && memcmp(own->hash, r->hash, sizeof r->hash) != 0)
+        look_broken(v, "%s and %s differ in %s under one stamp [I7]", look_name(v, i), look_name(v, j),
+                    r->key);
+    const struct fact *f = order < 0 ? fact_get(v->keys, r->key) : NULL;
+    bool dropped = f && !own && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc;
+    if (order >= 0 || dropped || is_to_come(a, f, r))
+        return true;
+    if (own)
+        snprintf(lack, sizeof lack, "(%lld, %lld)", (long long)own->stamp.actor, (long long)own->stamp.hlc);
+    if (tell)
+        look_broken(v, "%s covers (%lld, %lld) of %s, but has %s; %s has it [I4]", look_name(v, i),
+                    (long long)r->stamp.actor, (long long)r->stamp.hlc, r->key, lack, look_name(v, j));
+    return false;
+}
+
+/* i against all others, as they were read last. */
+static bool compare(struct invariants *v, int i, bool tell)
+{
+    bool good = true;
+    for (int j = 0; j < sim_nodes(v->sim); j++) {
+        if (j == i || !look_node(v, j) || !v->looks[j].round)
             continue;
-        HASH_FIND_STR(a->rows, r->key, own);
-        if (own && stamp_compare(&own->stamp, &r->stamp) < 0)
-            broken(v, "%s covers (%lld, %lld) of %s, but has (%lld, %lld); %s has it [I4]", name_of(v, i),
-                   (long long)r->stamp.actor, (long long)r->stamp.hlc, r->key, (long long)own->stamp.actor,
-                   (long long)own->stamp.hlc, name_of(v, j));
-        else if (own && stamp_compare(&own->stamp, &r->stamp) == 0 && !r->dead &&
-                 memcmp(own->hash, r->hash, sizeof r->hash) != 0)
-            broken(v, "%s and %s differ in %s under one stamp [I7]", name_of(v, i), name_of(v, j), r->key);
-        else if (!own && !(gone && (r->dead || fact_get(v->graves, r->key))))
-            broken(v, "%s covers (%lld, %lld) of %s, which it has not; %s has [I4]", name_of(v, i),
-                   (long long)r->stamp.actor, (long long)r->stamp.hlc, r->key, name_of(v, j));
+        for (const struct row *r = v->looks[j].rows; r; r = r->hh.next)
+            good &= covered_is_there(v, i, r, j, tell);
     }
+    return good;
+}
+
+/* The others were read some time ago, and may have replaced what is missing here. */
+static void all_is_there(struct invariants *v, int i)
+{
+    if (compare(v, i, false))
+        return;
+    for (int k = 0; k < sim_nodes(v->sim); k++)
+        if (looked_at(v, k))
+            look_read(v, k);
+    compare(v, i, true);
 }
 
 /* [I7] */
@@ -464,7 +290,8 @@ static void equal_is_equal(struct invariants *v, int i, int j)
 {
     const struct look *a = &v->looks[i], *b = &v->looks[j];
     if (a->exact && b->exact && a->sum != b->sum && vv_equal(&a->proven, &b->proven))
-        broken(v, "%s and %s have equal vectors and different rows [I7]", name_of(v, i), name_of(v, j));
+        look_broken(v, "%s and %s have equal vectors and different rows [I7]", look_name(v, i),
+                    look_name(v, j));
 }
 
 /* ---- Processes ---- */
@@ -495,15 +322,15 @@ static int process_order(const void *a, const void *b)
 static void claimed(struct invariants *v, const struct sim_process *p)
 {
     for (int i = 0; i < sim_nodes(v->sim); i++) {
-        struct node *n = sim_node(v->sim, i) == p->node && !p->orphan ? node_of(v, i) : NULL;
+        struct node *n = sim_node(v->sim, i) == p->node && !p->orphan ? look_node(v, i) : NULL;
         if (!n)
             continue;
         struct name_row row = {.swarm = mem_dup(p->swarm), .name = mem_dup(p->name)};
         struct stamp stamp = {0};
         int rc = store_version(n->store, T_NAME, &row, &stamp, NULL, NULL);
         if (rc == 1 ? stamp.rank < p->epoch : rc == 0 && store_gc_floor(n->store) < p->epoch)
-            broken(v, "%s runs %s/%s under epoch %lld, but knows of %lld only [I11]", name_of(v, i), p->swarm,
-                   p->name, (long long)p->epoch, (long long)stamp.rank);
+            look_broken(v, "%s runs %s/%s under epoch %lld, but knows of %lld only [I11]", look_name(v, i),
+                        p->swarm, p->name, (long long)p->epoch, (long long)stamp.rank);
         row_fini(T_NAME, &row);
     }
 }
@@ -518,9 +345,9 @@ static void processes_hold(struct invariants *v)
         claimed(v, p);
         if (q && !p->orphan && !q->orphan && p->node == q->node && strcmp(p->swarm, q->swarm) == 0 &&
             strcmp(p->name, q->name) == 0)
-            broken(v, "%s runs %s/%s twice: pid %d, epoch %lld, and pid %d, epoch %lld [I11]",
-                   sim_node_name(p->node), p->swarm, p->name, q->pid, (long long)q->epoch, p->pid,
-                   (long long)p->epoch);
+            look_broken(v, "%s runs %s/%s twice: pid %d, epoch %lld, and pid %d, epoch %lld [I11]",
+                        sim_node_name(p->node), p->swarm, p->name, q->pid, (long long)q->epoch, p->pid,
+                        (long long)p->epoch);
     }
 }
 
@@ -528,7 +355,7 @@ static void processes_hold(struct invariants *v)
 
 static void store_holds(struct invariants *v, int i)
 {
-    struct node *n = node_of(v, i);
+    struct node *n = look_node(v, i);
     struct look *l = &v->looks[i];
     look_read(v, i);
     bytes_are_there(v, i, l, n->store);
@@ -537,17 +364,10 @@ static void store_holds(struct invariants *v, int i)
     the_dead_stay_dead(v, i, l);
     drops_are_known(v, i, n);
     for (int j = 0; j < sim_nodes(v->sim); j++) {
-        if (j == i || !node_of(v, j) || !v->looks[j].round)
-            continue;
-        covered_is_there(v, i, j);
-        equal_is_equal(v, i, j);
+        if (j != i && look_node(v, j))
+            equal_is_equal(v, i, j);
     }
-}
-
-/* A look is of the run that goes on: turns have been looked at since. */
-static bool looked_at(const struct invariants *v, int i)
-{
-    return node_of(v, i) && v->looks[i].brain == sim_node_brain(sim_node(v->sim, i));
+    all_is_there(v, i);
 }
 
 static void second_fire(struct sim *s, void *arg)
@@ -586,12 +406,12 @@ static bool files_hold(struct sim *s, void *ctx, struct str *why)
     struct invariants *v = ctx;
     struct err e = {0};
     for (int i = 0; i < sim_nodes(s); i++) {
-        struct node *n = node_of(v, i);
+        struct node *n = look_node(v, i);
         int rc = n ? 1 : 0;
         for (size_t slice = 0; rc > 0; slice++)
             rc = store_check_slice(n->store, slice, &e);
         if (rc < 0)
-            str_printf(why, "%s: %s; ", name_of(v, i), e.text);
+            str_printf(why, "%s: %s; ", look_name(v, i), e.text);
     }
     return why->n == 0;
 }
@@ -623,7 +443,7 @@ void invariants_free(struct invariants *v)
         vv_fini(&v->looks[i].proven);
         vv_fini(&v->looks[i].vv);
     }
-    facts_free(&v->graves);
+    facts_free(&v->keys);
     facts_free(&v->writers);
     free(v);
 }
