@@ -226,6 +226,7 @@ static void base_moves(struct peer *p)
 
 static void page_taken(struct node *n, struct peer *p, const struct page *g)
 {
+    p->pull.call = 0; /* not before: another page of this batch may look for somebody to ask */
     if (!goes_on(p, g)) {
         chain_broken(n, p);
         return;
@@ -468,8 +469,6 @@ static int page_said(struct node *n, struct peer *p, struct page *g)
                  "%s passes on rows from more than %d ms in the future; they wait until our clock is there",
                  p->name, HLC_AHEAD_MS_MAX);
     }
-    node_touch(n, &p->pull.call, sizeof p->pull.call);
-    p->pull.call = 0;
     eff_do(n, page_done, g, page_free);
     return rc;
 }
