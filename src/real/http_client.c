@@ -25,16 +25,20 @@
 
 #include "base/ensure.h"
 #include "base/list.h"
+#include "base/prng.h"
 #include "base/str.h"
 #include "real/stream.h"
 #include "real/tls.h"
 
-#define LANES        3
-#define BUFFER_BYTES 65536
-#define READ_BUDGET  262144 /* bytes read from one peer before others have their turn */
-#define HOST_MAX     256
-#define KEEP_MAX     4096 /* an idle lane keeps no larger buffers */
-#define LANE_MAGIC   0x6c616e65U
+#define LANES         3
+#define BUFFER_BYTES  65536
+#define READ_BUDGET   262144 /* bytes read from one peer before others have their turn */
+#define HOST_MAX      256
+#define KEEP_MAX      4096 /* an idle lane keeps no larger buffers */
+#define BURST_S       3    /* of connections to all peers */
+#define BACKOFF_STEPS 4
+#define FORGET_MS     60000 /* a failure that is older says nothing any more */
+#define LANE_MAGIC    0x6c616e65U
 
 enum lane_state { LANE_NONE, LANE_TOKEN, LANE_RESOLVE, LANE_CONNECT, LANE_HANDSHAKE, LANE_READY };
 
@@ -78,6 +82,12 @@ struct lane {
 };
 TAILQ_HEAD(lane_list, lane);
 
+/* Tokens that come at a rate, up to a burst. */
+struct bucket {
+    double tokens, rate, burst; /* rate: per second */
+    int64_t at_ms;
+};
+
 struct peer {
     TAILQ_ENTRY(peer) next;
     struct http_client *client;
@@ -85,8 +95,9 @@ struct peer {
     char *url;
     char host[HOST_MAX], port[8];
     bool valid;
-    double tokens;
-    int64_t tokens_at_ms;
+    struct bucket connects;
+    unsigned failures; /* since the last connection that came about */
+    int64_t failed_at_ms, try_at_ms;
     struct lane lanes[LANES];
 };
 TAILQ_HEAD(peer_list, peer);
@@ -100,6 +111,8 @@ struct http_client {
     struct peer_list peers;
     struct lane_list kicked;
     struct event *kick;
+    struct bucket connects; /* to all peers */
+    struct prng prng;
     char buffer[BUFFER_BYTES];
 };
 
@@ -117,6 +130,33 @@ static void timer_set(struct event *timer, int64_t ms)
 {
     struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     event_add(timer, &wait);
+}
+
+/* ---- how fast ---- */
+
+static struct bucket bucket_init(double rate, double burst_s)
+{
+    return (struct bucket){rate * burst_s, rate, rate * burst_s, now_ms()};
+}
+
+/* How long until there is a token; 0 = now. */
+static int64_t bucket_wait_ms(struct bucket *b, int64_t now)
+{
+    b->tokens += (double)(now - b->at_ms) * b->rate / 1000;
+    b->at_ms = now;
+    if (b->tokens > b->burst)
+        b->tokens = b->burst;
+    return b->tokens >= 1 ? 0 : 1 + (int64_t)((1 - b->tokens) * 1000 / b->rate);
+}
+
+/* A peer that cannot be reached is tried less and less often, and not by all nodes at the same moment. */
+static void back_off(struct peer *p)
+{
+    int64_t now = now_ms(), wait_ms = p->client->options.backoff_ms
+                                      << (p->failures < BACKOFF_STEPS ? p->failures : BACKOFF_STEPS);
+    p->failures++;
+    p->failed_at_ms = now;
+    p->try_at_ms = now + wait_ms - (int64_t)prng_below(&p->client->prng, (uint64_t)wait_ms / 2 + 1);
 }
 
 /* ---- calls ---- */
@@ -210,6 +250,7 @@ static void lane_give_up(struct lane *l, enum net_failure failure, const char *w
     char text[sizeof l->why];
     snprintf(text, sizeof text, "%s", why);
     lane_reset(l);
+    back_off(l->peer);
     queue_fail(l, failure, text);
     if (!TAILQ_EMPTY(&l->queue))
         lane_kick(l);
@@ -425,12 +466,28 @@ static void lane_address_failed(struct lane *l, enum net_failure failure)
     lane_next_address(l);
 }
 
+/* Whoever waited for a better moment need not any more. */
+static void peer_reached(struct peer *p)
+{
+    p->failures = 0;
+    p->try_at_ms = 0;
+    for (size_t i = 0; i < LANES; i++) {
+        struct lane *l = &p->lanes[i];
+        if (l->state != LANE_TOKEN)
+            continue;
+        event_del(&l->timer);
+        l->state = LANE_NONE;
+        lane_kick(l);
+    }
+}
+
 static void lane_ready(struct lane *l)
 {
     event_del(&l->timer);
     evutil_freeaddrinfo(TAKE(l->addresses));
     l->address = NULL;
     l->state = LANE_READY;
+    peer_reached(l->peer);
     lane_watch(l, EV_READ);
     if (!TAILQ_EMPTY(&l->queue))
         lane_send(l);
@@ -561,22 +618,35 @@ static void lane_resolve(struct lane *l)
     }
 }
 
-/* At most so many connections a second to one peer, whatever the lane. */
-static void lane_begin(struct lane *l)
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* At most so many connections a second to one peer, whatever the lane. Pings have a pace of their own, and
+ * what they find out must not wait for a connection to somebody else, or until a peer has been missed for a
+ * while. */
+static int64_t connect_wait_ms(struct lane *l)
 {
     struct peer *p = l->peer;
-    double rate = p->client->options.connects_per_s;
-    int64_t now = now_ms();
-    p->tokens += (double)(now - p->tokens_at_ms) * rate / 1000;
-    p->tokens_at_ms = now;
-    if (p->tokens > rate)
-        p->tokens = rate;
-    if (p->tokens < 1) {
+    int64_t now = now_ms(), wait_ms = bucket_wait_ms(&p->connects, now);
+    if (l->lane == LANE_CONTROL)
+        return wait_ms;
+    wait_ms = longer(wait_ms, bucket_wait_ms(&p->client->connects, now));
+    return longer(wait_ms, p->try_at_ms - now);
+}
+
+static void lane_begin(struct lane *l)
+{
+    int64_t wait_ms = connect_wait_ms(l);
+    if (wait_ms > 0) {
         l->state = LANE_TOKEN;
-        timer_set(&l->timer, 1 + (int64_t)((1 - p->tokens) * 1000 / rate));
+        timer_set(&l->timer, wait_ms);
         return;
     }
-    p->tokens -= 1;
+    l->peer->connects.tokens -= 1;
+    if (l->lane != LANE_CONTROL)
+        l->peer->client->connects.tokens -= 1;
     lane_resolve(l);
 }
 
@@ -702,15 +772,14 @@ static struct peer *peer_get(struct http_client *k, const char *url, const struc
     p->node = *node;
     p->url = mem_dup(url);
     p->valid = peer_parse_url(p);
-    p->tokens = k->options.connects_per_s;
-    p->tokens_at_ms = now_ms();
+    p->connects = bucket_init(k->options.connects_per_s, 1);
     for (size_t i = 0; i < LANES; i++)
         lane_init(&p->lanes[i], p, (enum net_lane)i);
     TAILQ_INSERT_TAIL(&k->peers, p, next);
     return p;
 }
 
-/* Nothing is lost with it: no connection, no call, and a full bucket. */
+/* Nothing is lost with it: no connection, no call, a full bucket, no failure to remember. */
 static bool peer_is_spare(const struct peer *p, int64_t now)
 {
     for (size_t i = 0; i < LANES; i++) {
@@ -718,7 +787,7 @@ static bool peer_is_spare(const struct peer *p, int64_t now)
         if (l->state != LANE_NONE || l->current || !TAILQ_EMPTY(&l->queue) || l->kicked)
             return false;
     }
-    return now - p->tokens_at_ms > 1000;
+    return now - p->connects.at_ms > 1000 && (p->failures == 0 || now - p->failed_at_ms > FORGET_MS);
 }
 
 static void on_kick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -761,6 +830,10 @@ struct http_client *http_client_new(struct event_base *base, const struct http_c
     k->options = *options;
     k->options.answer_bytes_max = options->answer_bytes_max ? options->answer_bytes_max : 32U << 20;
     k->options.connects_per_s = options->connects_per_s ? options->connects_per_s : 10;
+    k->options.all_connects_per_s = options->all_connects_per_s ? options->all_connects_per_s : 10;
+    k->options.backoff_ms = options->backoff_ms ? options->backoff_ms : 100;
+    k->connects = bucket_init(k->options.all_connects_per_s, BURST_S);
+    prng_init(&k->prng, (uint64_t)now_ms() ^ (uint64_t)(uintptr_t)k ^ (uint64_t)getpid() << 32);
     k->options.connect_ms = options->connect_ms ? options->connect_ms : 2000;
     k->options.idle_ms = options->idle_ms ? options->idle_ms : 60000;
     k->callbacks = *callbacks;

@@ -31,10 +31,14 @@ struct http_client_callbacks {
 
 /* 0 in any field = its default (in brackets). */
 struct http_client_options {
-    size_t answer_bytes_max; /* a body beyond it fails the call, NET_CLOSED [32 MiB] */
-    unsigned connects_per_s; /* new connections to one peer; bursts of a second's worth [10] */
-    int64_t connect_ms;      /* one address: TCP and TLS handshake; then the next address [2000] */
-    int64_t idle_ms;         /* idle bulk and forward connections are closed; control ones never [60 000] */
+    size_t answer_bytes_max;     /* a body beyond it fails the call, NET_CLOSED [32 MiB] */
+    unsigned connects_per_s;     /* new connections to one peer; bursts of a second's worth [10] */
+    unsigned all_connects_per_s; /* to all of them, but for control connections; bursts of three seconds'
+                                    worth [10] */
+    int64_t backoff_ms; /* bulk and forward connections to a peer that none came about to: the first pause,
+                           doubled up to 16 times that, each by up to a half less [100] */
+    int64_t connect_ms; /* one address: TCP and TLS handshake; then the next address [2000] */
+    int64_t idle_ms;    /* idle bulk and forward connections are closed; control ones never [60 000] */
 };
 
 /* Takes a reference on tls. */

@@ -605,6 +605,76 @@ static void connections_to_one_peer_are_rationed(void **state UNUSED)
     caller_free(k);
 }
 
+/* Peers have each a free port that nobody listens on: every connection is refused. */
+static int64_t refusals_took_ms(struct caller *k, int peers, int calls, enum net_lane lane)
+{
+    int64_t start = clock_ms();
+    uint64_t id[64];
+    for (int i = 0; i < calls; i++) {
+        uint16_t port = free_port();
+        struct id node = {{7, (unsigned char)(i % peers)}};
+        id[i] = call(k, "127.0.0.1", port, &node, lane, "/", "", 9000);
+    }
+    for (int i = 0; i < calls; i++)
+        expect_failure(k, id[i], NET_REFUSED);
+    return clock_ms() - start;
+}
+
+static void connections_to_all_peers_are_rationed(void **state UNUSED)
+{
+    struct http_client_options o = {.all_connects_per_s = 20};
+    struct caller *k = caller_new(&o);
+    assert_true(refusals_took_ms(k, 62, 62, LANE_CONTROL) < 500); /* pings are not */
+    assert_true(refusals_took_ms(k, 62, 62, LANE_BULK) >= 50);    /* 60 at once, 2 more */
+    assert_true(refusals_took_ms(k, 20, 20, LANE_FORWARD) >= 900);
+    caller_free(k);
+}
+
+static void who_cannot_be_reached_is_tried_less_often(void **state UNUSED)
+{
+    struct http_client_options o = {.backoff_ms = 50};
+    struct caller *k = caller_new(&o);
+    uint16_t port = free_port();
+    int64_t start = clock_ms(), longest = 0;
+    for (int i = 0; i < 5; i++) {
+        int64_t before = clock_ms();
+        expect_failure(k, call(k, "127.0.0.1", port, &node_a, LANE_BULK, "/", "", 5000), NET_REFUSED);
+        longest = clock_ms() - before;
+    }
+    assert_true(clock_ms() - start >= (50 + 100 + 200 + 400) / 2 - 10);
+    assert_true(longest >= 190);
+    start = clock_ms();
+    expect_failure(k, call(k, "127.0.0.1", port, &node_a, LANE_CONTROL, "/", "", 5000), NET_REFUSED);
+    assert_true(clock_ms() - start < 150);
+    caller_free(k);
+}
+
+/* A ping that gets through ends the pause of all. */
+static void a_peer_that_is_back_is_not_waited_for(void **state UNUSED)
+{
+    struct http_client_options o = {.backoff_ms = 4000};
+    struct caller *k = caller_new(&o);
+    struct rig *rig = rig_new(&certs, &usual);
+    SSL_CTX *wrong = client_tls_ctx(NULL, &certs.other_ca);
+    http_client_set_tls(k->client, wrong);
+    expect_failure(k, call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/hello", "", 5000), NET_TLS);
+    http_client_set_tls(k->client, peer_tls);
+    int64_t start = clock_ms();
+    uint64_t waits = call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/hello", "", 5000);
+    for (int i = 0; i < 100; i++) {
+        event_base_loop(k->base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    assert_null(outcome_of(k, waits));
+    uint64_t ping = call(k, "127.0.0.1", rig->port, &node_a, LANE_CONTROL, "/hello", "", 5000);
+    assert_int_equal(await_outcome(k, ping)->status, 200);
+    assert_int_equal(await_outcome(k, waits)->status, 200);
+    assert_true(clock_ms() - start < 1500);
+    tls_free(wrong);
+    caller_free(k);
+    rig_free(rig);
+}
+
 static void freeing_with_calls_in_flight(void **state UNUSED)
 {
     struct rig *rig = rig_new(&certs, &usual);
@@ -638,6 +708,9 @@ int main(void)
         cmocka_unit_test(an_announced_close_is_no_break_an_idle_timeout_is),
         cmocka_unit_test(idle_bulk_connections_end),
         cmocka_unit_test(connections_to_one_peer_are_rationed),
+        cmocka_unit_test(connections_to_all_peers_are_rationed),
+        cmocka_unit_test(who_cannot_be_reached_is_tried_less_often),
+        cmocka_unit_test(a_peer_that_is_back_is_not_waited_for),
         cmocka_unit_test(freeing_with_calls_in_flight),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
