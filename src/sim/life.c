@@ -165,6 +165,7 @@ bool sim_start(struct sim *s, int index)
     if (n->up)
         return true;
     n->life++;
+    simdisk_kill(n->disk); /* locks of the life before */
     n->powered = true;
     n->stopping = n->turn_planned = false;
     n->seen = n->keepers;
@@ -424,6 +425,11 @@ void sim_wipe(struct sim *s, int index)
     identity_draw(n);
     n->ever = false;
     simlife_home(n);
+}
+
+int sim_spare(const struct sim *s)
+{
+    return s->nodes_cap - s->nodes_n;
 }
 
 int sim_add(struct sim *s)

@@ -6,6 +6,7 @@
 #include "sim/inside.h"
 
 #define RESEND_US 200000
+#define LOSS_MAX  500000              /* of a million: something gets through */
 #define ENDS      (SIM_NODES_MAX + 1) /* with the clients */
 
 struct link {
@@ -68,6 +69,7 @@ void sim_heal(struct sim *s, int from, int to)
 void sim_link(struct sim *s, int from, int to, const struct sim_link *shape)
 {
     struct link *l = link_get(s, from, to);
+    ensure(!shape || shape->loss_ppm <= LOSS_MAX, "%d packets of a million are lost", shape->loss_ppm);
     if (shape)
         l->shape = *shape;
     if (shape)

@@ -84,9 +84,21 @@ static void unsure(struct load *l, struct slot *slot)
     slot->fog_us = sim_now_us(l->sim) + FOG_US;
 }
 
-/* Whether nothing can be concluded; then the slot is in the fog. */
-static bool indefinite(struct load *l, struct slot *slot, const struct sim_reply *r)
+/* Whether a fault suspended what answers prove, at any time since the operation began. */
+static bool proves_nothing(const struct errand *e)
 {
+    return !sim_promised(e->load->sim, SIM_ANSWERS, e->begun_us);
+}
+
+/* Whether nothing can be concluded; then the slot is in the fog. */
+static bool indefinite(const struct errand *e, const struct sim_reply *r)
+{
+    struct load *l = e->load;
+    struct slot *slot = e->slot;
+    if (proves_nothing(e)) {
+        unsure(l, slot);
+        return true;
+    }
     if (r->status == 503 || (r->status == 0 && !r->sent))
         return true; /* refused: nothing has happened, nothing is learnt */
     if (r->status == 0 || r->status >= 500) {
@@ -105,7 +117,7 @@ static void odd(const struct errand *e, const struct sim_reply *r)
 static void after_start(const struct errand *e, const struct sim_reply *r)
 {
     struct slot *slot = e->slot;
-    if (indefinite(e->load, slot, r))
+    if (indefinite(e, r))
         return;
     /* of a name that ended a moment ago a home may not have heard yet; later nothing but a start brings it
      * back */
@@ -117,6 +129,8 @@ static void after_start(const struct errand *e, const struct sim_reply *r)
         learn(e->load, slot, KNOWN_NOTHING);
     else if (r->status == 409 && slot->known != KNOWN_ABSENT)
         learn(e->load, slot, KNOWN_THERE);
+    else if (r->status == 422 && slot->known != KNOWN_THERE) /* its program did not start */
+        learn(e->load, slot, KNOWN_ABSENT);
     else
         odd(e, r);
 }
@@ -124,7 +138,7 @@ static void after_start(const struct errand *e, const struct sim_reply *r)
 /* Of a stop, and of the removal of an address. */
 static void after_end(const struct errand *e, const struct sim_reply *r)
 {
-    if (indefinite(e->load, e->slot, r))
+    if (indefinite(e, r))
         return;
     if (r->status == 200 || (r->status == 404 && e->slot->known != KNOWN_THERE))
         learn(e->load, e->slot, KNOWN_ABSENT);
@@ -143,7 +157,9 @@ static void after_call(const struct errand *e, const struct sim_reply *r)
     struct slot *slot = e->slot;
     struct span data = r->body ? json_raw_member(r->body, r->body_n, "data") : (struct span){NULL, 0};
     int64_t value = 0;
-    if (r->status == 404 && slot->known != KNOWN_THERE)
+    if (proves_nothing(e))
+        unsure(e->load, slot);
+    else if (r->status == 404 && slot->known != KNOWN_THERE)
         learn(e->load, slot, KNOWN_ABSENT);
     else if (r->status != 200)
         return r->status == 404 ? odd(e, r)
@@ -158,7 +174,7 @@ static void after_call(const struct errand *e, const struct sim_reply *r)
 
 static void after_register(const struct errand *e, const struct sim_reply *r)
 {
-    if (indefinite(e->load, e->slot, r))
+    if (indefinite(e, r))
         return;
     if (r->status == 200 || (r->status == 201 && e->slot->known != KNOWN_THERE))
         learn(e->load, e->slot, KNOWN_THERE);

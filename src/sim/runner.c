@@ -16,15 +16,7 @@
 
 void runner_faults(unsigned faults, struct str *ret_text)
 {
-    bool any = false;
-    for (int i = 0; i < FAULT_KINDS; i++) {
-        if (!(faults >> i & 1))
-            continue;
-        str_printf(ret_text, "%s%s", any ? "," : "", scenario_fault_words[i]);
-        any = true;
-    }
-    if (!any)
-        str_puts(ret_text, "none");
+    nemesis_list(faults, ret_text);
 }
 
 void runner_options(const struct scenario *c, struct str *ret_text)
@@ -224,7 +216,7 @@ void story_tell(const struct story *s, struct str *ret_text)
 enum {
     STEP_SHORT,
     STEP_FAULTS,
-    STEP_NODES = STEP_FAULTS + FAULT_KINDS,
+    STEP_NODES = STEP_FAULTS + NEMESIS_KINDS,
     STEP_OPS = STEP_NODES + NODES_TRIED,
     STEP_FOR,
     STEPS
@@ -232,7 +224,9 @@ enum {
 
 struct shrink shrink_begin(const struct scenario *c, int64_t failed_us)
 {
-    return (struct shrink){.best = *c, .trial = *c, .failed_us = failed_us};
+    struct shrink s = {.best = *c, .trial = *c, .failed_us = failed_us};
+    s.best.faults = nemesis_lot(c->faults, c->sim.seed); /* the same run */
+    return s;
 }
 
 /* The reduction of a step; false if it would change nothing. */

@@ -1,5 +1,4 @@
-/* scenario: one run from a seed: nodes start, clients work, nodes are killed and return, everything
- * converges.
+/* scenario: one run from a seed: nodes start, clients work, the nemesis strikes, everything converges.
  *
  * The faults end with the load, a quarter of the time (30 s at least, half of the time at most) before the
  * end. Then every node must come up again, and at the end all checks must hold. What is noted on the way
@@ -9,23 +8,14 @@
 #define SKEP_SIM_SCENARIO_H
 
 #include "sim/load.h"
+#include "sim/nemesis.h"
 #include "sim/sim.h"
-
-enum scenario_fault {
-    FAULT_KILL = 1,  /* kill -9 of skepd */
-    FAULT_STOP = 2,  /* SIGTERM */
-    FAULT_POWER = 4, /* the machine is gone for a while, unsynced sectors for ever */
-    FAULT_PAUSE = 8, /* SIGSTOP for up to PAUSE_MAX */
-};
-#define FAULT_KINDS 4
-/* kill, stop, power, pause */
-extern const char *const scenario_fault_words[FAULT_KINDS];
 
 struct scenario {
     struct sim_opts sim;
     struct load_opts load;
     int64_t for_us;
-    unsigned faults; /* bits of enum scenario_fault; 0 = none */
+    unsigned faults; /* bits of nemesis_kind, and NEMESIS_DRAWN; 0 = none */
     /* Adds programs and checks before anything starts; may be NULL. */
     void (*prepare)(struct sim *s, void *ctx);
     void *ctx;

@@ -177,6 +177,8 @@ void sim_restore(struct sim *s, int index, const struct sim_backup *b);
 void sim_wipe(struct sim *s, int index);
 /* One more node, down, that knows the urls of all others; they do not know its own. Bounded by opts.spare. */
 int sim_add(struct sim *s);
+/* How many may still be added. */
+int sim_spare(const struct sim *s);
 /* One more, down, on a copy of a node's files; with a url of its own, or with the same one: who was there
  * first is reached. It may refuse. */
 int sim_clone(struct sim *s, int index, bool same_url);

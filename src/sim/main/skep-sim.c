@@ -20,7 +20,9 @@ static const char usage[] =
     "  --nodes K   1 to 63 nodes (3)\n"
     "  --for T     simulated time: ms, s, m or h (120s)\n"
     "  --ops N     client operations a simulated second (20)\n"
-    "  --faults L  of kill, stop, power and pause, or none (kill,stop)\n"
+    "  --faults L  none, all, nemesis (some, drawn from the seed), or of kill, stop, power, pause,\n"
+    "              partition, oneway, reject, slow, break, drift, jump, disk, full, late, flip, crash,\n"
+    "              hang, exec, keeper, restore, clone, wipe, away, join, drain; mild, harsh (kill,stop)\n"
     "  --trace     every operation and process, too\n"
     "  --quiet     only the last line\n"
     "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n"
@@ -126,29 +128,6 @@ static bool parse_level(const char *text, enum log_level *ret)
     return false;
 }
 
-static bool parse_faults(const char *text, unsigned *ret)
-{
-    unsigned faults = 0;
-    if (strcmp(text, "none") == 0) {
-        *ret = 0;
-        return true;
-    }
-    for (const char *word = text;; word++) {
-        size_t n = strcspn(word, ","), i = 0;
-        while (i < FAULT_KINDS &&
-               (strlen(scenario_fault_words[i]) != n || strncmp(scenario_fault_words[i], word, n) != 0))
-            i++;
-        if (i == FAULT_KINDS)
-            return false;
-        faults |= 1u << i;
-        word += n;
-        if (!*word)
-            break;
-    }
-    *ret = faults;
-    return true;
-}
-
 /* What was asked for. */
 struct asked {
     struct scenario plan;
@@ -251,7 +230,7 @@ static bool option(struct scenario *c, struct printer *p, int opt)
         c->load.per_second = (int)number;
         return true;
     case OPT_FAULTS:
-        return parse_faults(optarg, &c->faults);
+        return nemesis_parse(optarg, &c->faults);
     case OPT_TRACE:
         c->sim.trace = true;
         return true;

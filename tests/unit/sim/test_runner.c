@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#define ALL ((1u << FAULT_KINDS) - 1)
+#define ALL ((1u << NEMESIS_KINDS) - 1)
 
 static void options_say_everything(void **state)
 {
@@ -15,7 +15,7 @@ static void options_say_everything(void **state)
     struct scenario c = scenario_default(7, 5);
     struct str text = STR_INIT;
     c.for_us = 90 * SIM_SECOND;
-    c.faults = FAULT_KILL | FAULT_PAUSE;
+    c.faults = NEMESIS_BIT(NEMESIS_KILL) | NEMESIS_BIT(NEMESIS_PAUSE);
     c.load.per_second = 9;
     runner_options(&c, &text);
     assert_string_equal(str_get(&text), "--seed 7 --nodes 5 --for 90s --ops 9 --faults kill,pause");
@@ -157,7 +157,7 @@ static struct scenario shrunk(struct scenario c, int64_t failed_us, bool (*fails
 
 static bool needs_kill_and_two_nodes(const struct scenario *c)
 {
-    return c->faults & FAULT_KILL && c->sim.nodes >= 2 && c->for_us >= 30 * SIM_SECOND &&
+    return c->faults & NEMESIS_BIT(NEMESIS_KILL) && c->sim.nodes >= 2 && c->for_us >= 30 * SIM_SECOND &&
            c->load.per_second >= 4;
 }
 
@@ -168,7 +168,7 @@ static void what_the_bug_does_not_need_goes(void **state)
     int runs;
     c.faults = ALL;
     struct scenario best = shrunk(c, 0, needs_kill_and_two_nodes, &runs);
-    assert_int_equal(best.faults, FAULT_KILL);
+    assert_int_equal(best.faults, NEMESIS_BIT(NEMESIS_KILL));
     assert_int_equal(best.sim.nodes, 2);
     assert_true(best.for_us >= 30 * SIM_SECOND && best.for_us < 45 * SIM_SECOND);
     assert_int_equal(best.load.per_second, 5);
@@ -201,7 +201,7 @@ static void shrinking_ends(void **state)
 
 static bool needs_an_even_seed_and_no_power_cut(const struct scenario *c)
 {
-    return c->faults == ALL || (c->sim.seed % 2 == 0 && !(c->faults & FAULT_POWER));
+    return c->faults == ALL || (c->sim.seed % 2 == 0 && !(c->faults & NEMESIS_BIT(NEMESIS_POWER)));
 }
 
 static void a_smaller_run_may_need_another_seed(void **state)

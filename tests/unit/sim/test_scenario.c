@@ -346,7 +346,7 @@ static char *run_with(enum flaw flaw, uint64_t seed, int nodes, unsigned faults,
 
 static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
 {
-    return run_with(flaw, seed, nodes, FAULT_KILL | FAULT_STOP, false, ret_good);
+    return run_with(flaw, seed, nodes, NEMESIS_BIT(NEMESIS_KILL) | NEMESIS_BIT(NEMESIS_STOP), false, ret_good);
 }
 
 static void test_a_sound_cluster_passes(void **state)
@@ -390,8 +390,8 @@ static void test_a_trace_changes_nothing(void **state)
 {
     (void)state;
     bool good;
-    AUTOFREE char *plain = run_with(SOUND, 5, 3, FAULT_KILL, false, &good);
-    AUTOFREE char *traced = run_with(SOUND, 5, 3, FAULT_KILL, true, &good);
+    AUTOFREE char *plain = run_with(SOUND, 5, 3, NEMESIS_BIT(NEMESIS_KILL), false, &good);
+    AUTOFREE char *traced = run_with(SOUND, 5, 3, NEMESIS_BIT(NEMESIS_KILL), true, &good);
     assert_true(strlen(traced) > 5 * strlen(plain));
     assert_non_null(strstr(plain, "digest "));
     assert_string_equal(strstr(plain, "digest "), strstr(traced, "digest "));
@@ -400,19 +400,19 @@ static void test_a_trace_changes_nothing(void **state)
 static void test_every_kind_of_fault_passes(void **state)
 {
     (void)state;
-    const char *const marks[FAULT_KINDS] = {"killed", "asked to stop", "power cut", "paused for"};
-    for (unsigned kind = 0; kind < FAULT_KINDS; kind++) {
+    const char *const marks[] = {"killed", "asked to stop", "power cut", "paused for"};
+    for (unsigned kind = 0; kind < COUNT(marks); kind++) {
         bool good;
         AUTOFREE char *log = run_with(SOUND, 4, 3, 1u << kind, false, &good);
         if (!good)
-            fail_msg("%s:\n%s", scenario_fault_words[kind], log);
-        for (unsigned other = 0; other < FAULT_KINDS; other++)
+            fail_msg("%s:\n%s", marks[kind], log);
+        for (unsigned other = 0; other < COUNT(marks); other++)
             assert_int_equal(strstr(log, marks[other]) != NULL, other == kind);
     }
     bool good;
     AUTOFREE char *log = run_with(SOUND, 4, 3, 0, false, &good);
     assert_true(good);
-    for (unsigned kind = 0; kind < FAULT_KINDS; kind++)
+    for (unsigned kind = 0; kind < COUNT(marks); kind++)
         assert_null(strstr(log, marks[kind]));
 }
 
