@@ -272,7 +272,7 @@ static int drain_set(struct node *n, struct op *op, const struct call *c, bool d
     node_touch(n, &n->draining, sizeof n->draining);
     n->draining = draining;
     rc = store_meta_set(n->store, "draining", draining ? "1" : "0", &n->fault);
-    if (rc == 0)
+    if (rc == 0 && news) /* what changes nothing is not replicated */
         rc = node_row_write(n, &n->fault);
     if (rc == 0 && news)
         rc = node_log(n, draining ? "drain_began" : "drain_ended", NULL, NULL, n->name, 0,

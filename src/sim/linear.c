@@ -215,6 +215,8 @@ const char *const claim_words[CLAIM_KINDS] = {"take", "replace", "free", "read",
 #define CALLS      20 /* bits of the number of calls */
 #define HOLDER(st) ((st) >> CALLS)
 #define HELD(who)  ((who) << CALLS)
+#define CALLED(st) ((st) & (HELD(1) - 1))
+#define OFTEN      (HELD(1) - 1) /* calls: who knows how many */
 
 /* What happens if nobody can say what was answered. */
 static int64_t step_unknown(int64_t state, const struct hist_op *op)
@@ -227,7 +229,7 @@ static int64_t step_unknown(int64_t state, const struct hist_op *op)
     case CLAIM_FREE:
         return 0;
     case CLAIM_CALL:
-        return state ? state + 1 : 0;
+        return state && CALLED(state) != OFTEN ? state + 1 : state;
     case CLAIM_READ:
     case CLAIM_KINDS:
         break;
@@ -265,7 +267,8 @@ static bool step_known(int64_t state, const struct hist_op *op, int64_t *ret)
         return v == CLAIM_DONE ? becomes(holds(state, op->got), state, ret) : becomes(state == 0, 0, ret);
     case CLAIM_CALL:
         return v == CLAIM_DONE
-                   ? becomes(state != 0 && state - HELD(HOLDER(state)) + 1 == op->got, state + 1, ret)
+                   ? becomes(state != 0 && (CALLED(state) == OFTEN || CALLED(state) + 1 == op->got),
+                             HELD(HOLDER(state)) + op->got, ret)
                    : becomes(state == 0, 0, ret);
     case CLAIM_KINDS:
         break;
@@ -273,18 +276,19 @@ static bool step_known(int64_t state, const struct hist_op *op, int64_t *ret)
     unreachable("operation of kind %d", op->kind);
 }
 
-/* A history that begins in the middle: the first answer that tells something says what was true. How often
- * somebody was called before it does not, so there are no calls in such a history. */
+/* A history that begins in the middle: the first answer that tells something says what was true, but for how
+ * often somebody was called before. */
 static bool step_any(const struct hist_op *op, int64_t *ret)
 {
-    if (op->end != HIST_OK)
-        return becomes(true, CLAIM_ANY, ret);
-    int64_t who = op->verdict == CLAIM_HELD || op->kind == CLAIM_READ ? op->got : op->arg;
-    if (op->kind == CLAIM_FREE || op->verdict == CLAIM_NOBODY)
+    enum claim_verdict v = (enum claim_verdict)op->verdict;
+    bool told = op->kind == CLAIM_READ || v == CLAIM_HELD;
+    bool taken = (op->kind == CLAIM_TAKE || op->kind == CLAIM_REPLACE) && v == CLAIM_DONE;
+    int64_t who = op->kind == CLAIM_REPLACE && !taken ? 0 : told ? op->got : v == CLAIM_SAME ? op->arg : 0;
+    if (op->end == HIST_OK && taken)
+        return becomes(true, HELD(op->arg), ret);
+    if (op->end == HIST_OK && (op->kind == CLAIM_FREE || v == CLAIM_NOBODY))
         return becomes(true, 0, ret);
-    if (op->kind == CLAIM_REPLACE && op->verdict != CLAIM_DONE)
-        who = 0;
-    return becomes(op->kind != CLAIM_CALL, who ? HELD(who) : CLAIM_ANY, ret);
+    return becomes(true, op->end == HIST_OK && who ? HELD(who) + OFTEN : CLAIM_ANY, ret);
 }
 
 bool claim_step(int64_t state, const struct hist_op *op, int64_t *ret_state)

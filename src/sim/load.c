@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "sim/crowd.h"
 #include "sim/worker.h"
 #include "wire/json.h"
 
@@ -43,6 +44,7 @@ struct load {
     struct sim *sim;
     struct load_opts opts;
     struct slot *slots;
+    struct crowd *crowd; /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -288,17 +290,25 @@ static void errand_any(struct load *l)
         errand_run(l, slot);
 }
 
+static void act(struct load *l)
+{
+    if (l->crowd && prng_below(sim_prng(l->sim), 3) == 0)
+        crowd_act(l->crowd);
+    else
+        errand_any(l);
+}
+
 void load_burst(struct load *l)
 {
     for (int i = 0; i < BURST && l->opts.per_second > 0; i++)
-        errand_any(l);
+        act(l);
 }
 
 static void load_fire(struct sim *s, void *arg)
 {
     struct load *l = arg;
     struct prng *p = sim_prng(s);
-    errand_any(l);
+    act(l);
     int64_t next =
         sim_now_us(s) + 1 + (int64_t)prng_below(p, (uint64_t)(2 * SIM_SECOND / l->opts.per_second));
     if (next < l->until_us)
@@ -314,7 +324,7 @@ void load_begin(struct load *l, int64_t until_us)
 
 int load_open(const struct load *l)
 {
-    return l->open;
+    return l->open + (l->crowd ? crowd_open(l->crowd) : 0);
 }
 
 /* ---- The audit ---- */
@@ -372,6 +382,8 @@ void load_audit(struct load *l)
             if (sim_node_up(sim_node(l->sim, node)))
                 audit_ask(l, slot, node);
     }
+    if (l->crowd)
+        crowd_audit(l->crowd);
     l->audited = true;
 }
 
@@ -448,6 +460,8 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
     l->slots = mem_array((size_t)l->slots_n, sizeof *l->slots);
     for (int i = 0; i < l->slots_n; i++)
         slot_make(&l->slots[i], i < o->children ? SLOT_CHILD : SLOT_NAME, i);
+    if (o->rich)
+        l->crowd = crowd_new(s, 4, 4);
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
         s, &(struct sim_check){"every acknowledged child runs exactly once", false, processes_hold, l});
@@ -458,6 +472,7 @@ void load_free(struct load *l)
 {
     if (!l)
         return;
+    crowd_free(l->crowd);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -475,6 +490,8 @@ void load_summary(struct load *l)
         there += l->slots[i].known == KNOWN_THERE;
         nothing += l->slots[i].known == KNOWN_NOTHING;
     }
+    if (l->crowd)
+        crowd_summary(l->crowd);
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);
 }

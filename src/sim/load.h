@@ -11,7 +11,9 @@
  * Wrong in any case, and a violation at once: a second 201 for a name that is there, a 404 for a stop or a
  * call of one, a call whose reply does not exceed the last one, or exceeds the number of calls since the
  * start, an address "taken" by itself, and any 400, 401, 403, 405 or 500. A look-up is local and may be
- * behind: it proves nothing before the audit.
+ * behind: it proves nothing before the audit. What a fault suspends (sim_promised) proves nothing either.
+ *
+ * Some names have several clients at once (crowd.h), and some clients talk (chat.h).
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H
@@ -23,8 +25,9 @@ struct load;
 struct load_opts {
     int per_second;      /* operations of a simulated second */
     int children, names; /* how many of each there are to play with */
+    bool rich;           /* also what a toy of a cluster has not: crowds, sessions, moves, metadata */
 };
-#define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12})
+#define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12, false})
 
 /* Adds its checks to the simulation, which must be freed first. */
 struct load *load_new(struct sim *s, const struct load_opts *o);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sim/brain.h"
+#include "sim/invariant.h"
 #include "sim/main/many.h"
 #include "sim/scenario.h"
 
@@ -26,7 +27,8 @@ static const char usage[] =
     "  --trace     every operation and process, too\n"
     "  --quiet     only the last line\n"
     "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n"
-    "Many seeds, each in a process of its own; without --nodes each seed has its own number of them:\n"
+    "Many seeds, each in a process of its own; each has its own number of nodes and kinds of faults, unless\n"
+    "--nodes and --faults say which:\n"
     "  --seeds S   A..B, or random:COUNT for seeds that nobody has tried\n"
     "  --for-wall T  fresh seeds for so long\n"
     "  --jobs N    at a time (one a processor)\n"
@@ -133,7 +135,7 @@ struct asked {
     struct scenario plan;
     struct printer printer;
     struct many many;
-    bool is_many, one_seed, nodes_said;
+    bool is_many, one_seed, nodes_said, faults_said;
 };
 
 /* A seed nobody has tried: short enough to be typed. */
@@ -281,6 +283,7 @@ static bool parse(struct asked *a, int argc, char **argv)
         a->is_many |= opt == OPT_SEEDS || opt == OPT_FOR_WALL;
         a->one_seed |= opt == OPT_SEED || opt == OPT_TRACE || opt == OPT_LOG;
         a->nodes_said |= opt == OPT_NODES;
+        a->faults_said |= opt == OPT_FAULTS;
         bool good = opt >= OPT_SEEDS && opt < OPT_HELP ? option_many(&a->many, opt)
                                                        : option(&a->plan, &a->printer, opt);
         if (opt == OPT_HELP) {
@@ -293,12 +296,23 @@ static bool parse(struct asked *a, int argc, char **argv)
     return optind == argc && !(a->is_many && a->one_seed);
 }
 
+static void prepare(struct sim *s, void *ctx)
+{
+    struct invariants **invariants = ctx;
+    *invariants = invariants_new(s);
+}
+
 static int one(struct asked *a)
 {
+    struct invariants *invariants = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was said before a crash counts most */
+    a->plan.load.rich = true;
+    a->plan.prepare = prepare;
+    a->plan.ctx = &invariants;
     a->plan.sim.line = line;
     a->plan.sim.line_ctx = &a->printer;
     bool good = scenario_run(&a->plan, &sim_brain_node);
+    invariants_free(invariants);
     print_last(&a->printer);
     str_fini(&a->printer.last);
     timings(&a->plan);
@@ -314,6 +328,8 @@ int main(int argc, char **argv)
     }
     if (!a.is_many)
         return one(&a);
+    if (!a.faults_said)
+        nemesis_parse("nemesis", &a.plan.faults);
     a.many.plan = a.plan;
     a.many.draw_nodes = !a.nodes_said;
     return many_run(&a.many);

@@ -218,6 +218,17 @@ static void a_history_may_begin_in_the_middle(void **state)
     const struct made nobody[] = {{AFTER(0), CLAIM_READ, 0, 0, CLAIM_NOBODY, 0},
                                   {AFTER(1), CLAIM_READ, 0, 0, CLAIM_DONE, 9}};
     assert_int_equal(judge(nobody, 2, CLAIM_ANY, NULL), LINEAR_NO);
+    /* how often it was called before is known from the first reply on */
+    const struct made calls[] = {{AFTER(0), CLAIM_CALL, 0, 0, CLAIM_DONE, 3},
+                                 {AFTER(1), CLAIM_READ, 0, 0, CLAIM_DONE, 9},
+                                 {AFTER(2), CLAIM_CALL, 0, 0, CLAIM_DONE, 7},
+                                 {AFTER(3), CLAIM_CALL, 0, 0, CLAIM_DONE, 8},
+                                 {AFTER(4), CLAIM_CALL, 0, 0, CLAIM_DONE, 8}};
+    assert_int_equal(judge(calls, 4, CLAIM_ANY, NULL), LINEAR_YES);
+    assert_int_equal(judge(calls, 5, CLAIM_ANY, NULL), LINEAR_NO);
+    const struct made taken[] = {{AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_DONE, 0},
+                                 {AFTER(1), CLAIM_CALL, 0, 0, CLAIM_DONE, 2}};
+    assert_int_equal(judge(taken, 2, CLAIM_ANY, NULL), LINEAR_NO);
 }
 
 static void what_is_too_large_is_undecided(void **state)
