@@ -8,8 +8,6 @@
 
 #include "api/api.h"
 
-#define RTT_GOOD_MS 50
-#define RTT_FAIR_MS 200
 #define SWARMS_MAX  1000
 
 /* ---- the swarms a node serves ---- */
@@ -39,13 +37,6 @@ static const char *status_of(const struct frozen_node *f)
     return f->left ? "left" : liveness_word(f->liveness);
 }
 
-static const char *link_of(const struct frozen_node *f)
-{
-    if (f->self || f->rtt_ms < 0 || f->left || f->liveness == LIVENESS_DOWN)
-        return NULL;
-    return f->avg_rtt_ms <= RTT_GOOD_MS ? "good" : f->avg_rtt_ms <= RTT_FAIR_MS ? "fair" : "poor";
-}
-
 static void write_rtt(struct jw *j, const struct frozen_node *f)
 {
     jw_key(j, "rtt_ms");
@@ -58,7 +49,7 @@ static void write_rtt(struct jw *j, const struct frozen_node *f)
         jw_null(j);
     else
         jw_real(j, f->avg_rtt_ms);
-    jw_kv_string(j, "link", link_of(f));
+    jw_kv_string(j, "link", f->link);
 }
 
 static void write_pid(struct jw *j, const char *key, int64_t pid)

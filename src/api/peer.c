@@ -141,5 +141,7 @@ const struct route peer_routes[] = {
      resync_asked, "Copy what this node has, after missing deletions (peers only)."},
     {HTTP_M_POST, "/v1/peer/mail", ROLE_PEER, API_BRAIN, 32 * API_BODY_BYTES, false, NULL, 0, 0, NULL, NULL,
      bytes_only, "Messages between brains (peers only)."},
+    {HTTP_M_POST, "/v1/peer/relay", ROLE_PEER, API_BRAIN, 33 * API_BODY_BYTES, false, NULL, 0, 0, NULL, NULL,
+     bytes_only, "Pass a call on to a node whose link to the caller is broken (peers only)."},
     {0},
 };

@@ -158,6 +158,7 @@ static const struct counter counters[] = {
     COUNTER("pulls_total", pulls, "counter", "Pages pulled from peers."),
     COUNTER("rows_merged_total", rows_merged, "counter", "Rows of other nodes that were merged."),
     COUNTER("pokes_total", pokes, "counter", "Pokes sent to peers."),
+    COUNTER("relayed_calls_total", relayed, "counter", "Calls passed on for peers whose link is broken."),
     COUNTER("store_busy_total", busy, "counter", "Requests refused while somebody else held the database."),
     COUNTER("disk_full_total", disk_full, "counter", "Requests refused because the disk was full."),
     COUNTER("children", children, "gauge", "Processes this node owns."),

@@ -57,8 +57,12 @@ const char *liveness_word(enum liveness l)
 
 void detector_init(struct detector *d, int64_t now_ms)
 {
-    *d = (struct detector){
-        .began_ms = now_ms, .answered_ms = -1, .answered_sent_ms = -1, .heard_ms = -1, .refused_ms = -1};
+    *d = (struct detector){.began_ms = now_ms,
+                           .answered_ms = -1,
+                           .answered_sent_ms = -1,
+                           .heard_ms = -1,
+                           .refused_ms = -1,
+                           .seconded_ms = -1};
 }
 
 static void lift(int64_t *stamp, int64_t at)
@@ -94,6 +98,11 @@ void detector_heard(struct detector *d, int64_t at_ms)
     lived(d, at_ms);
 }
 
+void detector_seconded(struct detector *d, int64_t asked_ms)
+{
+    lift(&d->seconded_ms, asked_ms);
+}
+
 /* The latest sign of life, -1 if there was none. */
 static int64_t life(const struct detector *d)
 {
@@ -124,10 +133,18 @@ static bool silent(const struct detector *d, int64_t limit_ms, int64_t now_ms, i
     return now_ms - later(life(d), d->began_ms) >= limit_ms + self_late_ms;
 }
 
+/* Silent for long enough to be given up. An opinion counts that is as fresh as a sign of life must be. */
+static bool given_up(const struct detector *d, const struct detect_opts *o, int64_t now_ms,
+                     int64_t self_late_ms)
+{
+    bool alone = o->second_opinion && (d->seconded_ms < 0 || now_ms - d->seconded_ms >= o->suspect_ms);
+    return silent(d, alone ? 2 * o->down_ms : o->down_ms, now_ms, self_late_ms);
+}
+
 enum liveness detector_judge(const struct detector *d, const struct detect_opts *o, int64_t now_ms,
                              int64_t self_late_ms)
 {
-    if (detector_proven(d, o, now_ms) || silent(d, o->down_ms, now_ms, self_late_ms) ||
+    if (detector_proven(d, o, now_ms) || given_up(d, o, now_ms, self_late_ms) ||
         d->brain_age_ms >= o->down_ms)
         return LIVENESS_DOWN;
     if (d->refused_ms >= 0 || life(d) < 0 || silent(d, o->suspect_ms, now_ms, self_late_ms))
@@ -162,6 +179,7 @@ int64_t detector_deadline_ms(const struct detector *d, const struct detect_opts 
     const int64_t moments[] = {
         from + o->suspect_ms,
         from + o->down_ms,
+        from + 2 * o->down_ms,
         o->refusal_is_proof && d->refused_ms >= 0 ? d->refused_ms + o->refused_min_ms : -1,
     };
     int64_t next = INT64_MAX;

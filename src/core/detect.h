@@ -2,7 +2,9 @@
  *
  * Silence makes a peer suspect after suspect_ms and down after down_ms. A refused connection is proof that
  * its skepd is gone, where refusal_is_proof says so (divergence mode), once its keeper has had refused_min_ms
- * to kill in. An own stall is added to the limits: who is late himself distrusts his verdicts (Lifeguard).
+ * to kill in. A verdict of silence wants a second opinion where one can be had: somebody else, asked, must
+ * have found the peer silent too, or it waits for twice as long. An own stall is added to the limits: who is
+ * late himself distrusts his verdicts (Lifeguard).
  *
  * Invariants
  *  1. Opinions only, in memory only: nothing here is ever stored or sent.
@@ -10,7 +12,8 @@
  *     than their stamps do: a sign of life that arrived before a refusal does not undo it.
  *  3. No verdict without elapsed time: a fresh detector is not DOWN before down_ms, or refused_min_ms.
  *
- * After Das, Gupta and Motivala, "SWIM", 2002, section 3; Dadgar, Phillips and Currey, "Lifeguard", 2017.
+ * After Das, Gupta and Motivala, "SWIM", 2002, section 3; Bykov et al., "Orleans",
+ * 2014, section 3.9 (two votes of silence); Dadgar, Phillips and Currey, "Lifeguard", 2017.
  */
 #ifndef SKEP_CORE_DETECT_H
 #define SKEP_CORE_DETECT_H
@@ -42,8 +45,9 @@ struct detect_opts {
     int64_t refused_min_ms; /* time of a refused node's keeper to kill in */
     int64_t stuck_ms;       /* brain age over which a node gets nothing new */
     bool refusal_is_proof;  /* divergence mode; in the quorum modes the register decides */
+    bool second_opinion;    /* there is somebody who could give one */
 };
-#define DETECT_OPTS_DEFAULT ((struct detect_opts){5000, 30000, 300, 5000, true})
+#define DETECT_OPTS_DEFAULT ((struct detect_opts){5000, 30000, 300, 5000, true, false})
 
 struct detector {
     int64_t began_ms;         /* when this node began to ask it, or saw a newer actor of it */
@@ -51,6 +55,7 @@ struct detector {
     int64_t answered_sent_ms; /* when the ping of that answer, or a later one, had been sent; -1 */
     int64_t heard_ms;         /* arrival of its last own ping; -1 */
     int64_t refused_ms;       /* first refusal since its last sign of life; -1 */
+    int64_t seconded_ms;      /* when somebody was last asked who found it silent, too; -1 */
     int64_t brain_age_ms;     /* as its last answer told */
     struct rtt_history rtt;
 };
@@ -63,6 +68,8 @@ void detector_answered(struct detector *d, int64_t sent_ms, int64_t got_ms, int6
 void detector_heard(struct detector *d, int64_t at_ms);
 /* A connection to the peer's address was refused. */
 void detector_refused(struct detector *d, int64_t at_ms);
+/* Somebody else, asked then, could not reach it either. No proof: only silence. */
+void detector_seconded(struct detector *d, int64_t asked_ms);
 /* The same node was seen under a newer actor: it lives, and what was said of the old one is void. */
 void detector_newer_actor(struct detector *d, int64_t at_ms);
 

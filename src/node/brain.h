@@ -98,6 +98,7 @@ struct node {
     struct down_batch down_batch;
     struct brake brake;
     uint64_t next_call, next_run;
+    struct relays relays;
     struct oplist ops, woken;
     struct waiters *waiters; /* uthash */
     int waits_pending;       /* op_wait_* of this batch */

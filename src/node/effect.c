@@ -9,7 +9,7 @@
 
 #include "node/brain.h"
 
-enum effect_kind { EFF_ANSWER, EFF_CALL, EFF_SPAWN, EFF_TERMINATE, EFF_KILL, EFF_LINE, EFF_DO };
+enum effect_kind { EFF_ANSWER, EFF_CALL, EFF_RESET, EFF_SPAWN, EFF_TERMINATE, EFF_KILL, EFF_LINE, EFF_DO };
 
 struct effect {
     enum effect_kind kind;
@@ -52,6 +52,7 @@ static void drop_one(struct effect *e)
         spawn_free(e->p);
         break;
     case EFF_LINE:
+    case EFF_RESET:
         free(e->p);
         break;
     case EFF_DO:
@@ -95,6 +96,11 @@ void eff_answer(struct node *n, uint64_t request, struct answer *a TAKES)
 void eff_call(struct node *n, struct peer_call *c TAKES)
 {
     add(n, EFF_CALL)->p = c;
+}
+
+void eff_reset(struct node *n, const struct id *node)
+{
+    add(n, EFF_RESET)->p = mem_copy(node, sizeof *node);
 }
 
 void eff_spawn(struct node *n, struct spawn *s TAKES)
@@ -161,6 +167,11 @@ static void release_one(struct node *n, struct effect *e)
         break;
     case EFF_CALL:
         w->net.call(w->net.self, e->p);
+        break;
+    case EFF_RESET:
+        if (w->net.reset)
+            w->net.reset(w->net.self, e->p);
+        free(e->p);
         break;
     case EFF_SPAWN:
         w->proc.spawn(w->proc.self, e->p);

@@ -12,6 +12,8 @@ struct effects;
 
 void eff_answer(struct node *n, uint64_t request, struct answer *a TAKES);
 void eff_call(struct node *n, struct peer_call *c TAKES);
+/* Ends all calls to that node and its connections. */
+void eff_reset(struct node *n, const struct id *node);
 void eff_spawn(struct node *n, struct spawn *s TAKES);
 void eff_terminate(struct node *n, uint64_t run);
 void eff_kill(struct node *n, uint64_t run);

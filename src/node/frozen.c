@@ -14,6 +14,7 @@ static void node_fini(struct frozen_node *f)
     free(f->url);
     free(f->version);
     free(f->role);
+    free(f->link);
 }
 
 static void token_fini(struct frozen_token *t)
@@ -104,6 +105,7 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
                                 .name = mem_dup(p->name ? p->name : p->url),
                                 .url = mem_dup(p->url),
                                 .version = mem_dup(p->version ? p->version : ""),
+                                .link = p->left ? NULL : way_text(n, p),
                                 .liveness = l,
                                 .left = p->left,
                                 .draining = p->draining,

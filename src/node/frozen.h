@@ -12,6 +12,7 @@
 struct frozen_node {
     struct id id;
     char *name, *url, *version, *role;
+    char *link; /* how it is reached: "direct", "via NAME", "down"; NULL = it is ourselves, or has left */
     enum liveness liveness;
     bool self, left, draining, member, forgotten, in_view;
     int64_t actor, started_at_ms, rtt_ms, load, weight;
@@ -25,7 +26,7 @@ struct frozen_token {
 };
 
 struct frozen_counters {
-    int64_t turns, events, commits, pulls, rows_merged, pokes, answers, children, ops_waiting;
+    int64_t turns, events, commits, pulls, rows_merged, pokes, relayed, answers, children, ops_waiting;
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
     int64_t busy, disk_full, batch_last, batch_median;
     int64_t tombstones_dropped;

@@ -51,7 +51,7 @@ static void post(struct node *n, struct peer *p)
     c->body = str_take(&body);
     p->mail.call = c->id;
     n->counters.pokes++;
-    eff_call(n, c);
+    relay_call(n, p, c);
 }
 
 void mail_tick(struct node *n)

@@ -277,12 +277,18 @@ static bool memory_event(struct node *n, struct event *ev)
         return true;
     case EV_PEER_ANSWERED:
     case EV_PEER_FAILED:
+        if (relay_event(n, ev))
+            return true;
         peer_answered(n, ev, &mine);
         return mine || mail_answered(n, ev);
     case EV_TICK:
     case EV_RELOADED:
         return true;
     case EV_REQUEST:
+        if (strcmp(ev->request->path, RELAY_PATH) == 0) {
+            relay_arrived(n, ev->request);
+            return true;
+        }
         if (strcmp(ev->request->path, MAIL_PATH) != 0)
             return false;
         mail_arrived(n, ev->request, &mine);

@@ -13,6 +13,7 @@
 #include "base/hlc.h"
 #include "node/brain.h"
 #include "wire/buf.h"
+#include "wire/json.h"
 
 #define PING_TIMEOUT_MS 1000
 #define PING_CLOSED_MS  50 /* while the view is closed, agreement is asked for often */
@@ -152,6 +153,7 @@ void peers_fini(struct node *n)
         peer_free(p);
     }
     free(TAKE(n->peer_facts));
+    relays_fini(&n->relays);
     down_batch_fini(&n->down_batch);
     brake_fini(&n->brake);
 }
@@ -166,17 +168,25 @@ static struct peer *peer_by_url(struct node *n, const char *url)
 }
 
 /* A fact about a peer, for the log at the next occasion. */
-static void fact(struct node *n, const char *type, const struct peer *p)
+void peer_log(struct node *n, const char *type, const struct peer *p, const struct id *via)
 {
     ARRAY_GROW(n->peer_facts, n->peer_facts_n, n->peer_facts_cap);
-    n->peer_facts[n->peer_facts_n++] = (struct peer_fact){type, p->id};
+    struct peer_fact *f = &n->peer_facts[n->peer_facts_n++];
+    *f = (struct peer_fact){.type = type, .id = p->id};
+    if (via)
+        f->via = *via;
     n->frozen_dirty = true;
+}
+
+static void fact(struct node *n, const char *type, const struct peer *p)
+{
+    peer_log(n, type, p, NULL);
 }
 
 static void fact_self(struct node *n, const char *type)
 {
     ARRAY_GROW(n->peer_facts, n->peer_facts_n, n->peer_facts_cap);
-    n->peer_facts[n->peer_facts_n++] = (struct peer_fact){type, n->self};
+    n->peer_facts[n->peer_facts_n++] = (struct peer_fact){.type = type, .id = n->self};
     n->frozen_dirty = true;
 }
 
@@ -197,6 +207,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         if (p->actor) {
             detector_newer_actor(&p->detector, n->now_ms);
             view_bounced(&n->view, &p->id);
+            eff_reset(n, &p->id); /* it hears nothing that was sent to its old run */
             fact(n, "node_restarted", p);
             own_scan(n);
         }
@@ -257,36 +268,37 @@ int peer_pinged(struct node *n, const struct event *ev)
     return 0;
 }
 
-static void peer_pong(struct node *n, struct peer *p, const struct event *ev)
+bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t sent_ms, int64_t ask)
 {
     CLEANUP(ping_fini) struct ping m;
     if (ev->status != 200 || !ping_decode(ev->bytes, ev->bytes_n, true, &m) ||
         !id_equal(&m.cluster, &n->cluster))
-        return;
+        return false;
     if (id_is_zero(&p->id)) { /* a static peer says who it is */
         struct peer *known = peer_find(n, &m.id);
         if (known || id_equal(&m.id, &n->self) || node_is_forgotten(n, &m.id)) {
             peer_drop(n, p);
-            return;
+            return false;
         }
         p->id = m.id;
     }
     if (!id_equal(&p->id, &m.id) || !peer_run(n, p, &m))
-        return;
-    detector_answered(&p->detector, p->ping_sent_ms, ev->at_boot_ms, m.brain_age_ms);
+        return false;
+    detector_answered(&p->detector, sent_ms, ev->at_boot_ms, m.brain_age_ms);
     p->member = m.member;
     p->draining = m.draining;
     p->left = m.left;
     p->load = m.load;
-    p->clock_off_ms = m.real_ms - (n->real_ms - (ev->at_boot_ms - p->ping_sent_ms) / 2);
+    p->clock_off_ms = m.real_ms - (n->real_ms - (ev->at_boot_ms - sent_ms) / 2);
     set_text(&p->version, m.version ? m.version : "");
     peer_alive(n, p);
     view_node(&n->view, &p->id);
     peers_view(n);
-    view_answered(&n->view, &p->id, p->ping_ask, p->ping_sent_ms, (uint64_t)m.signature);
+    view_answered(&n->view, &p->id, ask, sent_ms, (uint64_t)m.signature);
     if (!n->view.open)
         p->pull.next_ms = n->now_ms; /* the barrier waits for a chain that begins after this answer */
     n->frozen_dirty = true;
+    return true;
 }
 
 void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
@@ -295,16 +307,19 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
     TAILQ_FOREACH (p, &n->peers, link)
         if (p->ping_call == ev->call)
             break;
-    *ret_mine = p != NULL;
+    *ret_mine = p || relay_probed(n, ev);
     if (!p)
         return;
     p->ping_call = 0;
     if (ev->kind == EV_PEER_ANSWERED) {
         p->ping_next_ms = n->now_ms + n->o.ping_ms;
-        peer_pong(n, p, ev);
+        way_direct(n, p);
+        peer_pong(n, p, ev, p->ping_sent_ms, p->ping_ask);
         return;
     }
     p->ping_next_ms = n->now_ms + (p->down || p->left ? n->o.ping_ms : PING_REFUSED_MS);
+    if (ev->failure == NET_TIMEOUT || ev->failure == NET_UNREACHABLE)
+        way_silent(n, p);
     if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
         detector_refused(&p->detector, ev->at_boot_ms);
         if (!p->down || !p->proven) /* proof spares the names of a silent node their orphan delay */
@@ -321,7 +336,7 @@ void peer_closed(struct node *n, const struct id *id, int64_t at_ms UNUSED)
 
 /* ---- pinging ---- */
 
-static void ping_send(struct node *n, struct peer *p)
+struct peer_call *ping_new(struct node *n, const struct peer *p)
 {
     struct str body = STR_INIT;
     struct peer_call *c = mem_alloc(sizeof *c);
@@ -341,6 +356,12 @@ static void ping_send(struct node *n, struct peer *p)
                             .body_n = body.n,
                             .timeout_ms = PING_TIMEOUT_MS};
     c->body = str_take(&body);
+    return c;
+}
+
+static void ping_send(struct node *n, struct peer *p)
+{
+    struct peer_call *c = ping_new(n, p);
     p->ping_call = c->id;
     p->ping_sent_ms = n->now_ms;
     p->ping_ask = n->view.ask;
@@ -348,20 +369,38 @@ static void ping_send(struct node *n, struct peer *p)
 }
 
 /* While closed, ask again as soon as our newest ask is not the one that was answered. */
-static int64_t ping_due_ms(const struct node *n, const struct peer *p)
+int64_t ping_due_ms(const struct node *n, const struct peer *p, int64_t sent_ms, int64_t ask, int64_t next_ms)
 {
-    if (n->view.open || p->ping_sent_ms == 0 || p->down || p->left)
-        return p->ping_next_ms;
+    if (n->view.open || sent_ms == 0 || p->down || p->left)
+        return next_ms;
     struct view_node *v = view_find((struct view *)&n->view, &p->id);
     if (v && v->answered_ask == n->view.ask)
-        return p->ping_next_ms;
-    int64_t soon = p->ping_ask < n->view.ask ? n->now_ms : p->ping_sent_ms + PING_CLOSED_MS;
-    return soon < p->ping_next_ms ? soon : p->ping_next_ms;
+        return next_ms;
+    int64_t soon = ask < n->view.ask ? n->now_ms : sent_ms + PING_CLOSED_MS;
+    return soon < next_ms ? soon : next_ms;
 }
 
-static void judge(struct node *n, struct peer *p, const struct detect_opts *o, int64_t late_ms)
+struct detect_opts node_detect_opts(const struct node *n)
 {
-    enum liveness was = p->liveness, is = detector_judge(&p->detector, o, n->now_ms, late_ms);
+    struct detect_opts o = DETECT_OPTS_DEFAULT;
+    o.suspect_ms = n->o.suspect_ms;
+    o.down_ms = n->o.down_ms;
+    o.refusal_is_proof = false; /* the batch of refusals decides that, one window for all */
+    return o;
+}
+
+/* Who is silent to us may not be to others: ask, if there is somebody to be asked. */
+static struct detect_opts detect_opts_of(struct node *n, const struct peer *p)
+{
+    struct detect_opts o = node_detect_opts(n);
+    o.second_opinion = p->way.silent && relay_has_helpers(n, p);
+    return o;
+}
+
+static void judge(struct node *n, struct peer *p, int64_t late_ms)
+{
+    struct detect_opts o = detect_opts_of(n, p);
+    enum liveness was = p->liveness, is = detector_judge(&p->detector, &o, n->now_ms, late_ms);
     if (p->down || p->left || id_is_zero(&p->id) || is == was)
         return;
     p->liveness = is;
@@ -409,25 +448,17 @@ static void refused_due(struct node *n)
     }
 }
 
-struct detect_opts node_detect_opts(const struct node *n)
-{
-    struct detect_opts o = DETECT_OPTS_DEFAULT;
-    o.suspect_ms = n->o.suspect_ms;
-    o.down_ms = n->o.down_ms;
-    o.refusal_is_proof = false; /* the batch of refusals decides that, one window for all */
-    return o;
-}
-
 void peers_tick(struct node *n)
 {
-    struct detect_opts o = node_detect_opts(n);
     int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
     struct peer *p;
     refused_due(n);
     TAILQ_FOREACH (p, &n->peers, link) {
-        judge(n, p, &o, late_ms);
-        if (p->ping_call == 0 && n->now_ms >= ping_due_ms(n, p))
+        judge(n, p, late_ms);
+        if (p->ping_call == 0 &&
+            n->now_ms >= ping_due_ms(n, p, p->ping_sent_ms, p->ping_ask, p->ping_next_ms))
             ping_send(n, p);
+        way_tick(n, p);
     }
     pulls_tick(n);
     resync_tick(n);
@@ -437,15 +468,16 @@ void peers_tick(struct node *n)
 
 /* ---- the view ---- */
 
-static void view_of(struct node *n, struct peer *p, const struct detect_opts *o, int64_t late_ms)
+static void view_of(struct node *n, struct peer *p, int64_t late_ms)
 {
+    struct detect_opts o = detect_opts_of(n, p);
     if (id_is_zero(&p->id))
         return;
     struct view_node *v = view_node(&n->view, &p->id);
     v->member = p->member;
     v->draining = p->draining;
     v->weight = p->weight;
-    v->in_view = !p->down && !p->left && detector_in_view(&p->detector, o, n->now_ms, late_ms);
+    v->in_view = !p->down && !p->left && detector_in_view(&p->detector, &o, n->now_ms, late_ms);
 }
 
 static int by_value(const void *a, const void *b)
@@ -491,13 +523,12 @@ static void weigh_self(struct node *n)
 
 void peers_view(struct node *n)
 {
-    struct detect_opts o = node_detect_opts(n);
     int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
     struct peer *p;
     n->view.self.member = n->member && !n->left && !n->resync.wanted;
     n->view.self.draining = n->draining;
     TAILQ_FOREACH (p, &n->peers, link)
-        view_of(n, p, &o, late_ms);
+        view_of(n, p, late_ms);
     weigh_self(n);
     if (view_update(&n->view, n->now_ms)) {
         n->frozen_dirty = true;
@@ -675,12 +706,27 @@ static void joined(struct node *n, void *arg UNUSED)
     peers_view(n);
 }
 
+/* JSON, yours; NULL if there is nothing to say. */
+static char *fact_data(struct node *n, const struct peer_fact *f)
+{
+    char id[ID_TEXT];
+    struct str s = STR_INIT;
+    if (id_is_zero(&f->via))
+        return NULL;
+    struct jw j = jw_init(&s);
+    jw_object(&j);
+    jw_kv_string(&j, "via", node_name_of(n, id_text(&f->via, id)));
+    jw_object_close(&j);
+    return str_take(&s);
+}
+
 int peers_work(struct node *n)
 {
     for (size_t i = 0; i < n->peer_facts_n; i++) {
         struct peer *p = peer_find(n, &n->peer_facts[i].id);
         const char *name = p && p->name ? p->name : id_equal(&n->peer_facts[i].id, &n->self) ? n->name : "";
-        int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, NULL);
+        AUTOFREE char *data = fact_data(n, &n->peer_facts[i]);
+        int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, data);
         if (rc < 0)
             return rc;
     }

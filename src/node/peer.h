@@ -7,6 +7,7 @@
 #include "core/reap.h"
 #include "core/vv.h"
 #include "node/pull.h"
+#include "node/relay.h"
 #include "store/store.h"
 #include "world/world.h"
 
@@ -24,8 +25,9 @@ struct peer {
     bool member, left, draining;
     int64_t down_since_ms, load, weight, clock_off_ms, skew_said_ms;
     struct vv vv; /* what it has on disk, as its last pull request said */
-    uint64_t ping_call;
+    uint64_t ping_call; /* the direct one */
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
+    struct way way;
     struct pull pull;
     struct {
         uint64_t call;
@@ -51,14 +53,21 @@ struct detect_opts node_detect_opts(const struct node *n);
 /* Something that happened to a peer, waiting to be logged. */
 struct peer_fact {
     const char *type;
-    struct id id;
+    struct id id, via; /* via: through whom, or zero */
 };
+void peer_log(struct node *n, const char *type, const struct peer *p, const struct id *via);
 void peers_tick(struct node *n); /* pings, pulls, liveness; no store */
 bool peers_have_work(const struct node *n);
 int peers_work(struct node *n);  /* what needs the store: verdicts' events; inside a handler */
 void peers_view(struct node *n); /* view_update, and what follows */
 int peer_pinged(struct node *n, const struct event *ev);                    /* memory only */
 void peer_answered(struct node *n, const struct event *ev, bool *ret_mine); /* pings; memory only */
+/* A ping to that peer, not sent yet. */
+struct peer_call *ping_new(struct node *n, const struct peer *p);
+/* When the next one is due: at next_ms, or earlier while the view is closed and waits for an answer. */
+int64_t ping_due_ms(const struct node *n, const struct peer *p, int64_t sent_ms, int64_t ask, int64_t next_ms);
+/* The answer to a ping that was sent then, with that ask. False: it is none. */
+bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t sent_ms, int64_t ask);
 void peer_closed(struct node *n, const struct id *id, int64_t at_ms);
 int node_row_merged(struct node *n, const char *node_id); /* rows of node or node_mark changed */
 /* `row` of our own node as it is now. */

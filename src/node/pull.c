@@ -99,7 +99,7 @@ static void pull_send(struct node *n, struct peer *p)
     c->body = str_take(&body);
     p->pull.call = c->id;
     n->counters.pulls++;
-    eff_call(n, c);
+    relay_call(n, p, c);
 }
 
 /* The barrier waits for a chain that begins after the answer to our newest ask. */

@@ -129,7 +129,7 @@ static struct peer *choose(struct node *n)
     return best;
 }
 
-static void ask(struct node *n, const struct peer *p)
+static void ask(struct node *n, struct peer *p)
 {
     struct str body = STR_INIT;
     struct peer_call *c = mem_alloc(sizeof *c);
@@ -148,7 +148,7 @@ static void ask(struct node *n, const struct peer *p)
                             .timeout_ms = TIMEOUT_MS};
     c->body = str_take(&body);
     n->resync.call = c->id;
-    eff_call(n, c);
+    relay_call(n, p, c);
 }
 
 /* From the beginning, of anybody. What it has done so far does no harm; a page that is on its way is of no

@@ -209,6 +209,9 @@ static void command(struct host *h, struct command *c)
     case CMD_CALL:
         http_client_call(h->client, TAKE(c->call));
         break;
+    case CMD_RESET:
+        http_client_reset(h->client, &c->node);
+        break;
     case CMD_SPAWN:
     case CMD_TERMINATE:
     case CMD_KILL:

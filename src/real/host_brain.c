@@ -51,6 +51,11 @@ static void net_call(void *self, struct peer_call *call TAKES)
     post(self, (struct command){.kind = CMD_CALL, .call = call});
 }
 
+static void net_reset(void *self, const struct id *node)
+{
+    post(self, (struct command){.kind = CMD_RESET, .node = *node});
+}
+
 static void proc_spawn(void *self, struct spawn *s TAKES)
 {
     post(self, (struct command){.kind = CMD_SPAWN, .id = s->run, .spawn = s});
@@ -89,7 +94,7 @@ static struct world world_of(struct host *h)
     struct world w = {
         .clock = machine_clock,
         .random = machine_random,
-        .net = {h, net_answer, net_call},
+        .net = {h, net_answer, net_call, net_reset},
         .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line},
         .disk = {.path = h->db},
         .log = &h->brain_log,

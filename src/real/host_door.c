@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/relay.h"
 #include "real/host_inside.h"
 #include "real/machine.h"
 #include "real/tls.h"
@@ -38,14 +39,17 @@ static void local_who(struct host *h, const struct request *r, struct principal 
     snprintf(ret->name, sizeof ret->name, "uid:%u", r->peer_uid);
 }
 
-static void peer_who(const struct frozen *f, const char *path, const char *cn, struct principal *ret)
+static void peer_who(const struct frozen *f, const struct request *r, const char *cn, struct principal *ret)
 {
     struct id node;
-    if (!host_is_peer_path(path) || !id_parse(cn, &node) || id_is_zero(&node) || frozen_forgotten(f, &node))
+    if (!host_is_peer_path(r->path) || !id_parse(cn, &node) || id_is_zero(&node) ||
+        frozen_forgotten(f, &node))
         return;
     ret->role = ROLE_PEER;
     ret->node = node;
     snprintf(ret->name, sizeof ret->name, "node:%.58s", frozen_name_of(f, cn));
+    if (!relay_speaks_for(f, r->path, r->query, ret))
+        ret->role = ROLE_NONE;
 }
 
 static void who_asks(struct host *h, const struct http_head *head, const struct frozen *f,
@@ -57,7 +61,7 @@ static void who_asks(struct host *h, const struct http_head *head, const struct 
     else if (r->local)
         local_who(h, r, ret);
     else if (head->cert_cn)
-        peer_who(f, r->path, head->cert_cn, ret);
+        peer_who(f, r, head->cert_cn, ret);
 }
 
 /* ---- may they ---- */

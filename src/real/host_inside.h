@@ -30,6 +30,7 @@ enum command_kind {
     CMD_ANSWER,
     CMD_STREAM, /* begins (id is unknown yet) or goes on: line */
     CMD_CALL,
+    CMD_RESET, /* node */
     CMD_SPAWN,
     CMD_TERMINATE,
     CMD_KILL,
@@ -43,6 +44,7 @@ struct command {
     unsigned keeper; /* generation of the keeper that the brain knew */
     struct answer *answer;
     struct peer_call *call;
+    struct id node;
     struct spawn *spawn;
     char *line;
     size_t line_n;

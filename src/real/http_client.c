@@ -30,7 +30,6 @@
 #include "real/stream.h"
 #include "real/tls.h"
 
-#define LANES         3
 #define BUFFER_BYTES  65536
 #define READ_BUDGET   262144 /* bytes read from one peer before others have their turn */
 #define HOST_MAX      256
@@ -98,7 +97,7 @@ struct peer {
     struct bucket connects;
     unsigned failures; /* since the last connection that came about */
     int64_t failed_at_ms, try_at_ms;
-    struct lane lanes[LANES];
+    struct lane lanes[NET_LANES];
 };
 TAILQ_HEAD(peer_list, peer);
 
@@ -471,7 +470,7 @@ static void peer_reached(struct peer *p)
 {
     p->failures = 0;
     p->try_at_ms = 0;
-    for (size_t i = 0; i < LANES; i++) {
+    for (size_t i = 0; i < NET_LANES; i++) {
         struct lane *l = &p->lanes[i];
         if (l->state != LANE_TOKEN)
             continue;
@@ -623,6 +622,11 @@ static int64_t longer(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static bool lane_pings(const struct lane *l)
+{
+    return l->lane == LANE_CONTROL || l->lane == LANE_VIA_PING || l->lane == LANE_FOR_PING;
+}
+
 /* At most so many connections a second to one peer, whatever the lane. Pings have a pace of their own, and
  * what they find out must not wait for a connection to somebody else, or until a peer has been missed for a
  * while. */
@@ -630,7 +634,7 @@ static int64_t connect_wait_ms(struct lane *l)
 {
     struct peer *p = l->peer;
     int64_t now = now_ms(), wait_ms = bucket_wait_ms(&p->connects, now);
-    if (l->lane == LANE_CONTROL)
+    if (lane_pings(l))
         return wait_ms;
     wait_ms = longer(wait_ms, bucket_wait_ms(&p->client->connects, now));
     return longer(wait_ms, p->try_at_ms - now);
@@ -645,7 +649,7 @@ static void lane_begin(struct lane *l)
         return;
     }
     l->peer->connects.tokens -= 1;
-    if (l->lane != LANE_CONTROL)
+    if (!lane_pings(l))
         l->peer->client->connects.tokens -= 1;
     lane_resolve(l);
 }
@@ -736,7 +740,7 @@ static bool peer_parse_url(struct peer *p)
 
 static void peer_free(struct peer *p)
 {
-    for (size_t i = 0; i < LANES; i++) {
+    for (size_t i = 0; i < NET_LANES; i++) {
         struct lane *l = &p->lanes[i];
         lane_reset(l);
         if (l->current)
@@ -773,7 +777,7 @@ static struct peer *peer_get(struct http_client *k, const char *url, const struc
     p->url = mem_dup(url);
     p->valid = peer_parse_url(p);
     p->connects = bucket_init(k->options.connects_per_s, 1);
-    for (size_t i = 0; i < LANES; i++)
+    for (size_t i = 0; i < NET_LANES; i++)
         lane_init(&p->lanes[i], p, (enum net_lane)i);
     TAILQ_INSERT_TAIL(&k->peers, p, next);
     return p;
@@ -782,7 +786,7 @@ static struct peer *peer_get(struct http_client *k, const char *url, const struc
 /* Nothing is lost with it: no connection, no call, a full bucket, no failure to remember. */
 static bool peer_is_spare(const struct peer *p, int64_t now)
 {
-    for (size_t i = 0; i < LANES; i++) {
+    for (size_t i = 0; i < NET_LANES; i++) {
         const struct lane *l = &p->lanes[i];
         if (l->state != LANE_NONE || l->current || !TAILQ_EMPTY(&l->queue) || l->kicked)
             return false;
@@ -876,4 +880,24 @@ void http_client_call(struct http_client *k, struct peer_call *c TAKES)
     evtimer_assign(&call->timer, k->base, call_on_timeout, call);
     timer_set(&call->timer, c->timeout_ms > 0 ? c->timeout_ms : 0);
     lane_kick(l);
+}
+
+/* Those that wait for it now: a callback may make new ones. */
+static void lane_end(struct lane *l)
+{
+    static const char why[] = "what this connection was made for is over";
+    lane_reset(l);
+    if (l->current)
+        call_fail(l->current, NET_CLOSED, why);
+    queue_fail(l, NET_CLOSED, why);
+    if (!TAILQ_EMPTY(&l->queue))
+        lane_kick(l);
+}
+
+void http_client_reset(struct http_client *k, const struct id *node)
+{
+    struct peer *p;
+    TAILQ_FOREACH (p, &k->peers, next)
+        for (size_t i = 0; i < NET_LANES && id_equal(&p->node, node); i++)
+            lane_end(&p->lanes[i]);
 }

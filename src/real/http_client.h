@@ -49,5 +49,7 @@ void http_client_free(struct http_client *k);
 /* New certificates for connections from now on. */
 void http_client_set_tls(struct http_client *k, SSL_CTX *tls);
 void http_client_call(struct http_client *k, struct peer_call *call TAKES);
+/* Ends all calls to a node, NET_CLOSED, and closes its connections without a word to closed(). */
+void http_client_reset(struct http_client *k, const struct id *node);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "base/ensure.h"
+#include "node/relay.h"
 
 struct sim_mind {
     const struct sim_home *home;
@@ -160,6 +161,15 @@ static struct answer *serve_read(struct sim_mind *b, const struct route *route, 
     return a;
 }
 
+/* As the I/O thread checks it. */
+static bool speaks(const struct sim_mind *b, struct request *r)
+{
+    const struct frozen *f = node_frozen(b->node);
+    bool may = relay_speaks_for(f, r->path, r->query, &r->who);
+    frozen_unref(f);
+    return may;
+}
+
 static bool brain_request(void *brain, struct request *r)
 {
     struct sim_mind *b = brain;
@@ -168,6 +178,8 @@ static bool brain_request(void *brain, struct request *r)
     struct err e = {0};
     char allow[64];
     const struct route *route = api_find(r->method, r->path, allow, &e);
+    if (r->who.role == ROLE_PEER && !speaks(b, r))
+        r->who.role = ROLE_NONE;
     if (!route || api_allowed(route, r->path, &r->who, &e) < 0)
         a = api_problem(&e, allow);
     else if (route->where == API_BRAIN)

@@ -15,7 +15,6 @@
 #include "base/ensure.h"
 #include "sim/inside.h"
 
-#define LANES        3
 #define RESEND_US    200000
 #define CONNECT_US   SIM_SECOND
 #define RESENDS_MAX  7 /* of what nobody waits for any more: for about 25 s */
@@ -62,7 +61,7 @@ struct simnet {
     struct wire_call *calls;
     struct wire_ask *asks;
     struct wire_request *requests;
-    struct lane lanes[SIM_NODES_MAX][SIM_NODES_MAX][LANES];
+    struct lane lanes[SIM_NODES_MAX][SIM_NODES_MAX][NET_LANES];
 };
 
 /* What travels. */
@@ -116,7 +115,7 @@ struct simnet *simnet_new(struct sim *s)
     net->sim = s;
     for (int i = 0; i < SIM_NODES_MAX; i++)
         for (int j = 0; j < SIM_NODES_MAX; j++)
-            for (int k = 0; k < LANES; k++)
+            for (int k = 0; k < NET_LANES; k++)
                 TAILQ_INIT(&net->lanes[i][j][k].calls);
     return net;
 }
@@ -456,9 +455,44 @@ static void net_answer(void *self, uint64_t request, struct answer *a TAKES)
     sim_at(n->sim, sim_effect_us(n), reply_fire, p, packet_free);
 }
 
+struct reset {
+    struct sim_node *from;
+    uint64_t life;
+    struct id to;
+};
+
+static void reset_fire(struct sim *s, void *arg)
+{
+    AUTOFREE struct reset *r = arg;
+    if (!r->from->up || r->from->life != r->life)
+        return;
+    for (int i = 0; i < s->nodes_n; i++)
+        for (int k = 0; k < NET_LANES; k++) {
+            struct lane *lane = &s->net->lanes[r->from->index][i][k];
+            struct wire_call *c, *next;
+            bool theirs = lane->connected && id_equal(&lane->to_id, &r->to);
+            TAILQ_FOREACH_SAFE(c, &lane->calls, link, next)
+            if (id_equal(&c->call->node, &r->to)) {
+                theirs |= c->sent;
+                call_end_failed(s->net, c, NET_CLOSED);
+            }
+            if (theirs)
+                lane->connected = false;
+            lane_go(s->net, lane);
+        }
+}
+
+static void net_reset(void *self, const struct id *node)
+{
+    struct sim_node *n = self;
+    struct reset *r = mem_alloc(sizeof *r);
+    *r = (struct reset){n, n->life, *node};
+    sim_at(n->sim, sim_effect_us(n), reset_fire, r, free);
+}
+
 void simnet_world(struct sim_node *n, struct world_net *ret)
 {
-    *ret = (struct world_net){.self = n, .answer = net_answer, .call = net_call};
+    *ret = (struct world_net){.self = n, .answer = net_answer, .call = net_call, .reset = net_reset};
 }
 
 /* ---- Clients ---- */
@@ -616,7 +650,7 @@ void simnet_down(struct sim_node *n)
     calls_forget(net, n);
     requests_forget(net, n);
     for (int i = 0; i < net->sim->nodes_n; i++) {
-        for (int k = 0; k < LANES; k++) {
+        for (int k = 0; k < NET_LANES; k++) {
             net->lanes[n->index][i][k].connected = false;
             if (n->powered)
                 lane_broken(net, &net->sim->nodes[i], n, k);

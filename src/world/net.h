@@ -9,7 +9,19 @@
 
 #include "world/request.h"
 
-enum net_lane { LANE_CONTROL, LANE_BULK, LANE_FORWARD };
+/* What goes through others (VIA) and what is passed on for others (FOR) have lanes of their own, pings apart
+ * from all else. They may hang, and nothing of ours waits behind them; a VIA ends when a FOR does, and never
+ * the other way round, so that nodes that relay for each other do not wait in a circle. */
+enum net_lane {
+    LANE_CONTROL,
+    LANE_BULK,
+    LANE_FORWARD,
+    LANE_VIA_PING,
+    LANE_VIA,
+    LANE_FOR_PING,
+    LANE_FOR,
+};
+#define NET_LANES 7
 
 struct peer_call {
     uint64_t id;    /* chosen by the caller, unique for its run */
@@ -36,6 +48,9 @@ struct world_net {
     void *self;
     void (*answer)(void *self, uint64_t request, struct answer *a TAKES);
     void (*call)(void *self, struct peer_call *c TAKES);
+    /* Ends all calls to that node with NET_CLOSED, and closes its connections. May be NULL: then they end by
+     * themselves. */
+    void (*reset)(void *self, const struct id *node);
 };
 
 #endif

@@ -8,8 +8,8 @@
 
 #include "base/prng.h"
 
-static const struct detect_opts opts = {5000, 30000, 300, 5000, true};
-static const struct detect_opts quorum = {5000, 30000, 300, 5000, false};
+static const struct detect_opts opts = {5000, 30000, 300, 5000, true, false};
+static const struct detect_opts quorum = {5000, 30000, 300, 5000, false, false};
 
 static void test_silence(void **state)
 {
