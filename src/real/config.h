@@ -57,7 +57,8 @@ struct config {
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
     int64_t tombstone_min_ms, tombstone_max_ms;
     /* requests */
-    int64_t connections_max, header_bytes_max, body_bytes_max, body_large_bytes_max, head_ms, idle_ms;
+    int64_t connections_max, connections_address_max, accepts_per_s, accepts_address_per_s;
+    int64_t header_bytes_max, body_bytes_max, body_large_bytes_max, head_ms, idle_ms;
     /* logs */
     char *log_level, *log_dir;
     int64_t log_file_bytes, log_files;

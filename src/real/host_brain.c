@@ -119,7 +119,23 @@ bool host_post(struct host *h, struct event ev TAKES)
     struct note *n = mem_alloc(sizeof *n);
     n->event = ev;
     n->event.at_boot_ms = machine_boot_ms();
-    return ev.kind == EV_REQUEST ? mailbox_post(h->to_brain, n) : mailbox_post_always(h->to_brain, n);
+    if (ev.kind == EV_PINGED || ev.kind == EV_PULLED)
+        return mailbox_post(h->to_brain, n);
+    if (ev.kind != EV_REQUEST) /* a fact */
+        return mailbox_post_always(h->to_brain, n);
+    if (atomic_fetch_add(&h->asked, 1) == 0)
+        atomic_store(&h->asked_boot_ms, n->event.at_boot_ms);
+    if (mailbox_post(h->to_brain, n))
+        return true;
+    atomic_fetch_sub(&h->asked, 1);
+    return false;
+}
+
+bool host_overloaded(struct host *h)
+{
+    size_t waiting = atomic_load(&h->asked);
+    return waiting >= BRAIN_ASKED_MAX ||
+           (waiting > OVERLOAD_REQUESTS && machine_boot_ms() - atomic_load(&h->asked_boot_ms) > OVERLOAD_MS);
 }
 
 static void options_use(struct host *h)
@@ -150,15 +166,20 @@ static void note_taken(struct host *h, struct note *n)
 
 static void turn(struct host *h, struct event *events, size_t n)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < n; i++)
+    size_t bytes = 0, asked = 0;
+    if (n > 0)
+        atomic_store(&h->asked_boot_ms, events[0].at_boot_ms);
+    for (size_t i = 0; i < n; i++) {
         bytes += events[i].kind == EV_CHILD_LINE ? events[i].bytes_n + LINE_BYTES_MORE : 0;
+        asked += events[i].kind == EV_REQUEST;
+    }
     if (node_ended(h->node) < 0)
         node_turn(h->node, events, n);
     for (size_t i = 0; i < n; i++)
         event_fini(&events[i]);
     atomic_store(&h->held_bytes, node_held_bytes(h->node));
     atomic_fetch_sub(&h->line_bytes, bytes);
+    atomic_fetch_sub(&h->asked, asked);
     atomic_store(&h->turned_boot_ms, machine_boot_ms());
 }
 
@@ -167,6 +188,7 @@ static void turns(struct host *h, void **notes, size_t n)
 {
     struct event events[TURN_EVENTS];
     size_t count = 0;
+    int64_t taken_ms = machine_boot_ms();
     for (size_t i = 0; i < n; i++) {
         struct note *note = notes[i];
         note_taken(h, note);
@@ -178,6 +200,7 @@ static void turns(struct host *h, void **notes, size_t n)
         }
     }
     turn(h, events, count);
+    atomic_store(&h->asked_boot_ms, taken_ms); /* what waits now came after that */
 }
 
 /* What was pulled first counts, so that a restart writes nothing anew. */

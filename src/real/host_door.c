@@ -120,8 +120,12 @@ static void overloaded(struct host *h, uint64_t id)
 static void to_brain(struct host *h, struct request *r)
 {
     uint64_t id = r->id;
-    if (!host_post(h, (struct event){.kind = EV_REQUEST, .request = r}))
+    if (r->who.role != ROLE_PEER && host_overloaded(h)) {
+        request_free(r);
         overloaded(h, id);
+    } else if (!host_post(h, (struct event){.kind = EV_REQUEST, .request = r})) {
+        overloaded(h, id);
+    }
 }
 
 static void to_reader(struct host *h, struct request *r)
@@ -155,11 +159,16 @@ static void ping(struct host *h, struct request *r)
 
 static void pull(struct host *h, struct request *r)
 {
-    host_post(h, (struct event){.kind = EV_PULLED,
-                                .node = r->who.node,
-                                .bytes = mem_copy(r->body, r->body_n),
-                                .bytes_n = r->body_n});
-    to_reader(h, r);
+    bool told = host_post(h, (struct event){.kind = EV_PULLED,
+                                            .node = r->who.node,
+                                            .bytes = mem_copy(r->body, r->body_n),
+                                            .bytes_n = r->body_n});
+    if (told) {
+        to_reader(h, r);
+    } else { /* an answer would say that we know what it has */
+        overloaded(h, r->id);
+        request_free(r);
+    }
 }
 
 static void here(struct host *h, const struct route *route, struct request *r)
@@ -294,6 +303,9 @@ int host_door_open(struct host *h, struct err *e)
     const struct http_client_callbacks client_calls = {
         .ctx = h, .answered = answered, .failed = failed, .closed = closed};
     const struct http_server_options options = {.connections_max = (size_t)c->connections_max,
+                                                .address_connections_max = (size_t)c->connections_address_max,
+                                                .accepts_per_s = (unsigned)c->accepts_per_s,
+                                                .address_accepts_per_s = (unsigned)c->accepts_address_per_s,
                                                 .head_bytes_max = (size_t)c->header_bytes_max,
                                                 .handshake_ms = c->head_ms,
                                                 .head_ms = c->head_ms,

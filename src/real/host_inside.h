@@ -20,7 +20,10 @@
 #include "real/mailbox.h"
 #include "real/pki.h"
 
-#define BRAIN_REQUESTS_MAX  10000
+#define BRAIN_REQUESTS_MAX  10000 /* with the pings and pulls of peers */
+#define BRAIN_ASKED_MAX     8000  /* of these, clients' requests: there is always room for peers */
+#define OVERLOAD_MS         1000 /* a queue as old as this is overload, if it is longer than OVERLOAD_REQUESTS: */
+#define OVERLOAD_REQUESTS   32 /* so few wait through a moment's stall of the disk */
 #define READER_REQUESTS_MAX 2000
 #define LINE_BYTES_MAX      (32u << 20) /* of workers' lines, on their way to disk */
 #define LINE_BYTES_MORE     256         /* what a line takes besides its text */
@@ -101,6 +104,8 @@ struct host {
     bool declared;               /* brain: what the configuration says of swarms was said */
 
     _Atomic int64_t turned_boot_ms; /* the brain's last turn */
+    _Atomic size_t asked;           /* requests posted to the brain and not handled */
+    _Atomic int64_t asked_boot_ms;  /* since when the oldest of them waits; about, and never later */
     _Atomic size_t line_bytes;      /* posted and not handled */
     _Atomic size_t held_bytes;      /* handled, and waiting for the disk */
 };
@@ -113,8 +118,11 @@ void note_free(void *note);
 /* Opens the node. Its world posts commands. */
 int host_brain_open(struct host *h, struct err *e);
 void host_brain_start(struct host *h);
-/* An event for the brain, stamped now. Any thread. False: too many requests wait; it is freed. */
+/* An event for the brain, stamped now. Any thread. False: it is a request, a ping or a pull and too many of
+ * them wait; it is freed. */
 bool host_post(struct host *h, struct event ev TAKES);
+/* Whether the brain is so far behind that one more client had better ask another node. */
+bool host_overloaded(struct host *h);
 void host_post_note(struct host *h, struct note n TAKES);
 
 /* Says what the configuration declares of swarms (host_declare.c). On the brain's thread. */

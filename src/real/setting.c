@@ -179,6 +179,13 @@ static const struct setting table[] = {
 
     {"connections_max", NUMBER(8, 1000000), AT(connections_max), .initial = "4096", .env = "SKEP_CONNECTIONS_MAX",
      .what = "Connections of clients and peers at once."},
+    {"connections_address_max", NUMBER(1, 1000000), AT(connections_address_max), .initial = "1024",
+     .env = "SKEP_CONNECTIONS_ADDRESS_MAX", .what = "Of these, from one address (of IPv6: its /64) to the TLS listener."},
+    {"accepts_per_s", NUMBER(1, 100000), AT(accepts_per_s), .initial = "500", .env = "SKEP_ACCEPTS_PER_S",
+     .what = "New connections a second on the TLS listener; more of them wait."},
+    {"accepts_address_per_s", NUMBER(1, 100000), AT(accepts_address_per_s), .initial = "200",
+     .env = "SKEP_ACCEPTS_ADDRESS_PER_S",
+     .what = "Of these, from one address; more of them wait for up to a second, still more are closed."},
     {"header_bytes_max", BYTES(1024, MIB), AT(header_bytes_max), .initial = "32768", .env = "SKEP_HEADER_BYTES_MAX",
      .what = "Size of a request's line and headers."},
     {"body_bytes_max", BYTES(1024, 1024 * MIB), AT(body_bytes_max), .initial = "1048576", .env = "SKEP_BODY_BYTES_MAX",
