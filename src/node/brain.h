@@ -90,6 +90,7 @@ struct node {
     int64_t held_until_ms;
     struct view view;
     bool was_open;
+    uint64_t views; /* counts how often it opened or closed */
     struct peers peers;
     struct peer_fact *peer_facts;
     size_t peer_facts_n, peer_facts_cap;

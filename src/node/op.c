@@ -113,6 +113,8 @@ static void wait_now(struct node *n, void *arg)
     key_leave(n, op);
     if (op->key)
         key_enter(n, op, op->key);
+    if (op->views != n->views) /* an effect before this one opened or closed the view */
+        wake_one(n, op);
 }
 
 static void wait_dropped(void *arg)
@@ -126,6 +128,7 @@ void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *n
     free(op->key);
     op->key = mem_printf("%s\n%s", swarm, name);
     op->waits_open = false;
+    op->views = n->views;
     n->waits_pending++;
     eff_do(n, wait_now, op, wait_dropped);
 }
@@ -134,6 +137,7 @@ void op_wait_open(struct node *n, struct op *op)
 {
     free(TAKE(op->key));
     op->waits_open = true;
+    op->views = n->views;
     n->waits_pending++;
     eff_do(n, wait_now, op, wait_dropped);
 }
@@ -158,6 +162,7 @@ void node_wake(struct node *n, const char *swarm, const char *name)
 void ops_view_changed(struct node *n)
 {
     struct op *op;
+    n->views++;
     TAILQ_FOREACH (op, &n->ops, link)
         if (op->waits_open || op->key)
             wake_one(n, op);
@@ -214,15 +219,18 @@ static struct answer *problem(int code, const char *text)
     return a;
 }
 
-/* "There is none" after a lost try may be that try's own work. */
+/* After a lost try "there is none" may be that try's own work, and "not now" is true of the last try only. */
 static struct answer *honest(const struct op *op, struct answer *a TAKES)
 {
-    if (!op->unsure || a->status != 404 || op->request->method == HTTP_M_GET)
+    if (!op->unsure || (a->status != 404 && a->status != 503) || op->request->method == HTTP_M_GET)
         return a;
+    const char *text = a->status == 404
+                           ? "It is not there. A try of this request was lost on the way; it may "
+                             "have been carried out"
+                           : "A try of this request was lost on the way; it may have been carried "
+                             "out, or happen yet. Look it up before trying again";
     answer_free(a);
-    return problem(SKEP_ETIMEOUT,
-                   "It is not there. A try of this request was lost on the way; it may have been "
-                   "carried out");
+    return problem(SKEP_ETIMEOUT, text);
 }
 
 static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
@@ -373,8 +381,9 @@ static int op_due(struct node *n, struct timer *t)
         op_answer(n, op, TAKE(op->outcome));
         return 0;
     }
+    bool under_way = !id_is_zero(&op->sent_to); /* it waited for an open view before that */
     op_answer(n, op,
-              op->waits_open
+              op->waits_open && !under_way
                   ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")
                   : problem(SKEP_ETIMEOUT,
                             "No outcome in time; it may still happen. Look it up before trying again"));
