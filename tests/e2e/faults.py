@@ -8,7 +8,10 @@ its database. And the witness of what must never be seen meanwhile.
 
 Each fault of a node returns once it is over, except for what the cluster has to do by itself.
 """
+import atexit
 import contextlib
+import ctypes
+import glob
 import os
 import shutil
 import signal
@@ -17,10 +20,12 @@ import tempfile
 import threading
 import time
 
-from cluster import lives, state_of, until, works
+from cluster import until, works
 from tap import skip
 
 SUSPECT_MS, DOWN_MS = 1500, 4000
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+libc = ctypes.CDLL(None, use_errno=True)
 QUICK_VERDICTS = {"SKEP_PING_MS": "200", "SKEP_SUSPECT_MS": str(SUSPECT_MS), "SKEP_DOWN_MS": str(DOWN_MS)}
 
 
@@ -155,9 +160,14 @@ def pause_keeper(c, node, dice):
     send(old, signal.SIGCONT)
 
 
-def leave(c, node, dice):
+def leave_for(node):
+    """It leaves in order, and is away."""
     node.signal(signal.SIGTERM)
     node.gone(40)
+
+
+def leave(c, node, dice):
+    leave_for(node)
     time.sleep(dice.choice([0, 0.5]))
     node.start()
 
@@ -194,16 +204,25 @@ def settle(c, timeout_s=60):
 # ---------------------------------------------------------------- disks
 
 
-class SmallDisk:
-    """A tmpfs of its own; gone with this object, or with the namespace of the test program."""
+def mounts_of_our_own():
+    """From now on what this program mounts is seen by it and by what it starts, and gone with them."""
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None):
+        skip("no mount namespace can be made here: %s" % os.strerror(ctypes.get_errno()))
 
-    def __init__(self, size):
-        self.where = tempfile.mkdtemp(prefix="skep-small-")
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s" % size, "tmpfs", self.where], capture_output=True,
-                              text=True)
+
+class SmallDisk:
+    """A small tmpfs in place of a folder, with what was in there."""
+
+    def __init__(self, where, size):
+        self.where = where
+        kept = tempfile.mkdtemp()
+        shutil.copytree(where, kept, symlinks=True, dirs_exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s,mode=%o" % (size, os.stat(where).st_mode & 0o777),
+                               "tmpfs", where], capture_output=True, text=True)
         if done.returncode:
-            os.rmdir(self.where)
             skip("no tmpfs can be mounted here: %s" % done.stderr.strip())
+        shutil.copytree(kept, where, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(kept)
 
     def fill(self, leave_bytes=0):
         with open(os.path.join(self.where, "filler"), "ab", 0) as f:
@@ -220,7 +239,6 @@ class SmallDisk:
 
     def end(self):
         subprocess.run(["umount", "-l", self.where], check=True)
-        shutil.rmtree(self.where, ignore_errors=True)
 
 
 # ---------------------------------------------------------------- clocks
@@ -247,7 +265,18 @@ class Clock:
 
     def environment(self):
         return {"LD_PRELOAD": self.library, "FAKETIME_TIMESTAMP_FILE": self.path, "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", "FAKETIME_ONLY_CMDS": "skepd"}
+
+    def start(self, node):
+        """Starts a node under this clock."""
+        node.start(env=self.environment())
+        atexit.register(self.forget, node.pid)
+
+    @staticmethod
+    def forget(pid):
+        """What libfaketime leaves behind for a program that was killed."""
+        for path in glob.glob("/dev/shm/*faketime_*_%d" % pid):
+            os.unlink(path)
 
 
 # ---------------------------------------------------------------- shells
@@ -283,12 +312,3 @@ class Shell:
         self.process.stdin.close()
         self.process.wait(20)
         self.process.stdout.close()
-
-
-def ended(pids, timeout_s=10):
-    """Waits until none of them lives."""
-    until(lambda: not any(lives(pid) for pid in pids), timeout_s, "the end of %s" % pids)
-
-
-def paused(node):
-    return state_of(node.pid) == "T"

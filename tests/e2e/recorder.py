@@ -2,6 +2,7 @@
 
     load = Load(c)                  # clients of the cluster c; they work until they are told otherwise
     with load.lax(): …              # what is deleted now may come back: both sides of a split may claim a name
+    load.more(100)                  # waits for so many acknowledgements
     load.rest()                     # no request is under way any more
     load.judge()                    # nothing acknowledged is missing, nothing deleted is back, each name runs once
     load.go_on()
@@ -22,7 +23,7 @@ import sys
 import threading
 import time
 
-from cluster import HERE, SLEEP, quote, until
+from cluster import HERE, SLEEP, quote, until, works
 from lib import pages
 
 LEDGER = [sys.executable, "-S", os.path.join(HERE, "ledger.py")]
@@ -55,6 +56,7 @@ class Client(threading.Thread):
         self.load, self.who, self.dice = load, "k%d" % number, random.Random(seed)
         self.links, self.shunned, self.made = {}, {}, 0
         self.things = []
+        self.tries = []                     # of the operation under way, as text
         self.told = collections.Counter()   # acknowledgements by kind of operation
         self.unknown = 0
         self.wrong = []
@@ -87,10 +89,14 @@ class Client(threading.Thread):
 
     def ask(self, method, path, body=None, headers=None):
         """The answer that counts, None when there was none; whether a try may have happened or may yet happen."""
-        give_up, doubt = time.monotonic() + PATIENCE_S, False
+        give_up, doubt, self.tries = time.monotonic() + PATIENCE_S, False, []
         path += ("&" if "?" in path else "?") + "timeout_ms=%d" % (self.load.answer_s * 800)
         while True:
-            r, open_end = self.once(self.node(), method, path, body, headers)
+            node, began = self.node(), time.monotonic()
+            r, open_end = self.once(node, method, path, body, headers)
+            self.tries.append("%s after %.2f s: %s" % (
+                node.name, time.monotonic() - began, "%d %s" % (r.status, r.body[:120]) if r else
+                "no answer" if open_end else "no connection"))
             doubt |= open_end or (r is not None and r.status == 504)
             if r and r.status == 503:
                 self.load.refusals[r.json["code"]] += 1
@@ -120,7 +126,7 @@ class Client(threading.Thread):
             thing.state = "live"
             self.note("make " + kind)
         elif not (r.status in (409, 422) and thing.doubt):  # an earlier try may have got so far
-            self.wrong.append("%r: %r" % (thing, r))
+            self.wrong.append("%r: %r; %s" % (thing, r, self.tries))
         return thing
 
     def delete(self, thing, path):
@@ -130,7 +136,7 @@ class Client(threading.Thread):
             thing.state, thing.gone_at = "gone", time.monotonic()
             self.note("delete " + thing.kind)
         elif r is not None and r.status != 404:  # 404: an earlier try, or a node that does not know it yet
-            self.wrong.append("DELETE %r: %r" % (thing, r))
+            self.wrong.append("DELETE %r: %r; %s" % (thing, r, self.tries))
 
     def some(self, kind):
         found = [t for t in self.things if t.kind == kind and t.state == "live"]
@@ -262,8 +268,13 @@ class Load:
         for k in self.clients:
             k.join(60)
 
+    def more(self, count, timeout_s=60):
+        """Waits for so many further acknowledgements."""
+        goal = sum(self.told().values()) + count
+        until(lambda: sum(self.told().values()) >= goal, timeout_s, "%d more acknowledgements" % count, 0.05)
+
     def told(self):
-        return sum((k.told for k in self.clients), collections.Counter())
+        return sum((k.told.copy() for k in self.clients), collections.Counter())
 
     def things(self):
         return self.shared + [t for k in self.clients for t in k.things]
@@ -277,7 +288,7 @@ class Load:
         c.same(40)
         wrong = [w for k in self.clients for w in k.wrong]
         wrong += self.judge_keys() + self.judge_ledgers() + self.judge_sessions()
-        assert not wrong, "\n".join(wrong[:20])
+        assert not wrong, "\n".join(wrong[:60])
         self.judge_processes()
         c.same(40)
         self.forget_gone()
@@ -302,7 +313,11 @@ class Load:
         """Every number told is there, none that was not sent, none twice."""
         wrong = []
         for t in (t for t in self.things() if t.kind == "child" and t.state == "live"):
-            self.cluster.alone(t.name, 40)
+            try:
+                self.cluster.alone(t.name, 40)
+            except AssertionError as e:
+                wrong += ["%s: %s" % (t, e), *self.story(t.name)]
+                continue
             state = self.cluster.nodes[0].call(t.name, "get")
             has = {(who, int(n)): times for who, numbers in state.items() for n, times in numbers.items()}
             lost = [token for token, at in t.told if tuple(token) not in has and not self.in_split(at)]
@@ -313,6 +328,17 @@ class Load:
             if any(times != 1 for times in has.values()):
                 wrong.append("%r counted twice: %s" % (t, {k: v for k, v in has.items() if v != 1}))
         return wrong
+
+    def story(self, name):
+        """What every node says about a child, and what runs."""
+        told = ["%s runs as %s" % (name, {pid: (env["SKEP_NODE"], env["SKEP_EPOCH"])
+                                          for pid, env in self.cluster.processes(name).items()})]
+        for n in self.cluster.living():
+            v = n.child(name) or {}
+            told.append("%s shows %s" % (n.name, {k: v.get(k) for k in ("status", "node", "epoch", "pid", "reason")}))
+            told += ["%s of %s: %s" % (name, n.name, {k: x for k, x in e.items() if x not in (None, name)})
+                     for e in works(n.get("%s/%s/history" % (CHILDREN, quote(name))))["history"]]
+        return told
 
     def judge_sessions(self):
         """Every entry told is in the conversation or on a branch of it, under its id; none is in there twice."""
