@@ -26,28 +26,29 @@ static char *const child_env[] = {(char[]){"PATH=/bin"}, NULL};
 /* The defaults of skepd. */
 static struct node_options options_of(const struct sim_home *home)
 {
-    return (struct node_options){.url = home->url,
-                                 .version = SKEP_VERSION,
-                                 .peers = (char *const *)(uintptr_t)home->peers,
-                                 .allow_exec = allow_exec,
-                                 .env = child_env,
-                                 .work_dir = "/",
-                                 .worker_role = "write",
-                                 .suspect_ms = 5000,
-                                 .down_ms = 30000,
-                                 .ping_ms = 1000,
-                                 .sync_ms = 500,
-                                 .batch_window_ms = 500,
-                                 .brake_ms = 30000,
-                                 .handoff_ttl_ms = 3600000,
-                                 .tombstone_min_ms = 600000,
-                                 .tombstone_max_ms = 86400000,
-                                 .events_keep_ms = 7 * 86400000LL,
-                                 .events_keep_rows = 100000,
-                                 .alone_ms = 5000,
-                                 .checkpoint_acks = 1,
-                                 .children_max = 10000,
-                                 .serve = api_serve};
+    return (struct node_options){
+        .url = home->url,
+        .version = SKEP_VERSION,
+        .peers = (char *const *)(uintptr_t)home->peers,
+        .allow_exec = allow_exec,
+        .env = child_env,
+        .work_dir = "/",
+        .worker_role = "write",
+        .suspect_ms = 5000,
+        .down_ms = 30000,
+        .ping_ms = 1000,
+        .sync_ms = 500,
+        .batch_window_ms = 500,
+        .brake_ms = 30000,
+        .handoff_ttl_ms = 3600000,
+        .tombstone_min_ms = home->opts->tombstone_min_ms ? home->opts->tombstone_min_ms : 600000,
+        .tombstone_max_ms = home->opts->tombstone_max_ms ? home->opts->tombstone_max_ms : 86400000,
+        .events_keep_ms = 7 * 86400000LL,
+        .events_keep_rows = 100000,
+        .alone_ms = 5000,
+        .checkpoint_acks = 1,
+        .children_max = 10000,
+        .serve = api_serve};
 }
 
 static int64_t boot_ms(const struct sim_mind *b)

@@ -1,0 +1,468 @@
+/* Deleting, in a simulated cluster: what becomes of tombstones, and of nodes that missed them. A "day" lasts
+ * two minutes here.
+ */
+#include "sim/brain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/brain.h"
+
+#define MIN_MS 20000
+#define MAX_MS 120000
+
+struct rig {
+    struct sim *sim;
+    int status;
+    bool answered;
+    struct str body;
+};
+
+static void note(void *ctx, const char *text)
+{
+    (void)ctx;
+    print_message("%s\n", text);
+}
+
+static void run_ms(struct rig *r, int64_t ms)
+{
+    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
+}
+
+static void rig_new(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = sim_opts_default(seed, nodes);
+    o.tombstone_min_ms = MIN_MS;
+    o.tombstone_max_ms = MAX_MS;
+    o.loss_ppm = 0;
+    if (getenv("SKEP_TRACE")) {
+        o.trace = true;
+        o.line = note;
+        o.log_fd = 2;
+        o.log_level = LOG_INFO;
+    }
+    *r = (struct rig){.sim = sim_new(&o, &sim_brain_node)};
+    for (int i = 0; i < nodes; i++)
+        assert_true(sim_start(r->sim, i));
+    run_ms(r, 5000);
+}
+
+static void rig_end(struct rig *r)
+{
+    sim_free(r->sim);
+    str_fini(&r->body);
+}
+
+static void done(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    struct rig *r = arg;
+    (void)s;
+    r->answered = true;
+    r->status = reply->status;
+    str_clear(&r->body);
+    str_add(&r->body, reply->body, reply->body_n);
+}
+
+static int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
+{
+    struct sim_ask a = {.node = node,
+                        .method = method,
+                        .path = path,
+                        .body = body,
+                        .timeout_ms = 40000,
+                        .done = done,
+                        .arg = r};
+    r->answered = false;
+    sim_ask(r->sim, &a);
+    for (int i = 0; i < 45000 && !r->answered; i++)
+        run_ms(r, 1);
+    assert_true(r->answered);
+    return r->status;
+}
+
+static char *path_of(const char *kind, int i)
+{
+    return strcmp(kind, "t") == 0 ? mem_printf("/v1/templates/t%d", i)
+                                  : mem_printf("/v1/swarms/default/names/n%d", i);
+}
+
+/* Both a row that the last writer wins and one that its epoch ranks. */
+static void put(struct rig *r, int node, int i)
+{
+    AUTOFREE char *t = path_of("t", i), *name = path_of("n", i);
+    int status = ask(r, node, HTTP_M_PUT, t, "{\"argv\":[\"/bin/x\"]}");
+    if (status != 201 && status != 200)
+        fail_msg("%s: %d %s", t, status, str_get(&r->body));
+    status = ask(r, node, HTTP_M_PUT, name, "{\"address\":\"a:1\",\"ttl_ms\":86400000}");
+    if (status != 201 && status != 200)
+        fail_msg("%s: %d %s", name, status, str_get(&r->body));
+}
+
+static void del(struct rig *r, int node, int i)
+{
+    AUTOFREE char *t = path_of("t", i), *name = path_of("n", i);
+    ask(r, node, HTTP_M_DELETE, t, NULL);
+    assert_in_range(r->status, 200, 204);
+    ask(r, node, HTTP_M_DELETE, name, NULL);
+    assert_in_range(r->status, 200, 204);
+}
+
+static void there(struct rig *r, int node, int i, bool want)
+{
+    AUTOFREE char *t = path_of("t", i), *name = path_of("n", i);
+    int a = ask(r, node, HTTP_M_GET, t, NULL), b = ask(r, node, HTTP_M_GET, name, NULL);
+    if ((a == 200) != want || (b == 200) != want)
+        fail_msg("%d at node %d: %d %d, wanted %s", i, node, a, b, want ? "there" : "gone");
+}
+
+static struct node *node_of(struct rig *r, int i)
+{
+    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
+}
+
+static int64_t number(struct rig *r, int i, const char *sql)
+{
+    return db_i64(store_db(node_store(node_of(r, i))), sql, -1);
+}
+
+static bool equal(struct rig *r)
+{
+    AUTOSTR struct str why = STR_INIT;
+    for (int i = 0; i < sim_nodes(r->sim); i++)
+        if (node_of(r, i)->resync.wanted)
+            return false;
+    return sim_digests_equal(r->sim, NULL, &why);
+}
+
+/* Everybody is up and holds the same, within so long. */
+static void converge(struct rig *r, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms < within_ms && !equal(r); ms += 100)
+        run_ms(r, 100);
+    assert_true(equal(r));
+}
+
+static void cut(struct rig *r, int node)
+{
+    for (int i = 0; i < sim_nodes(r->sim); i++)
+        if (i != node) {
+            sim_cut(r->sim, i, node);
+            sim_cut(r->sim, node, i);
+        }
+}
+
+#define LOGGED(r, i, type) number((r), (i), "SELECT count(*) FROM log WHERE type = '" type "'")
+
+/* ---- */
+
+static void tombstones_go_once_all_have_them(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 1, 3);
+    for (int i = 0; i < 5; i++)
+        put(&r, i % 3, i);
+    for (int i = 0; i < 5; i++)
+        del(&r, (i + 1) % 3, i);
+    run_ms(&r, 3000);
+    for (int i = 0; i < 3; i++)
+        assert_true(number(&r, i, "SELECT count(*) FROM change WHERE dead = 1") >= 10);
+    run_ms(&r, MIN_MS + 15000);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(number(&r, i, "SELECT count(*) FROM change WHERE dead = 1"), 0);
+        assert_true(number(&r, i, "SELECT count(*) FROM gcvv") > 0);
+        assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
+        there(&r, i, 2, false);
+    }
+    converge(&r, 5000);
+    put(&r, 0, 2); /* and the key lives again */
+    converge(&r, 5000);
+    there(&r, 1, 2, true);
+    rig_end(&r);
+}
+
+/* While a member is away they stay, until they are too old to wait for. */
+static void a_member_that_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 2, 3);
+    put(&r, 0, 1);
+    converge(&r, 5000);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 5000);
+    del(&r, 0, 1);
+    run_ms(&r, MIN_MS + 20000);
+    assert_true(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1") > 0);
+    sim_start(r.sim, 2);
+    converge(&r, 20000);
+    there(&r, 2, 1, false);
+    run_ms(&r, 15000);
+    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"), 0);
+    assert_int_equal(LOGGED(&r, 2, "resync_started"), 0);
+    rig_end(&r);
+}
+
+static void who_was_away_for_too_long_copies(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed < 14; seed++) {
+        struct rig r;
+        rig_new(&r, seed, 3);
+        for (int i = 0; i < 8; i++)
+            put(&r, i % 3, i);
+        converge(&r, 5000);
+        sim_crash(r.sim, 2);
+        run_ms(&r, 5000);
+        for (int i = 0; i < 4; i++)
+            del(&r, i % 2, i);
+        put(&r, 0, 20);
+        run_ms(&r, MAX_MS + 20000);
+        assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"), 0);
+        sim_start(r.sim, 2);
+        converge(&r, 30000);
+        assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
+        assert_int_equal(LOGGED(&r, 0, "resync_started") + LOGGED(&r, 1, "resync_started"), 0);
+        for (int node = 0; node < 3; node++) {
+            for (int i = 0; i < 8; i++)
+                there(&r, node, i, i >= 4);
+            there(&r, node, 20, true);
+        }
+        rig_end(&r);
+    }
+}
+
+/* Its own writes in isolation stay, if no deletion that was dropped can have been about them. */
+static void isolated_writes_are_kept(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 24; seed++) {
+        struct rig r;
+        rig_new(&r, seed, 3);
+        for (int i = 0; i < 4; i++)
+            put(&r, i % 3, i);
+        converge(&r, 5000);
+        cut(&r, 2);
+        run_ms(&r, 45000);
+        del(&r, 0, 0);
+        run_ms(&r, MAX_MS + 10000);
+        put(&r, 2, 30);
+        sim_heal_all(r.sim);
+        converge(&r, 60000);
+        for (int node = 0; node < 3; node++) {
+            there(&r, node, 0, false);
+            there(&r, node, 1, true);
+            there(&r, node, 30, true);
+        }
+        assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine"), 0);
+        rig_end(&r);
+    }
+}
+
+/* Both sides deleted, and both dropped it: each copies from the other, nothing comes back. */
+static void both_sides_may_be_behind(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 30; seed < 36; seed++) {
+        struct rig r;
+        rig_new(&r, seed, 3);
+        for (int i = 0; i < 6; i++)
+            put(&r, i % 3, i);
+        converge(&r, 5000);
+        cut(&r, 2);
+        run_ms(&r, 45000);
+        del(&r, 0, 0);
+        del(&r, 2, 1);
+        put(&r, 0, 10);
+        put(&r, 2, 11);
+        run_ms(&r, MAX_MS + 10000);
+        put(&r, 1, 12);
+        put(&r, 2, 13);
+        sim_heal_all(r.sim);
+        converge(&r, 90000);
+        for (int node = 0; node < 3; node++) {
+            there(&r, node, 0, false);
+            there(&r, node, 1, false);
+            for (int i = 2; i < 6; i++)
+                there(&r, node, i, true);
+            there(&r, node, 12, true);
+            there(&r, node, 13, true);
+        }
+        rig_end(&r);
+    }
+}
+
+/* What nobody can tell is in no table, and in no silence either. */
+static void what_may_have_been_deleted_is_set_aside(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 40, 3);
+    put(&r, 0, 0);
+    converge(&r, 5000);
+    cut(&r, 2);
+    run_ms(&r, 45000);
+    put(&r, 2, 50); /* before the deletion over there */
+    run_ms(&r, 1000);
+    del(&r, 0, 0);
+    run_ms(&r, MAX_MS + 20000);
+    sim_heal_all(r.sim);
+    converge(&r, 60000);
+    assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl IN ('template', 'name')"), 2);
+    for (int node = 0; node < 3; node++) {
+        there(&r, node, 0, false);
+        there(&r, node, 50, false);
+    }
+    rig_end(&r);
+}
+
+static void a_new_node_learns_of_nothing_that_was_deleted(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 50, 3);
+    for (int i = 0; i < 3; i++)
+        put(&r, i, i);
+    del(&r, 0, 1);
+    run_ms(&r, MIN_MS + 15000);
+    assert_true(number(&r, 0, "SELECT count(*) FROM gcvv") > 0);
+    sim_crash(r.sim, 2);
+    sim_wipe(r.sim, 2);
+    run_ms(&r, 5000);
+    sim_start(r.sim, 2);
+    converge(&r, 30000);
+    assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
+    there(&r, 2, 0, true);
+    there(&r, 2, 1, false);
+    rig_end(&r);
+}
+
+/* An old backup of the files: what was deleted since stays deleted, what it wrote since comes back. */
+static void an_old_backup_revives_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 60; seed < 66; seed++) {
+        struct rig r;
+        rig_new(&r, seed, 3);
+        for (int i = 0; i < 6; i++)
+            put(&r, 2, i);
+        converge(&r, 5000);
+        struct sim_backup *old = sim_backup_new(r.sim, 2);
+        put(&r, 2, 20);
+        for (int i = 0; i < 3; i++)
+            del(&r, i, i);
+        run_ms(&r, seed % 2 ? MIN_MS + 15000 : 2000);
+        sim_crash(r.sim, 2);
+        run_ms(&r, 3000);
+        sim_restore(r.sim, 2, old);
+        sim_backup_free(old);
+        sim_start(r.sim, 2);
+        converge(&r, 40000);
+        for (int node = 0; node < 3; node++) {
+            for (int i = 0; i < 6; i++)
+                there(&r, node, i, i >= 3);
+            there(&r, node, 20, true);
+        }
+        assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
+        rig_end(&r);
+    }
+}
+
+/* Thousands of rows, the peer dies in the midst, then the node itself: it goes on, and ends equal. */
+static void it_goes_on_after_a_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 70; seed < 74; seed++) {
+        struct rig r;
+        rig_new(&r, seed, 3);
+        AUTOFREE char *big = mem_alloc(8001);
+        memset(big, 'x', 8000);
+        AUTOFREE char *body = mem_printf("{\"argv\":[\"/bin/x\",\"%s\"]}", big);
+        for (int i = 0; i < 120; i++) {
+            AUTOFREE char *t = path_of("t", i);
+            assert_int_equal(ask(&r, i % 3, HTTP_M_PUT, t, body), 201);
+        }
+        converge(&r, 5000);
+        sim_crash(r.sim, 2);
+        run_ms(&r, 3000);
+        for (int i = 0; i < 20; i++) {
+            AUTOFREE char *t = path_of("t", i * 5);
+            ask(&r, i % 2, HTTP_M_DELETE, t, NULL);
+            assert_in_range(r.status, 200, 204);
+        }
+        run_ms(&r, MAX_MS + 20000);
+        sim_start(r.sim, 2);
+        for (int ms = 0; ms < 20000 && !(node_of(&r, 2)->resync.active && node_of(&r, 2)->resync.taken >= 0 &&
+                                         node_of(&r, 2)->resync.key);
+             ms++)
+            run_ms(&r, 1);
+        assert_true(node_of(&r, 2)->resync.active);
+        int from = id_equal(&node_of(&r, 2)->resync.from, &node_of(&r, 0)->self) ? 0 : 1;
+        sim_crash(r.sim, seed % 2 ? 2 : from);
+        run_ms(&r, 2000);
+        sim_start(r.sim, seed % 2 ? 2 : from);
+        if (seed % 2) /* the way so far is on disk */
+            assert_true(node_of(&r, 2)->resync.active && node_of(&r, 2)->resync.key);
+        converge(&r, 60000);
+        for (int i = 0; i < 120; i++) {
+            AUTOFREE char *t = path_of("t", i);
+            assert_int_equal(ask(&r, 2, HTTP_M_GET, t, NULL), i % 5 == 0 && i < 100 ? 404 : 200);
+        }
+        rig_end(&r);
+    }
+}
+
+/* Runs that have ended leave nothing behind, once everybody knows their end. */
+static void restarts_are_forgotten(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 80, 3);
+    for (int i = 0; i < 60; i++) {
+        sim_crash(r.sim, 2);
+        run_ms(&r, 300);
+        sim_start(r.sim, 2);
+        run_ms(&r, 700);
+    }
+    converge(&r, 10000);
+    assert_true(number(&r, 0, "SELECT count(*) FROM vv") > 30);
+    put(&r, 2, 1);
+    run_ms(&r, 4 * MIN_MS);
+    for (int i = 0; i < 3; i++) {
+        assert_in_range(number(&r, i, "SELECT count(*) FROM actor"), 3, 4);
+        assert_in_range(number(&r, i, "SELECT count(*) FROM vv"), 3, 6);
+        assert_true(node_of(&r, i)->vv.floor > 0);
+        assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
+    }
+    converge(&r, 5000);
+    sim_crash(r.sim, 1); /* what is on disk of it says the same */
+    run_ms(&r, 1000);
+    sim_start(r.sim, 1);
+    put(&r, 1, 2);
+    converge(&r, 10000);
+    there(&r, 0, 2, true);
+    assert_int_equal(LOGGED(&r, 1, "resync_started"), 0);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tombstones_go_once_all_have_them),
+        cmocka_unit_test(a_member_that_is_away_is_waited_for),
+        cmocka_unit_test(who_was_away_for_too_long_copies),
+        cmocka_unit_test(isolated_writes_are_kept),
+        cmocka_unit_test(both_sides_may_be_behind),
+        cmocka_unit_test(what_may_have_been_deleted_is_set_aside),
+        cmocka_unit_test(a_new_node_learns_of_nothing_that_was_deleted),
+        cmocka_unit_test(an_old_backup_revives_nothing),
+        cmocka_unit_test(it_goes_on_after_a_crash),
+        cmocka_unit_test(restarts_are_forgotten),
+    };
+    cmocka_set_test_filter(getenv("SKEP_TEST"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
