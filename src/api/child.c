@@ -200,7 +200,7 @@ static int metadata_write(struct node *n, const struct call *c, int64_t epoch, c
                                .name = (char *)(uintptr_t)c->param[1],
                                .data = (char *)(uintptr_t)data,
                                .epoch = epoch};
-    return store_save(n->store, T_METADATA, &row, &n->fault);
+    return store_set(n->store, T_METADATA, &row, &n->fault);
 }
 
 /* What a former life of the name left: its state must not reach the new one. */

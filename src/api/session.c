@@ -438,6 +438,13 @@ static void write_state(struct str *body, struct span state, int64_t epoch)
     jw_end(&j);
 }
 
+/* A session lives on for ttl_ms after its last write: one that changes nothing counts once half of it is
+ * gone. */
+static bool is_stale(const struct node *n, const struct session_row *row)
+{
+    return row->ttl_ms > 0 && n->real_ms - row->updated_at > row->ttl_ms / 2;
+}
+
 static int put_state(struct node *n, struct op *op, const struct call *c)
 {
     const struct state_body *b = c->body;
@@ -446,8 +453,9 @@ static int put_state(struct node *n, struct op *op, const struct call *c)
     int rc = session_here(n, op, c->param[0], b->epoch, &s);
     if (rc < 1)
         return rc;
+    int64_t writes = store_writes(n->store);
     rc = session_put_state(n, &s, b->state);
-    if (rc == 0)
+    if (rc == 0 && (store_writes(n->store) > writes || is_stale(n, &s.row)))
         rc = session_save(n, &s);
     if (rc == 0)
         rc = node_log(n, "session_state_put", "", c->param[0], n->name, s.claim.epoch, op->request->who.name,

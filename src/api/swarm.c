@@ -296,7 +296,7 @@ static int put_row(struct node *n, struct op *op, struct swarm_row *row)
     free(row->settings);
     row->settings = mem_copy(op->request->body_n ? op->request->body : "{}",
                              op->request->body_n ? op->request->body_n : 2);
-    rc = store_save(n->store, T_SWARM, row, &n->fault);
+    rc = store_set(n->store, T_SWARM, row, &n->fault);
     if (rc == 0)
         rc = node_log(n, "swarm_changed", row->swarm, NULL, NULL, 0, op->request->who.name, row->settings);
     return rc < 0 ? rc : answer_swarm(n, op, found || is_default(row->swarm) ? 200 : 201, row);

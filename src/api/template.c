@@ -128,7 +128,7 @@ static int put_template(struct node *n, struct op *op, const struct call *c)
         jw_object_close(&j);
         free(row.spec);
         row.spec = str_take(&spec);
-        rc = store_save(n->store, T_TEMPLATE, &row, &n->fault);
+        rc = store_set(n->store, T_TEMPLATE, &row, &n->fault);
     }
     if (rc == 0)
         rc = node_log(n, "template_put", NULL, c->param[0], n->name, 0, op->request->who.name, NULL);

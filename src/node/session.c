@@ -358,7 +358,7 @@ int session_put_state(struct node *n, struct session *s, struct span state)
     AUTOFREE char *text = mem_copy(state.p, state.n);
     struct session_state_row row = {.session = s->row.session, .state = text, .epoch = s->claim.epoch};
     node_wake(n, "", s->row.session);
-    return store_save(n->store, T_SESSION_STATE, &row, &n->fault);
+    return store_set(n->store, T_SESSION_STATE, &row, &n->fault);
 }
 
 int session_need(struct node *n, struct op *op, const struct session *s)

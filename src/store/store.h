@@ -83,6 +83,9 @@ int store_load(struct store *s, enum table_id t, void *row, struct err *e);
 /* Writes the row under a new stamp. SKEP_EFENCED if the row there has a higher epoch, SKEP_EARG if it is none
  * (table_fits). */
 int store_save(struct store *s, enum table_id t, const void *row, struct err *e);
+/* The same, but where the row there says it all already, nothing is written and nobody hears of it. For what
+ * is wanted, as people say it again; not for what a new stamp is proof of. */
+int store_set(struct store *s, enum table_id t, const void *row, struct err *e);
 /* Deletes it, leaving a tombstone under its rank or `rank` if that is higher; nothing there is fine. */
 int store_kill(struct store *s, enum table_id t, const void *row, int64_t rank, struct err *e);
 /* The stamp of a row, alive or dead. 1 found. */

@@ -135,6 +135,37 @@ static struct name_row claim(int64_t epoch)
         .swarm = (char *)"s", .name = (char *)"n", .kind = (char *)"child", .epoch = epoch};
 }
 
+/* What is said again is no write: no stamp, so nobody hears of it. */
+static void what_the_row_says_already_is_not_set_again(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct metadata_row m = {
+        .swarm = (char *)"s", .name = (char *)"n", .data = (char *)"{\"a\":1}", .epoch = 7};
+    struct stamp first, now;
+    ok(store_set(s, T_METADATA, &m, e));
+    assert_int_equal(store_version(s, T_METADATA, &m, &first, NULL, NULL), 1);
+    int64_t written = store_written(s), writes = store_writes(s);
+    ok(store_set(s, T_METADATA, &m, e));
+    assert_int_equal(store_version(s, T_METADATA, &m, &now, NULL, NULL), 1);
+    assert_int_equal(stamp_compare(&first, &now), 0);
+    assert_true(store_written(s) == written && store_writes(s) == writes);
+    m.epoch = 8; /* the same, by somebody who holds the name now */
+    ok(store_set(s, T_METADATA, &m, e));
+    assert_true(store_written(s) > written);
+    m.epoch = 7;
+    struct err why = {0};
+    assert_int_equal(store_set(s, T_METADATA, &m, &why), SKEP_EFENCED);
+    m.epoch = 8;
+    written = store_written(s);
+    ok(store_save(s, T_METADATA, &m, e));
+    assert_true(store_written(s) > written);
+    ok(store_kill(s, T_METADATA, &m, 0, e));
+    written = store_written(s);
+    ok(store_set(s, T_METADATA, &m, e));
+    assert_true(store_written(s) > written);
+    store_end(s);
+}
+
 static void an_older_epoch_is_fenced(void **state)
 {
     struct store *s = store_new(*state, 1);
@@ -386,6 +417,7 @@ int main(void)
         T(a_row_that_is_not_there_leaves_the_struct_alone),
         T(columns_of_a_newer_version_stay_with_their_row),
         T(random_writes_keep_versions_and_rows_together),
+        T(what_the_row_says_already_is_not_set_again),
         T(an_older_epoch_is_fenced),
         T(a_tombstone_keeps_the_rank_and_still_fences),
         T(a_kill_is_not_below_what_it_kills),
