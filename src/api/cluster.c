@@ -211,7 +211,7 @@ static int forget_serve(struct node *n, struct op *op, const struct call *c)
     int rc = store_load(n->store, T_NODE_MARK, &mark, &n->fault);
     mark.forgotten_at = n->real_ms;
     if (rc >= 0)
-        rc = store_save(n->store, T_NODE_MARK, &mark, &n->fault);
+        rc = store_set(n->store, T_NODE_MARK, &mark, &n->fault);
     row_fini(T_NODE_MARK, &mark);
     if (rc == 0)
         rc = node_log(n, "node_forgotten", NULL, NULL, name, 0, op->request->who.name, NULL);

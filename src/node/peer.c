@@ -605,7 +605,7 @@ int node_row_write(struct node *n, struct err *e)
                            .schema = store_schema(n->store),
                            .started_at = n->started_at_ms};
     n->frozen_dirty = true;
-    return store_save(n->store, T_NODE, &row, e);
+    return store_set(n->store, T_NODE, &row, e);
 }
 
 static void meet_row(struct node *n, const struct node_row *row)
