@@ -430,7 +430,12 @@ static bool owner_of(struct node *n, const struct call *c, struct id *ret)
 static int read_here(struct node *n, struct op *op, const struct call *c)
 {
     struct id to;
-    if (c->common.read_owner && op->source != OP_PEER && owner_of(n, c, &to) && !id_equal(&to, &n->self)) {
+    bool asked = c->common.read_owner && owner_of(n, c, &to);
+    if (asked && !node_open_now(n)) { /* who was away may be behind, and believe to be asked */
+        op_wait_open(n, op);
+        return 0;
+    }
+    if (asked && op->source != OP_PEER && !id_equal(&to, &n->self)) {
         op_forward(n, op, &to, true);
         return 0;
     }

@@ -145,7 +145,7 @@ static struct outcome of_take(const struct errand *e, const struct sim_reply *r,
         return held(e, holder_of(p, body));
     if (r->status == 409)
         return held(e, holder_of(p, json_raw_member(body.p, body.n, p->child ? "child" : "holder")));
-    return r->status == 422 ? FAILED : UNKNOWN; /* it did not start, and nobody was told that it did */
+    return UNKNOWN; /* 422: it did not start, or was stopped before it had */
 }
 
 static struct outcome of_read(const struct errand *e, const struct sim_reply *r, struct span body)
@@ -201,17 +201,38 @@ static void note_history(const struct crowd *c, const struct place *p, size_t ba
         sim_note(c->sim, NULL, "  %s", line);
 }
 
-/* False: there is no order. */
-static bool judge(struct crowd *c, struct place *p)
+/* Of clients who stop the same process at the same time each is told that it is gone. */
+static void meet(struct history *h)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        for (size_t j = 0; j < h->n; j++) {
+            struct hist_op *a = &h->ops[i], *b = &h->ops[j];
+            if (i != j && a->kind == CLAIM_FREE && b->kind == CLAIM_FREE && a->end == HIST_OK &&
+                a->verdict == CLAIM_DONE && b->end != HIST_FAILED && b->verdict != CLAIM_NOBODY &&
+                a->begun_us <= b->ended_us && b->begun_us <= a->ended_us)
+                a->verdict = CLAIM_SAME;
+        }
+    }
+}
+
+/* False, with the story appended: there is no order. */
+static bool judge(struct crowd *c, struct place *p, struct str *why)
 {
     size_t bad = 0;
+    if (p->child)
+        meet(&p->history);
     enum linear verdict = linear_check(&p->history, p->initial, claim_step, TRIES_MAX, &bad);
     c->histories++;
     c->judged += (int64_t)p->history.n;
     c->undecided += verdict == LINEAR_UNDECIDED;
-    if (verdict == LINEAR_NO)
-        note_history(c, p, bad);
-    return verdict != LINEAR_NO;
+    if (verdict != LINEAR_NO)
+        return true;
+    const struct hist_op *o = &p->history.ops[bad];
+    note_history(c, p, bad);
+    str_printf(why, "a %s of %s, asked of %s at %.6f, was told %d %lld, which fits no order; ",
+               claim_words[o->kind], p->name, sim_node_name(sim_node(c->sim, o->client)),
+               (double)o->begun_us / SIM_SECOND, o->verdict, (long long)o->got);
+    return false;
 }
 
 /* Whether what was under way when the history ended has had its time. */
@@ -223,8 +244,9 @@ static bool has_rested(const struct crowd *c, const struct place *p)
 
 static void begin_anew(struct crowd *c, struct place *p)
 {
-    if (!judge(c, p))
-        sim_violation(c->sim, "%s: what its clients were told has no order", p->name);
+    AUTOSTR struct str why = STR_INIT;
+    if (!judge(c, p, &why))
+        sim_violation(c->sim, "%s", str_get(&why));
     history_clear(&p->history);
     p->initial = CLAIM_ANY;
     p->spoilt = false;
@@ -400,10 +422,10 @@ void crowd_audit(struct crowd *c)
 static bool orders_exist(struct sim *s UNUSED, void *ctx, struct str *why)
 {
     struct crowd *c = ctx;
+    bool good = true;
     for (int i = 0; i < c->places_n && c->audited; i++)
-        if (!judge(c, &c->places[i]))
-            str_printf(why, "%s: what its clients were told has no order; ", c->places[i].name);
-    return why->n == 0;
+        good &= judge(c, &c->places[i], why);
+    return good;
 }
 
 struct crowd *crowd_new(struct sim *s, int children, int names)

@@ -212,24 +212,26 @@ enum linear linear_check(const struct history *h, int64_t initial,
 
 const char *const claim_words[CLAIM_KINDS] = {"take", "replace", "free", "read", "call"};
 
+/* A state above 0 is the holder and its calls, others are nobody, after the holder that there was. */
 #define CALLS      20 /* bits of the number of calls */
 #define HOLDER(st) ((st) >> CALLS)
-#define HELD(who)  ((who) << CALLS)
+#define HELD(who)  ((who) * (INT64_C(1) << CALLS))
 #define CALLED(st) ((st) & (HELD(1) - 1))
 #define OFTEN      (HELD(1) - 1) /* calls: who knows how many */
+#define AFTER(st)  ((st) > 0 ? -HOLDER(st) : (st))
 
 /* What happens if nobody can say what was answered. */
 static int64_t step_unknown(int64_t state, const struct hist_op *op)
 {
     switch ((enum claim_kind)op->kind) {
     case CLAIM_TAKE:
-        return state == 0 ? HELD(op->arg) : state;
+        return state <= 0 ? HELD(op->arg) : state;
     case CLAIM_REPLACE:
-        return HOLDER(state) == op->arg2 ? HELD(op->arg) : state;
+        return state > 0 && HOLDER(state) == op->arg2 ? HELD(op->arg) : state;
     case CLAIM_FREE:
-        return 0;
+        return AFTER(state);
     case CLAIM_CALL:
-        return state && CALLED(state) != OFTEN ? state + 1 : state;
+        return state > 0 && CALLED(state) != OFTEN ? state + 1 : state;
     case CLAIM_READ:
     case CLAIM_KINDS:
         break;
@@ -247,29 +249,43 @@ static bool becomes(bool may, int64_t state, int64_t *ret_state)
 /* got: 0 = it was not said. */
 static bool holds(int64_t state, int64_t got)
 {
-    return state != 0 && (got == 0 || HOLDER(state) == got);
+    return state > 0 && (got == 0 || HOLDER(state) == got);
+}
+
+static bool take(int64_t state, const struct hist_op *op, enum claim_verdict v, int64_t *ret)
+{
+    bool nobody = state <= 0;
+    if (v == CLAIM_DONE || (v == CLAIM_SAME && nobody))
+        return becomes(nobody, HELD(op->arg), ret);
+    return becomes(holds(state, v == CLAIM_SAME ? op->arg : op->got), state, ret);
+}
+
+static bool set_free(int64_t state, const struct hist_op *op, enum claim_verdict v, int64_t *ret)
+{
+    if (v == CLAIM_NOBODY)
+        return becomes(state <= 0, state, ret);
+    bool another = v == CLAIM_SAME && state < 0 && (op->got == 0 || -state == op->got);
+    return becomes(another || holds(state, op->got), AFTER(state), ret);
 }
 
 static bool step_known(int64_t state, const struct hist_op *op, int64_t *ret)
 {
     enum claim_verdict v = (enum claim_verdict)op->verdict;
+    bool was = state > 0 && HOLDER(state) == op->arg2;
     switch ((enum claim_kind)op->kind) {
     case CLAIM_TAKE:
-        return v == CLAIM_DONE   ? becomes(state == 0, HELD(op->arg), ret)
-               : v == CLAIM_SAME ? becomes(holds(state, op->arg), state, ret)
-                                 : becomes(holds(state, op->got), state, ret);
+        return take(state, op, v, ret);
     case CLAIM_REPLACE:
-        return v == CLAIM_DONE ? becomes(HOLDER(state) == op->arg2, HELD(op->arg), ret)
-                               : becomes(HOLDER(state) != op->arg2, state, ret);
+        return becomes(was == (v == CLAIM_DONE), was ? HELD(op->arg) : state, ret);
     case CLAIM_FREE:
-        return v == CLAIM_DONE ? becomes(holds(state, op->got), 0, ret) : becomes(state == 0, 0, ret);
+        return set_free(state, op, v, ret);
     case CLAIM_READ:
-        return v == CLAIM_DONE ? becomes(holds(state, op->got), state, ret) : becomes(state == 0, 0, ret);
+        return becomes(v == CLAIM_DONE ? holds(state, op->got) : state <= 0, state, ret);
     case CLAIM_CALL:
-        return v == CLAIM_DONE
-                   ? becomes(state != 0 && (CALLED(state) == OFTEN || CALLED(state) + 1 == op->got),
-                             HELD(HOLDER(state)) + op->got, ret)
-                   : becomes(state == 0, 0, ret);
+        if (v == CLAIM_NOBODY)
+            return becomes(state <= 0, state, ret);
+        return becomes(state > 0 && (CALLED(state) == OFTEN || CALLED(state) + 1 == op->got),
+                       HELD(HOLDER(state)) + op->got, ret);
     case CLAIM_KINDS:
         break;
     }

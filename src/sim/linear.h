@@ -44,13 +44,14 @@ extern const char *const claim_words[CLAIM_KINDS];
 
 enum claim_verdict {
     CLAIM_DONE = 1, /* taken, replaced, freed (got: whom), read (got: whom), called (got: the reply) */
-    CLAIM_SAME,     /* of a take: it was ours already */
-    CLAIM_HELD,     /* of a take: somebody (got; 0 = it was not said) holds it. Of a replace: not arg2 */
-    CLAIM_NOBODY,   /* of a free, read or call: nobody holds it */
+    CLAIM_SAME,   /* of a take: it is ours, from before or since just now. Of a free: done, or somebody else,
+                   * who asked for the same at the same time, had done it */
+    CLAIM_HELD,   /* of a take: somebody (got; 0 = it was not said) holds it. Of a replace: not arg2 */
+    CLAIM_NOBODY, /* of a free, read or call: nobody holds it */
 };
 
-/* State: 0 = nobody, or the holder's number and how often it was called. */
-#define CLAIM_ANY INT64_C(-1) /* who knows: the state of a history that begins in the middle */
+/* State: 0 = nobody yet. */
+#define CLAIM_ANY INT64_MIN /* who knows: the state of a history that begins in the middle */
 bool claim_step(int64_t state, const struct hist_op *op, int64_t *ret_state);
 
 #endif

@@ -142,6 +142,24 @@ static void two_winners(void **state)
         {21, 31, CLAIM_REPLACE, 3, 1, CLAIM_DONE, 0});
 }
 
+static void two_may_stop_the_same(void **state)
+{
+    (void)state;
+    GOOD({AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_DONE, 0}, {20, 30, CLAIM_FREE, 0, 0, CLAIM_SAME, 1},
+         {21, 31, CLAIM_FREE, 0, 0, CLAIM_SAME, 1}, {AFTER(4), CLAIM_READ, 0, 0, CLAIM_NOBODY, 0});
+    BAD(2, {AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_DONE, 0}, {20, 30, CLAIM_FREE, 0, 0, CLAIM_DONE, 1},
+        {21, 31, CLAIM_FREE, 0, 0, CLAIM_DONE, 1});
+    BAD(3, {AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_DONE, 0}, {AFTER(1), CLAIM_FREE, 0, 0, CLAIM_DONE, 1},
+        {AFTER(2), CLAIM_TAKE, 2, 0, CLAIM_DONE, 0}, {AFTER(3), CLAIM_FREE, 0, 0, CLAIM_SAME, 1});
+}
+
+static void who_asks_again_finds_itself(void **state)
+{
+    (void)state;
+    GOOD({AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_SAME, 0}, {AFTER(1), CLAIM_READ, 0, 0, CLAIM_DONE, 1});
+    BAD(1, {AFTER(0), CLAIM_TAKE, 1, 0, CLAIM_DONE, 0}, {AFTER(1), CLAIM_TAKE, 2, 0, CLAIM_SAME, 0});
+}
+
 static void readers_of_the_same_time_may_differ(void **state)
 {
     (void)state;
@@ -356,6 +374,8 @@ int main(void)
         cmocka_unit_test(a_call_that_is_lost_or_repeated),
         cmocka_unit_test(a_name_that_nobody_took),
         cmocka_unit_test(two_winners),
+        cmocka_unit_test(two_may_stop_the_same),
+        cmocka_unit_test(who_asks_again_finds_itself),
         cmocka_unit_test(readers_of_the_same_time_may_differ),
         cmocka_unit_test(calls_of_the_same_time),
         cmocka_unit_test(the_unknown_may_happen_at_any_time_or_never),
