@@ -38,6 +38,7 @@ static struct node_options options_of(const struct sim_home *home)
         .down_ms = 30000,
         .ping_ms = 1000,
         .sync_ms = 500,
+        .compare_ms = 60000,
         .batch_window_ms = 500,
         .brake_ms = 30000,
         .handoff_ttl_ms = 3600000,
@@ -171,6 +172,12 @@ static bool speaks(const struct sim_mind *b, struct request *r)
     return may;
 }
 
+/* ?read=owner: the brain knows who that is. */
+static bool asks_owner(const struct request *r)
+{
+    return r->query && strcmp(r->query, "read=owner") == 0;
+}
+
 static bool brain_request(void *brain, struct request *r)
 {
     struct sim_mind *b = brain;
@@ -183,7 +190,7 @@ static bool brain_request(void *brain, struct request *r)
         r->who.role = ROLE_NONE;
     if (!route || api_allowed(route, r->path, &r->who, &e) < 0)
         a = api_problem(&e, allow);
-    else if (route->where == API_BRAIN)
+    else if (route->where == API_BRAIN || (route->where == API_READER && asks_owner(r)))
         return false;
     else if (strcmp(r->path, "/v1/peer/ping") == 0)
         serve_ping(b, r);
