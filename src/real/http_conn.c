@@ -136,6 +136,7 @@ static void leave_young(struct http_conn *c)
     if (c->state != CONN_HANDSHAKE)
         return;
     TAILQ_REMOVE(&c->server->young, c, idle_link);
+    --*http_gate_unfinished(c->guest);
     c->server->stats.handshaking--;
 }
 
@@ -671,6 +672,7 @@ void http_conn_new(struct http_server *s, int fd, const struct sockaddr *from, s
     c->state_ms = now + wait_ms;
     if (from) {
         TAILQ_INSERT_TAIL(&s->young, c, idle_link);
+        ++*http_gate_unfinished(guest);
         s->stats.handshaking++;
     }
     evtimer_assign(&c->timer, s->base, conn_on_timer, c);

@@ -13,7 +13,7 @@
 
 struct http_guest {
     unsigned char address[16];
-    size_t open;
+    size_t open, unfinished;
     double tokens;
     int64_t at_ms; /* of tokens */
     UT_hash_handle hh;
@@ -120,6 +120,11 @@ void http_gate_leave(struct http_guest *guest)
 {
     if (guest)
         guest->open--;
+}
+
+size_t *http_gate_unfinished(struct http_guest *guest)
+{
+    return &guest->unfinished;
 }
 
 size_t http_gate_count(const struct http_gate *g)

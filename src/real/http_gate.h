@@ -29,6 +29,8 @@ int64_t http_gate_enter(struct http_gate *g, const struct sockaddr *from, int64_
                         struct http_guest **ret_guest);
 /* The connection is closed. NULL is allowed. */
 void http_gate_leave(struct http_guest *guest);
+/* A count that the caller keeps of an address: its unfinished handshakes. 0 at first. */
+size_t *http_gate_unfinished(struct http_guest *guest);
 /* Addresses that are remembered. */
 size_t http_gate_count(const struct http_gate *g);
 

@@ -100,6 +100,17 @@ static int64_t rate_wait_ms(struct http_server *s)
     return s->accept_tokens >= 1 ? 0 : 1 + (int64_t)((1 - s->accept_tokens) * 1000 / rate);
 }
 
+/* The oldest handshake of the address that has the most of them: who comes alone is not cut off for others.
+ */
+static struct http_conn *most_unfinished(struct http_server *s)
+{
+    struct http_conn *c, *most = TAILQ_FIRST(&s->young);
+    TAILQ_FOREACH (c, &s->young, idle_link)
+        if (*http_gate_unfinished(c->guest) > *http_gate_unfinished(most->guest))
+            most = c;
+    return most;
+}
+
 /* A client on the TLS port, by the limits that there are for its address and for unfinished handshakes. */
 static void welcome(struct http_server *s, int fd, const struct sockaddr *from)
 {
@@ -114,7 +125,7 @@ static void welcome(struct http_server *s, int fd, const struct sockaddr *from)
     http_conn_new(s, fd, from, guest, wait_ms);
     while (s->stats.handshaking > s->options.handshakes_max) {
         s->stats.timeouts++;
-        http_conn_kill(TAILQ_FIRST(&s->young));
+        http_conn_kill(most_unfinished(s));
     }
 }
 

@@ -68,12 +68,12 @@ struct http_server_options {
     unsigned accepts_per_s; /* on the TLS port, bursts of a second's worth [500] */
     size_t address_connections_max; /* on the TLS port, of one address; beyond: closed [no limit] */
     unsigned address_accepts_per_s; /* http_gate.h [accepts_per_s] */
-    size_t handshakes_max;          /* unfinished ones; beyond, the oldest is closed [connections_max / 4, at
-                                       least 8] */
-    unsigned pipeline_max;          /* requests of one connection in flight [16] */
-    size_t uri_bytes_max;           /* request target [8 KiB] */
-    size_t head_bytes_max;          /* header fields [16 KiB] */
-    size_t bodies_bytes_max;        /* all bodies being received, together [256 MiB]; beyond: overloaded */
+    size_t handshakes_max;   /* unfinished ones; beyond, the oldest of the address with the most is closed
+                                [connections_max / 4, at least 8] */
+    unsigned pipeline_max;   /* requests of one connection in flight [16] */
+    size_t uri_bytes_max;    /* request target [8 KiB] */
+    size_t head_bytes_max;   /* header fields [16 KiB] */
+    size_t bodies_bytes_max; /* all bodies being received, together [256 MiB]; beyond: overloaded */
     size_t out_bytes_max;  /* of a stream, waiting for a client that does not read [32 MiB]; beyond: closed */
     size_t outs_bytes_max; /* all that waits for clients to read [256 MiB]; beyond, larger answers that change
                               nothing become overloaded */
