@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "node/compare.h"
 #include "wire/digest.h"
 
 struct enrol_body {
@@ -122,6 +123,17 @@ static int resync_asked(struct node *n, struct op *op, const struct call *c)
     return rc == SKEP_EARG ? api_fail(n, op, &n->fault) : rc;
 }
 
+static int compare_asked(struct node *n, struct op *op, const struct call *c)
+{
+    struct str body = STR_INIT;
+    const struct request *r = c->request;
+    int rc = compare_serve(n, &r->who.node, r->body, r->body_n, &body);
+    if (rc == 0)
+        op_answer(n, op, answer_json(200, &body));
+    str_fini(&body);
+    return rc == SKEP_EARG ? api_fail(n, op, &n->fault) : rc;
+}
+
 /* Never reached through the table: the I/O thread hands these bytes to the brain or the reader. */
 static int bytes_only(struct node *n, struct op *op, const struct call *c UNUSED)
 {
@@ -139,6 +151,8 @@ const struct route peer_routes[] = {
      bytes_only, "Pull what changed (peers only)."},
     {HTTP_M_POST, "/v1/peer/resync", ROLE_PEER, API_BRAIN, 64 * 1024, false, NULL, 0, 0, NULL, NULL,
      resync_asked, "Copy what this node has, after missing deletions (peers only)."},
+    {HTTP_M_POST, "/v1/peer/compare", ROLE_PEER, API_BRAIN, API_BODY_BYTES, false, NULL, 0, 0, NULL, NULL,
+     compare_asked, "Compare all rows, in sums and in detail (peers only)."},
     {HTTP_M_POST, "/v1/peer/mail", ROLE_PEER, API_BRAIN, 32 * API_BODY_BYTES, false, NULL, 0, 0, NULL, NULL,
      bytes_only, "Messages between brains (peers only)."},
     {HTTP_M_POST, "/v1/peer/relay", ROLE_PEER, API_BRAIN, 33 * API_BODY_BYTES, false, NULL, 0, 0, NULL, NULL,

@@ -161,6 +161,12 @@ static const struct counter counters[] = {
     COUNTER("relayed_calls_total", relayed, "counter", "Calls passed on for peers whose link is broken."),
     COUNTER("store_busy_total", busy, "counter", "Requests refused while somebody else held the database."),
     COUNTER("disk_full_total", disk_full, "counter", "Requests refused because the disk was full."),
+    COUNTER("rows_scanned_total", rows_scanned, "counter", "Rows whose bytes were checked."),
+    COUNTER("looks_total", looks, "counter", "Times that all rows were checked."),
+    COUNTER("compares_total", compares, "counter", "Full comparisons with a peer that were begun."),
+    COUNTER("compares_equal_total", compares_equal, "counter", "Full comparisons that found nothing."),
+    COUNTER("compare_bytes_total", compare_bytes, "counter",
+            "Bytes of requests and answers of our comparisons."),
     COUNTER("children", children, "gauge", "Processes this node owns."),
     COUNTER("operations_waiting", ops_waiting, "gauge", "Requests that wait for something to happen."),
     COUNTER("wal_bytes", wal_bytes, "gauge",
@@ -169,6 +175,20 @@ static const struct counter counters[] = {
     COUNTER("batch_median", batch_median, "gauge",
             "Replicated rows a transaction wrote, median of the last ones that wrote."),
 };
+
+static void metrics_incidents(const struct frozen_counters *c, struct str *s)
+{
+    const struct {
+        const char *kind;
+        int64_t n;
+    } all[] = {{"row_damaged", c->rows_damaged},
+               {"row_healed", c->rows_healed},
+               {"row_late", c->rows_late},
+               {"row_set_aside", c->rows_set_aside}};
+    head(s, "skep_incidents_total", "counter", "Rows that were not as they should be, by kind.");
+    for (size_t i = 0; i < COUNT(all); i++)
+        str_printf(s, "skep_incidents_total{kind=\"%s\"} %lld\n", all[i].kind, (long long)all[i].n);
+}
 
 static int metrics_read(const struct call *c UNUSED, const struct reading *r, struct str *body,
                         struct answer *ret, struct err *e UNUSED)
@@ -184,6 +204,7 @@ static int metrics_read(const struct call *c UNUSED, const struct reading *r, st
            (double)r->brain_age_ms / 1000);
     metrics_nodes(f, body);
     metrics_peers(f, body);
+    metrics_incidents(&f->counters, body);
     for (size_t i = 0; i < COUNT(counters); i++)
         metric(body, counters[i].name, counters[i].type, counters[i].help,
                (double)*(const int64_t *)(const void *)((const char *)&f->counters + counters[i].offset));

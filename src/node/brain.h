@@ -81,6 +81,7 @@ struct node {
     int64_t gc_version;         /* of gcvv: counts its changes */
     int64_t gc_after, gc_actor; /* gc.c: how far its looks have come */
     struct resync resync;
+    struct compare *compare; /* owned; compare.h */
     struct effects *fx;
     struct err fault; /* the failure a handler returned */
     struct timer **heap;

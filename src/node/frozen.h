@@ -30,6 +30,8 @@ struct frozen_counters {
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
     int64_t busy, disk_full, batch_last, batch_median;
     int64_t tombstones_dropped;
+    int64_t rows_scanned, looks, compares, compares_equal, compare_bytes; /* compare.h */
+    int64_t rows_damaged, rows_healed, rows_late, rows_set_aside;
 };
 
 struct frozen {

@@ -6,6 +6,7 @@
 
 #include "base/hlc.h"
 #include "node/brain.h"
+#include "node/compare.h"
 #include "wire/json.h"
 
 #define RETRY_MS       200
@@ -280,7 +281,7 @@ static bool memory_event(struct node *n, struct event *ev)
         if (relay_event(n, ev))
             return true;
         peer_answered(n, ev, &mine);
-        return mine || mail_answered(n, ev);
+        return mine || mail_answered(n, ev) || compare_answered(n, ev);
     case EV_TICK:
     case EV_RELOADED:
         return true;

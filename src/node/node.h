@@ -32,7 +32,8 @@ struct node_options {
     /* Tombstones go once all members have them and they are older than the first, or than the second in any
      * case. */
     int64_t tombstone_min_ms, tombstone_max_ms;
-    int64_t alone_ms; /* how long a node whose peers all refuse waits before it serves alone */
+    int64_t compare_ms; /* between full comparisons with a peer; 0 = never */
+    int64_t alone_ms;   /* how long a node whose peers all refuse waits before it serves alone */
     int checkpoint_acks;
     int64_t children_max;
     int64_t pid, keeper_pid;    /* of this process and its keeper, to be shown; 0 = unknown */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "node/child.h"
+#include "node/compare.h"
 
 #define SWEEP_MS 5000
 #define LEASE_MS 250
@@ -162,6 +163,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     timer_begin(n, &n->sweep_timer, sweep_due, SWEEP_MS);
     timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
     timer_begin(n, &n->reap_timer, reap_due, 0);
+    compare_begin(n);
     n->frozen_dirty = true;
     node_publish(n);
     *ret = n;
@@ -199,6 +201,7 @@ void node_close(struct node *n)
     free(n->heap);
     free(n->forgotten);
     free(n->reap_after);
+    compare_free(n->compare);
     store_close(n->store);
     frozen_unref(n->frozen);
     free(n->name);

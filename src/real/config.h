@@ -54,6 +54,7 @@ struct config {
     int64_t max_children;
     /* failure detection and replication */
     int64_t ping_ms, suspect_ms, down_ms, nodedown_batch_window_ms, brake_ms, sync_ms, checkpoint_acks;
+    int64_t compare_ms;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
     int64_t tombstone_min_ms, tombstone_max_ms;
     /* requests */

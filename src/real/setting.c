@@ -162,6 +162,8 @@ static const struct setting table[] = {
      .what = "How long silent nodes are spared when a large part of the cluster falls silent at once."},
     {"sync_ms", MS(50, 60000), AT(sync_ms), .initial = "500", .env = "SKEP_SYNC_MS",
      .what = "Pause between two pulls from a peer; news are poked at once."},
+    {"compare_ms", MS(0, DAY_MS), AT(compare_ms), .initial = "60000", .env = "SKEP_COMPARE_MS",
+     .what = "Pause between two comparisons of all rows with another node, their own check included; 0: never."},
     {"checkpoint_acks", NUMBER(0, 16), AT(checkpoint_acks), .initial = "1", .env = "SKEP_CHECKPOINT_ACKS", .reload = true,
      .what = "Other nodes that must have a checkpoint on disk before its ok, as far as they are alive."},
     {"handoff_ttl_ms", MS(1000, 30 * DAY_MS), AT(handoff_ttl_ms), .initial = "3600000", .env = "SKEP_HANDOFF_TTL_MS",

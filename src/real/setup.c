@@ -128,6 +128,7 @@ static void options_of(struct setup *s)
         .down_ms = c->down_ms,
         .ping_ms = c->ping_ms,
         .sync_ms = c->sync_ms,
+        .compare_ms = c->compare_ms,
         .batch_window_ms = c->nodedown_batch_window_ms,
         .brake_ms = c->brake_ms,
         .handoff_ttl_ms = c->handoff_ttl_ms,
