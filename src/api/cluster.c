@@ -77,6 +77,7 @@ static int write_node(const struct reading *r, const struct frozen_node *f, stru
     jw_kv_time(j, "started_at", f->started_at_ms);
     jw_kv_bool(j, "draining", f->draining);
     jw_kv_i64(j, "lag", f->lag_ms);
+    jw_kv_i64(j, "clock_off_ms", f->clock_off_ms);
     jw_kv_bool(j, "member", f->member);
     jw_kv_bool(j, "in_view", f->in_view);
     jw_kv_bool(j, "self", f->self);

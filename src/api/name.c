@@ -126,7 +126,7 @@ static int renew(struct node *n, struct op *op, struct name_row *row)
 static bool lapsed(struct node *n, const struct name_row *row)
 {
     return row->expires_at && lease_expires(n, row) <= n->real_ms &&
-           n->now_ms - n->opened_at_ms >= row->ttl_ms;
+           n->now_ms - n->opened_at_ms >= row->ttl_ms && watch_period(n, row->ttl_ms);
 }
 
 static int register_at_home(struct node *n, struct op *op, struct name_row *row, bool found)

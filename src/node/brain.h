@@ -30,6 +30,7 @@
 #include "node/own.h"
 #include "node/peer.h"
 #include "node/timer.h"
+#include "node/watch.h"
 #include "wire/chan.h"
 
 struct again;
@@ -76,6 +77,7 @@ struct node {
     bool stop_now;         /* there was a second one */
     int64_t children_run;  /* processes that were asked for and have not ended */
     struct doubt doubt;
+    struct watch watch; /* of the clock: real_ms is what it believes */
     struct prng prng;
     struct vv vv, gcvv;         /* own vectors, as committed */
     int64_t gc_version;         /* of gcvv: counts its changes */

@@ -93,7 +93,8 @@ static struct frozen_node of_self(struct node *n)
                                 .actor = n->actor,
                                 .started_at_ms = n->started_at_ms,
                                 .load = children_count(n),
-                                .weight = n->view.self.weight};
+                                .weight = n->view.self.weight,
+                                .clock_off_ms = watch_off_ms(n, NULL)};
 }
 
 static struct frozen_node of_peer(struct node *n, struct peer *p)
@@ -117,7 +118,8 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
                                 .avg_rtt_ms = rtt_avg_ms(&p->detector.rtt),
                                 .load = p->load,
                                 .lag_ms = behind > 0 ? behind >> 16 : 0,
-                                .weight = p->weight};
+                                .weight = p->weight,
+                                .clock_off_ms = watch_off_ms(n, p)};
 }
 
 static void nodes_of(struct node *n, struct frozen *f)
@@ -180,13 +182,14 @@ static struct frozen *freeze(struct node *n)
     f->born = n->born;
     f->started_at_ms = n->started_at_ms;
     f->published_boot_ms = n->now_ms;
-    f->member = n->member && !n->resync.wanted;
+    f->member = n->member && !n->resync.wanted && !watch_refused(n);
     f->open = n->view.open;
     f->draining = n->draining;
     f->leaving = n->leaving;
     f->left = n->left;
     f->ready = n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS;
     f->signature = n->view.signature;
+    f->clock_line_ms = n->watch.clock.line_ms;
     f->pid = n->o.pid;
     f->keeper_pid = n->o.keeper_pid;
     f->counters = n->counters;

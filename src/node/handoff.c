@@ -142,7 +142,7 @@ int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char
     struct chunk_row chunk = {0};
     int64_t chunks = 0;
     int rc = store_load(n->store, T_HANDOFF, &row, &n->fault);
-    if (rc == 1 && row.expires_at > n->real_ms) {
+    if (rc == 1 && (row.expires_at > n->real_ms || !watch_period(n, n->o.handoff_ttl_ms))) {
         struct stmt *q = store_ask(n->store, Q_CHUNKS, "tti", c->swarm, c->name, row.epoch);
         while (chunks < row.chunks && (rc = store_next(q, T_CHUNK, &chunk, &n->fault)) == 1 &&
                chunk.idx == chunks) {

@@ -98,6 +98,7 @@ static void read_clocks(struct node *n)
 {
     n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
     n->real_ms = n->w.clock.real_ms(n->w.clock.self);
+    watch_read(n);
 }
 
 static bool fatal(int rc)
@@ -140,7 +141,8 @@ struct job {
 /* A failure that may be over soon. */
 static bool passes(int rc)
 {
-    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT;
+    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT ||
+           rc == SKEP_ECLOCK;
 }
 
 int node_try(struct node *n, int (*fn)(struct node *n, void *arg), void *arg, const char *what)
@@ -398,6 +400,13 @@ static void refuse(struct node *n, struct event *ev, int rc)
     node_hold(n, ev);
 }
 
+/* What a process of this node has done, and the stop, come one after the other; a page of a peer may overtake
+ * them. */
+static bool in_line(const struct event *ev)
+{
+    return ev->kind != EV_REQUEST && ev->kind != EV_PEER_ANSWERED && ev->kind != EV_PEER_FAILED;
+}
+
 static void events_run(struct node *n, struct event *events, size_t count)
 {
     struct job jobs[BATCH_EVENTS];
@@ -408,13 +417,13 @@ static void events_run(struct node *n, struct event *events, size_t count)
             event_fini(&events[i]);
             continue;
         }
-        if (n->held_n && events[i].kind != EV_REQUEST) { /* after those that came before it */
+        if (n->held_n && in_line(&events[i])) { /* after those that came before it */
             node_hold(n, &events[i]);
             continue;
         }
         of[jobs_n] = &events[i];
         jobs[jobs_n++] =
-            (struct job){.fn = event_handle, .arg = &events[i], .in_order = events[i].kind != EV_REQUEST};
+            (struct job){.fn = event_handle, .arg = &events[i], .in_order = in_line(&events[i])};
     }
     effects_release(n);
     run_jobs(n, jobs, jobs_n);
@@ -558,7 +567,9 @@ static void held_run(struct node *n)
 
 static int work(struct node *n, void *arg UNUSED)
 {
-    int rc = peers_work(n);
+    int rc = watch_work(n);
+    if (rc == 0)
+        rc = peers_work(n);
     return rc < 0 ? rc : own_work(n);
 }
 
@@ -627,9 +638,10 @@ void node_turn(struct node *n, struct event *events, size_t count)
     if (n->exit_status >= 0)
         return;
     peers_tick(n);
+    watch_judge(n);
     peers_view(n);
     effects_release(n);
-    if ((own_has_work(n) || peers_have_work(n)) && n->now_ms >= n->work_after_ms &&
+    if ((own_has_work(n) || peers_have_work(n) || watch_has_work(n)) && n->now_ms >= n->work_after_ms &&
         node_transact(n, work, NULL) < 0)
         n->work_after_ms = n->now_ms + RETRY_MS;
     timers_run(n);

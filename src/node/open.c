@@ -13,6 +13,11 @@
 #define LEASE_MS 250
 #define REAP_MS  1000
 
+static void begun(struct node *n, void *arg UNUSED)
+{
+    watch_opened(n);
+}
+
 static int identity_read(struct node *n, struct err *e)
 {
     AUTOFREE char *cluster = store_meta(n->store, "cluster"), *node = store_meta(n->store, "node");
@@ -56,8 +61,11 @@ static int begin_run(struct node *n, void *arg UNUSED)
 {
     AUTOFREE char *drained = store_meta(n->store, "draining"); /* somebody's wish, which outlives a run */
     n->draining = drained && strcmp(drained, "1") == 0;
+    int rc = watch_restamp(n);
+    eff_do(n, begun, NULL, NULL);
     n->born = store_stamp(n->store);
-    int rc = store_asides_apply(n->store, &n->fault);
+    if (rc == 0)
+        rc = store_asides_apply(n->store, &n->fault);
     struct actor_row row = {
         .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
     if (rc == 0)
@@ -111,6 +119,7 @@ static void memory_init(struct node *n)
     n->fx = effects_new();
     n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
     n->real_ms = n->started_at_ms = n->w.clock.real_ms(n->w.clock.self);
+    watch_begin(n);
     n->late_due_ms = INT64_MAX;
     n->w.random.fill(n->w.random.self, &seed, sizeof seed);
     prng_init(&n->prng, seed);
@@ -138,7 +147,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     n->url = mem_dup(o->url);
     memory_init(n);
     struct store_options so = {
-        .path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive, .clock = &n->w.clock};
+        .path = w->disk.path, .vfs = w->disk.vfs, .exclusive = w->disk.exclusive, .clock = &n->watch.stamps};
     int rc = store_open(&n->store, &so, e);
     if (rc == 0)
         rc = identity_read(n, e);

@@ -83,7 +83,8 @@ bool own_target(struct node *n, const char *swarm, const char *name, char *const
     for (size_t i = 0; i < count; i++) {
         const struct id *id = &list[i].id;
         struct peer *p = peer_find(n, &list[i].id);
-        bool takes = p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member;
+        bool takes = p ? peer_placeable(n, p)
+                       : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
         list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
                            swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
     }
@@ -310,6 +311,8 @@ int own_changed(struct node *n, const char *swarm, const char *name)
         eff_do(n, lease_gone, mem_printf("%s\n%s", swarm, name), free);
     if (rc == 0)
         rc = *swarm ? child_disowned(n, swarm, name, NULL) : session_changed(n, name);
+    else if (rc == 1 && watch_frozen(n)) /* a thaw looks at every name again */
+        rc = is_mine(n, &row) ? 0 : owner_side(n, &row);
     else if (rc == 1 && is_session(&row) == (*swarm == 0) && (rc = owner_side(n, &row)) == 0)
         rc = home_side(n, &row);
     row_fini(T_NAME, &row);
@@ -502,7 +505,7 @@ int own_end_address(struct node *n, const struct name_row *row, const char *type
 int own_expire(struct node *n)
 {
     struct name_row row = {0};
-    if (!node_open_now(n))
+    if (!node_open_now(n) || watch_frozen(n))
         return 0;
     struct stmt *q = store_ask(n->store, Q_NAME_EXPIRED, "ii", n->real_ms, (int64_t)LEASES_AT_ONCE);
     struct name_row *due = mem_array(LEASES_AT_ONCE, sizeof *due);
@@ -514,7 +517,7 @@ int own_expire(struct node *n)
     }
     for (size_t i = 0; i < count; i++) {
         struct name_row *r = &due[i];
-        bool period = n->now_ms - n->opened_at_ms >= r->ttl_ms;
+        bool period = n->now_ms - n->opened_at_ms >= r->ttl_ms && watch_period(n, r->ttl_ms);
         if (rc == 0 && period && own_is_home(n, r->swarm, r->name)) {
             if (lease_expires(n, r) <= n->real_ms) {
                 rc = own_end_address(n, r, "name_expired", NULL);

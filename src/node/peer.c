@@ -21,6 +21,7 @@
 #define PLACE_AGE_MS    5000
 #define WEIGHT          100 /* of a node; 0: it is no home, for its clock is off */
 #define CLOCK_OFF_MS    250
+#define CLOCK_RTT_MS    2000
 #define CLOCK_GOOD_MS   200
 #define PEER_NAME_MAX   1024
 #define PEER_URL_MAX    2048
@@ -198,6 +199,23 @@ static void set_text(char **text, const char *s)
         mem_replace(text, s);
 }
 
+/* Half of the round trip is what such a measurement may be wrong by. */
+static void clock_measured(struct node *n, struct peer *p, const struct ping *m, int64_t sent_ms,
+                           int64_t got_ms)
+{
+    if (got_ms - sent_ms > CLOCK_RTT_MS)
+        return;
+    p->clock_ms = m->real_ms - (sent_ms + got_ms) / 2;
+    p->clock_at_ms = got_ms;
+    watch_judge(n);
+}
+
+/* A run that began while its node's clock was far ahead is no measure for those after it. */
+static int64_t born_believed(const struct node *n, int64_t born)
+{
+    return hlc_ms(born) > n->real_ms + HLC_AHEAD_MS_MAX ? hlc_at(n->real_ms - CLOCK_APART_MS) : born;
+}
+
 /* A sign of life of a run: newer than the one we knew, the same, or an echo of an older one (false). */
 static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
 {
@@ -212,7 +230,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
             own_scan(n);
         }
         p->actor = m->actor;
-        p->born = m->born;
+        p->born = born_believed(n, m->born);
         p->left = false;
         pull_restart(n, p);
         vv_clear(&p->vv);
@@ -289,7 +307,7 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
     p->draining = m.draining;
     p->left = m.left;
     p->load = m.load;
-    p->clock_off_ms = m.real_ms - (n->real_ms - (ev->at_boot_ms - sent_ms) / 2);
+    clock_measured(n, p, &m, sent_ms, ev->at_boot_ms);
     set_text(&p->version, m.version ? m.version : "");
     peer_alive(n, p);
     view_node(&n->view, &p->id);
@@ -346,7 +364,7 @@ struct peer_call *ping_new(struct node *n, const struct peer *p)
     buf_text(&body, n->url);
     buf_i64(&body, n->actor);
     buf_i64(&body, n->born);
-    buf_u8(&body, n->member && !n->resync.wanted);
+    buf_u8(&body, n->member && !n->resync.wanted && !watch_refused(n));
     buf_varint(&body, (uint64_t)n->view.self.weight);
     *c = (struct peer_call){.id = ++n->next_call,
                             .node = p->id,
@@ -495,8 +513,8 @@ static int64_t clock_off_ms(struct node *n)
     off[count++] = 0;
     TAILQ_FOREACH (p, &n->peers, link) {
         const struct view_node *v = view_find(&n->view, &p->id);
-        if (v && v->member && v->in_view && count <= view_others(&n->view))
-            off[count++] = p->clock_off_ms;
+        if (v && v->member && v->in_view && p->clock_at_ms && count <= view_others(&n->view))
+            off[count++] = p->clock_ms - n->watch.clock.raw_ms;
     }
     qsort(off, count, sizeof *off, by_value);
     int64_t low = llabs(off[(count - 1) / 2]), high = llabs(off[count / 2]);
@@ -509,13 +527,16 @@ static void weigh_self(struct node *n)
 {
     int64_t off = clock_off_ms(n);
     bool is_home = n->view.self.weight > 0;
-    if (is_home && off > CLOCK_OFF_MS) {
+    bool frozen = watch_frozen(n); /* it has said so itself */
+    if (is_home && (frozen || off > CLOCK_OFF_MS)) {
         n->view.self.weight = 0;
+        if (frozen)
+            return;
         fact_self(n, "clock_off");
         log_warn(n->w.log,
                  "the clock is %lld ms off the other nodes'; until it is right this node decides nothing",
                  (long long)off);
-    } else if (!is_home && off < CLOCK_GOOD_MS) {
+    } else if (!is_home && !frozen && off < CLOCK_GOOD_MS) {
         n->view.self.weight = WEIGHT;
         fact_self(n, "clock_good");
     }
@@ -525,7 +546,7 @@ void peers_view(struct node *n)
 {
     int64_t late_ms = doubt_late_ms(&n->doubt, n->now_ms);
     struct peer *p;
-    n->view.self.member = n->member && !n->left && !n->resync.wanted;
+    n->view.self.member = n->member && !n->left && !n->resync.wanted && !watch_refused(n);
     n->view.self.draining = n->draining;
     TAILQ_FOREACH (p, &n->peers, link)
         view_of(n, p, late_ms);
@@ -555,7 +576,7 @@ bool node_open_now(struct node *n)
 bool peer_placeable(struct node *n, const struct peer *p)
 {
     const struct view_node *v = view_find(&n->view, &p->id);
-    return v && v->member && v->in_view && !p->draining && !p->left &&
+    return v && v->member && v->in_view && p->weight > 0 && !p->draining && !p->left &&
            p->detector.brain_age_ms < PLACE_AGE_MS;
 }
 
@@ -691,9 +712,14 @@ void peers_init(struct node *n)
             peer_new(n, &nobody, *url);
 }
 
+static bool may_join(const struct node *n)
+{
+    return view_may_join(&n->view, n->now_ms) && !watch_frozen(n);
+}
+
 bool peers_have_work(const struct node *n)
 {
-    return n->peer_facts_n > 0 || view_may_join(&n->view, n->now_ms);
+    return n->peer_facts_n > 0 || may_join(n);
 }
 
 static void facts_written(struct node *n, void *arg UNUSED)
@@ -731,7 +757,7 @@ int peers_work(struct node *n)
             return rc;
     }
     eff_do(n, facts_written, NULL, NULL);
-    if (!view_may_join(&n->view, n->now_ms))
+    if (!may_join(n))
         return 0;
     node_touch(n, &n->member, sizeof n->member);
     n->member = true;

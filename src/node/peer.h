@@ -23,7 +23,9 @@ struct peer {
     bool proven; /* the verdict rests on a refused connection */
     bool known;  /* answered us at least once */
     bool member, left, draining;
-    int64_t down_since_ms, load, weight, clock_off_ms, skew_said_ms;
+    int64_t down_since_ms, load, weight, skew_said_ms;
+    int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that was
+                                      measured, boot; 0 = never */
     struct vv vv; /* what it has on disk, as its last pull request said */
     uint64_t ping_call; /* the direct one */
     int64_t ping_sent_ms, ping_ask, ping_next_ms;

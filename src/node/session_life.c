@@ -295,7 +295,7 @@ static int expire(struct node *n)
         int found = rc < 0 ? rc : session_load(n, due[i].session, &s);
         if (found == 1 &&
             (session_owner_lives(n, &s) ? session_holds_claim(n, &s) : own_is_home(n, "", due[i].session)) &&
-            !turns_unfinished(n, due[i].session))
+            watch_period(n, due[i].ttl_ms) && !turns_unfinished(n, due[i].session))
             rc = session_end(n, &s, "session_expired", NULL);
         else if (found < 0)
             rc = found;
@@ -339,7 +339,7 @@ static int unfinished(struct node *n, struct slice *s)
 int sessions_reap(struct node *n)
 {
     CLEANUP(slice_fini) struct slice s = {.n = 0};
-    if (!node_open_now(n))
+    if (!node_open_now(n) || watch_frozen(n))
         return 0;
     int rc = unfinished(n, &s);
     for (size_t i = 0; rc == 0 && i < s.n; i++)

@@ -10,6 +10,7 @@ struct swept {
     enum table_id t;
     enum query query;
     int64_t before;
+    int64_t period_ms; /* so long after the clock was set nothing of it ends */
 };
 
 static int end_row(struct node *n, enum table_id t, const void *row)
@@ -47,12 +48,16 @@ static int sweep_table(struct node *n, const struct swept *s)
 
 int node_sweep(struct node *n)
 {
-    const struct swept all[] = {{T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS},
-                                {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS},
-                                {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms}};
+    const struct swept all[] = {{T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS, IDEM_KEEP_MS},
+                                {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS, GONE_KEEP_MS},
+                                {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms, n->o.handoff_ttl_ms},
+                                {T_CONFLICT, Q_CONFLICT_OLD, n->real_ms - n->o.handoff_ttl_ms,
+                                 n->o.handoff_ttl_ms}};
     int rc = 0;
+    if (watch_frozen(n))
+        return 0;
     for (size_t i = 0; rc == 0 && node_open_now(n) && i < COUNT(all); i++)
-        rc = sweep_table(n, &all[i]);
+        rc = watch_period(n, all[i].period_ms) ? sweep_table(n, &all[i]) : 0;
     if (rc == 0)
         rc = gc_tick(n);
     if (rc == 0)

@@ -57,7 +57,7 @@ static void who_asks(struct host *h, const struct http_head *head, const struct 
 {
     const struct request *r = head->request;
     if (r->authorization)
-        api_token(f, r->authorization, machine_real_ms(), ret);
+        api_token(f, r->authorization, machine_boot_ms() + f->clock_line_ms, ret);
     else if (r->local)
         local_who(h, r, ret);
     else if (head->cert_cn)

@@ -21,6 +21,7 @@ struct store {
     int64_t gc_floor;      /* the highest stamp or rank of any tombstone that was dropped here */
     bool asides;           /* there may be rows in "aside" */
     int snapshots;         /* begun and not ended, one inside the other */
+    char *frozen;          /* why nothing may be stamped; NULL: it may */
     char *notice;          /* what is not ours in the schema */
     struct str key, bytes; /* scratch, so that the hot path does not allocate */
 };

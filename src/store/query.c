@@ -28,6 +28,18 @@ static const struct query_text queries[Q_N] = {
     [Q_CHANGE_ALL] = {T_N,
                       "SELECT tbl, key, rank, hlc, actor, hash FROM change WHERE dead = 0 ORDER BY tbl, key"},
     [Q_ACTOR_ROWS] = {T_N, "SELECT count(*) FROM (SELECT 1 FROM change WHERE actor = ?1 LIMIT 2)"},
+    /* restamp.c: rarely, once a run */
+    [Q_CHANGE_AHEAD] = {T_N, "SELECT tbl, key, rank, hlc, dead FROM change WHERE hlc > ?1 OR rank > ?1 "
+                             "ORDER BY hlc, actor"},
+    [Q_CHANGE_NEWEST] = {T_N, "SELECT max((SELECT coalesce(max(hlc), 0) FROM change WHERE hlc <= ?1), "
+                              "(SELECT coalesce(max(rank), 0) FROM change WHERE rank <= ?1), "
+                              "(SELECT coalesce(max(hlc), 0) FROM vv WHERE hlc <= ?1))"},
+    [Q_VV_FALL] = {T_N, "UPDATE vv SET hlc = (SELECT coalesce(max(c.hlc), 0) FROM change c "
+                        "WHERE c.actor = vv.actor AND c.hlc <= ?1), seen = 0 WHERE hlc > ?1 OR seen > ?1"},
+    [Q_GCVV_FALL] = {T_N, "UPDATE gcvv SET hlc = ?1 WHERE hlc > ?1"},
+    [Q_LOG_FALL] = {T_N, "UPDATE log SET at = at - ?2 WHERE at >= ?1"},
+    [Q_CONFLICTS] = {T_CONFLICT, "ORDER BY swarm, name, epoch LIMIT ?1"},
+    [Q_CONFLICT_OLD] = {T_CONFLICT, "WHERE at <= ?1 LIMIT 200"},
     [Q_VV_ALL] = {T_N, "SELECT actor, hlc FROM vv ORDER BY actor"},
     [Q_VV_SEEN] = {T_N, "SELECT actor, max(hlc, seen) FROM vv ORDER BY actor"},
     [Q_VV_RAISE] = {T_N, "INSERT INTO vv (actor, hlc) VALUES (?1, ?2) ON CONFLICT (actor) DO UPDATE "

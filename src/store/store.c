@@ -169,6 +169,7 @@ void store_close(struct store *s)
     str_fini(&s->key);
     str_fini(&s->bytes);
     free(s->notice);
+    free(s->frozen);
     free(s);
 }
 
@@ -367,6 +368,11 @@ int64_t store_stamp(struct store *s)
     return s->hlc = hlc_next(s->hlc, s->clock->real_ms(s->clock->self));
 }
 
+void store_freeze(struct store *s, const char *why)
+{
+    mem_replace(&s->frozen, why);
+}
+
 int64_t store_written(const struct store *s)
 {
     return s->written;
@@ -499,6 +505,8 @@ static int next_stamp(struct store *s, const struct table *t, const struct versi
     if (old->found && rank < old->stamp.rank)
         return err_set(e, SKEP_EFENCED, "epoch %lld is not the current one: %lld is; write no more under it",
                        (long long)rank, (long long)old->stamp.rank);
+    if (s->frozen)
+        return err_set(e, SKEP_ECLOCK, "%s", s->frozen);
     /* what was merged in a chain that never ended stands above the vector, and may stand above our clock */
     if (old->found && old->stamp.hlc > s->hlc)
         s->hlc = old->stamp.hlc;

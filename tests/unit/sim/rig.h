@@ -1,0 +1,156 @@
+/* rig: a simulated cluster of real brains, for tests of one situation each. Include it once a program. */
+#ifndef SKEP_TEST_SIM_RIG_H
+#define SKEP_TEST_SIM_RIG_H
+
+#include "sim/brain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/brain.h"
+#include "sim/worker.h"
+#include "wire/json.h"
+
+struct rig {
+    struct sim *sim;
+    int status;
+    bool answered;
+    struct str body;
+};
+
+static inline void rig_begin_opts(struct rig *r, const struct sim_opts *o)
+{
+    *r = (struct rig){.sim = sim_new(o, &sim_brain_node)};
+    for (int i = 0; i < o->nodes; i++)
+        assert_true(sim_start(r->sim, i));
+}
+
+static inline void rig_end(struct rig *r)
+{
+    assert_false(sim_violated(r->sim));
+    sim_free(r->sim);
+    str_fini(&r->body);
+}
+
+static inline void run_ms(struct rig *r, int64_t ms)
+{
+    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
+}
+
+static inline struct node *node_at(struct rig *r, int i)
+{
+    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
+}
+
+/* Whether every node that is up sees itself in an open view of so many nodes. */
+static inline bool agree(struct rig *r, int want)
+{
+    for (int i = 0; i < sim_nodes(r->sim); i++) {
+        if (!sim_node_up(sim_node(r->sim, i)))
+            continue;
+        const struct frozen *f = node_frozen(node_at(r, i));
+        int seen = 0;
+        for (int k = 0; k < f->nodes_n; k++)
+            seen += f->nodes[k].in_view && f->nodes[k].member;
+        bool good = f->open && seen == want;
+        frozen_unref(f);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static inline void agree_within(struct rig *r, int want, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms <= within_ms; ms += 10) {
+        if (agree(r, want))
+            return;
+        run_ms(r, 10);
+    }
+    fail_msg("%d nodes did not agree within %lld ms", want, (long long)within_ms);
+}
+
+static inline void rig_answered(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    (void)s;
+    struct rig *r = arg;
+    r->answered = true;
+    r->status = reply->status;
+    str_clear(&r->body);
+    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
+}
+
+static inline int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
+{
+    AUTOFREE char *copy = mem_dup(path);
+    char *query = strchr(copy, '?');
+    if (query)
+        *query++ = 0;
+    struct sim_ask a = {.node = node,
+                        .method = method,
+                        .path = copy,
+                        .query = query,
+                        .body = body,
+                        .timeout_ms = 60000,
+                        .done = rig_answered,
+                        .arg = r};
+    r->answered = false;
+    sim_ask(r->sim, &a);
+    for (int i = 0; i < 60001 && !r->answered; i++)
+        run_ms(r, 1);
+    assert_true(r->answered);
+    return r->status;
+}
+
+static inline void want(struct rig *r, int status, int node, enum req_method method, const char *path,
+                        const char *body)
+{
+    if (ask(r, node, method, path, body) != status)
+        fail_msg("%s: %d instead of %d: %s", path, r->status, status, str_get(&r->body));
+}
+
+/* A member of the last answer, as text; "" if there is none. In a buffer that the next call uses again. */
+static inline const char *member(struct rig *r, const char *name)
+{
+    static struct str text;
+    struct span raw = json_raw_member(str_get(&r->body), r->body.n, name);
+    str_clear(&text);
+    if (raw.p && !json_unquote(raw, &text))
+        str_add(&text, raw.p, raw.n);
+    return str_get(&text);
+}
+
+/* The one process of a name. */
+static inline struct sim_process process_of(struct rig *r, const char *name)
+{
+    struct sim_process p = {0};
+    assert_int_equal(sim_running(r->sim, "default", name, &p), 1);
+    assert_false(p.orphan);
+    return p;
+}
+
+static inline void digests_equal(struct rig *r)
+{
+    AUTOSTR struct str why = STR_INIT;
+    if (!sim_digests_equal(r->sim, NULL, &why))
+        fail_msg("%s", str_get(&why));
+}
+
+/* How often an event of this type is in a node's log. */
+static inline int events(struct rig *r, int node, const char *type)
+{
+    AUTOFREE char *path = mem_printf("/v1/events?limit=1000&type=%s", type);
+    want(r, 200, node, HTTP_M_GET, path, NULL);
+    int n = 0;
+    struct span one;
+    struct json_iter it = json_iter_init(json_raw_member(str_get(&r->body), r->body.n, "events"));
+    while (json_iter_next(&it, NULL, &one))
+        n++;
+    return n;
+}
+
+#endif
