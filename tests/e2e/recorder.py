@@ -17,6 +17,7 @@ Children are ledgers (ledger.py): of each number it is known whether it was ackn
 import collections
 import contextlib
 import http.client
+import itertools
 import os
 import random
 import sys
@@ -33,6 +34,7 @@ SPEC = {"restart": "permanent", "max_restarts": 1000, "backoff_max_ms": 1000}
 PATIENCE_S = 8       # of a client, for one thing that it wants
 SHUN_S = 1           # for so long it rather asks others than a node that was silent
 BEFORE_SPLIT_S = 3   # what was acknowledged so shortly before a split may not be everywhere yet
+loads = itertools.count(1)
 
 
 class Thing:
@@ -53,7 +55,7 @@ class Thing:
 class Client(threading.Thread):
     def __init__(self, load, number, seed):
         super().__init__(daemon=True)
-        self.load, self.who, self.dice = load, "k%d" % number, random.Random(seed)
+        self.load, self.who, self.dice = load, "%d.%d" % (load.number, number), random.Random(seed)
         self.links, self.shunned, self.made = {}, {}, 0
         self.things = []
         self.tries = []                     # of the operation under way, as text
@@ -228,13 +230,14 @@ class Load:
     """shared: how many ledgers there are beside those of the clients, never deleted."""
 
     def __init__(self, cluster, seed=0, clients=4, shared=6, answer_s=2, pause_s=0.01):
+        self.number = next(loads)  # a later one on the same cluster has keys of its own
         self.cluster, self.answer_s, self.pause_s = cluster, answer_s, pause_s
         self.ends, self.resting = threading.Event(), threading.Event()
         self.refusals = collections.Counter()
         self.splits = []  # (from, to) of what was lax
         self.template = "load"
         assert cluster.nodes[0].put(TEMPLATES + "/load", {"argv": SLEEP}).status in (200, 201)
-        self.shared = [Thing("child", "shared-%d" % i) for i in range(shared)]
+        self.shared = [Thing("child", "shared-%d.%d" % (self.number, i)) for i in range(shared)]
         for i, thing in enumerate(self.shared):
             cluster.start(thing.name, LEDGER, cluster.nodes[i % len(cluster.nodes)], **SPEC)
             thing.state = "live"
@@ -311,10 +314,10 @@ class Load:
 
     def judge_ledgers(self):
         """Every number told is there, none that was not sent, none twice."""
-        wrong = []
+        wrong, give_up = [], time.monotonic() + 40
         for t in (t for t in self.things() if t.kind == "child" and t.state == "live"):
             try:
-                self.cluster.alone(t.name, 40)
+                self.cluster.alone(t.name, max(1, give_up - time.monotonic()))
             except AssertionError as e:
                 wrong += ["%s: %s" % (t, e), *self.story(t.name)]
                 continue
