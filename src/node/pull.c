@@ -173,7 +173,7 @@ static void chain_broken(struct node *n, struct peer *p)
 struct page {
     struct id peer;         /* which may be forgotten by the time the page is in: a row of it may say so */
     struct vv theirs, seen; /* of the responder's vector, what is above ours; the highest row of each actor */
-    struct vv cut;          /* actors that are not proven, by this page or one before it */
+    struct vv cut;          /* actors whose rows were left out, by this page or one before it */
     bool more;
     uint32_t rows;
 };
@@ -194,11 +194,10 @@ static bool is_cut(const struct page *g, int64_t actor)
 
 static void chain_ended(struct node *n, struct peer *p, const struct page *g)
 {
-    for (size_t i = 0; i < g->theirs.n; i++)
-        if (!is_cut(g, g->theirs.e[i].actor))
-            vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
     chain_later(n, p);
     if (p->pull.cut.n == 0) {
+        for (size_t i = 0; i < g->theirs.n; i++)
+            vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
         view_chain_ended(&n->view, &p->id, p->pull.chain);
         if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
@@ -339,10 +338,10 @@ static int row_merge(struct node *n, struct page *g, const struct remote_row *ro
     if (is_cut(g, row->stamp.actor))
         return 0;
     int rc = store_merge(n->store, row, ret, &n->fault);
-    if (rc == SKEP_EARG) { /* one stamp for two rows: what this actor says cannot be believed */
-        log_warn(n->w.log, "%s", n->fault.text);
-        vv_raise(&g->cut, row->stamp.actor, 1);
-        return 0;
+    if (rc == SKEP_EARG) { /* one stamp for two rows: somebody lies, and the others must go on */
+        log_error(n->w.log, "%s", n->fault.text);
+        rc = store_quarantine(n->store, row, n->fault.text, &n->fault);
+        return rc < 0 ? rc : node_log(n, "row_quarantined", NULL, NULL, NULL, 0, NULL, NULL);
     }
     if (rc == 0 && *ret == MERGED_ASIDE)
         rc = node_log(n, "row_set_aside", NULL, NULL, NULL, 0, NULL, NULL);
@@ -386,9 +385,9 @@ static int check_own_past(struct node *n, int64_t actor)
 static int vector_raise(struct node *n, const struct page *g)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < g->theirs.n; i++) {
+    for (size_t i = 0; rc == 0 && g->cut.n == 0 && i < g->theirs.n; i++) {
         const struct vv_entry *v = &g->theirs.e[i];
-        if (v->actor == n->actor || v->hlc <= vv_get(&n->vv, v->actor) || is_cut(g, v->actor))
+        if (v->actor == n->actor || v->hlc <= vv_get(&n->vv, v->actor))
             continue;
         rc = store_vv_raise(n->store, v->actor, v->hlc, &n->fault);
         if (rc == 0)

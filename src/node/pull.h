@@ -17,7 +17,8 @@
  *  2. The vector of a request says what is committed here: it is sent after the commit. That is what peers
  *     count as acknowledgement (cover.c); after a chain that brought something the next request follows at
  *     once.
- *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX cuts its actor: nothing of that actor is proven.
+ *  3. A row further ahead of our clock than HLC_AHEAD_MS_MAX is left out, with all that its actor wrote after
+ *     it; and such a chain proves nothing, of no actor: the row may have superseded one that is covered.
  *  4. A responder sends all it has above the cursor, beyond its own vector too, and proves its own vector
  *     only.
  *
@@ -53,7 +54,7 @@ struct pull {
     bool chaining, again; /* again: poked meanwhile */
     int64_t rows;         /* merged in this chain */
     struct vv cursor;     /* of this chain */
-    struct vv cut;        /* actors that it does not prove */
+    struct vv cut;        /* actors of which it left rows out */
     uint64_t number, base;
     struct vv sent, sent_gc;   /* the vectors of request `base` */
     struct vv going, going_gc; /* of the one that is under way */
