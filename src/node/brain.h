@@ -106,6 +106,7 @@ struct node {
     struct oplist ops, woken;
     struct waiters *waiters; /* uthash */
     int waits_pending;       /* op_wait_* of this batch */
+    int ops_n;               /* of ops */
     int unseen;              /* ops with an outcome that our store does not cover yet */
     struct coverlist covers;
     struct child *children; /* uthash by key */

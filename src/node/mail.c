@@ -63,6 +63,19 @@ void mail_tick(struct node *n)
             post(n, p);
 }
 
+/* How long a peer that did not take a mail is left alone: not long now and then, longer and longer if that is
+ * the rule, for whoever is overloaded must not hear everything twice. */
+static int64_t pause_ms(struct node *n, struct peer *p)
+{
+    int step = p->mail.failures < MAIL_FAIL_STEPS ? ++p->mail.failures : MAIL_FAIL_STEPS;
+    if (p->mail.on_budget <= BUDGET_MAX - 1) {
+        p->mail.on_budget += 1;
+        return MAIL_FAIL_MS;
+    }
+    int64_t most_ms = (int64_t)MAIL_FAIL_MS << step;
+    return most_ms - (int64_t)prng_below(&n->prng, (uint64_t)most_ms / 2);
+}
+
 bool mail_answered(struct node *n, const struct event *ev)
 {
     struct peer *p;
@@ -72,7 +85,9 @@ bool mail_answered(struct node *n, const struct event *ev)
     if (!p || ev->call == 0)
         return false;
     p->mail.call = 0;
-    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200)
+    if (ev->kind == EV_PEER_ANSWERED && ev->status == 200) {
+        p->mail.failures = 0;
+        p->mail.on_budget = p->mail.on_budget > BUDGET_EACH ? p->mail.on_budget - BUDGET_EACH : 0;
         return true;
     p->mail.next_ms = n->now_ms + MAIL_FAIL_MS;
     if (p->mail.carries)

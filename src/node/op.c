@@ -90,6 +90,7 @@ static void keep(struct node *n, void *arg)
     if (op->kept)
         return;
     op->kept = true;
+    n->ops_n++;
     if (op->source == OP_WORKER)
         child_asks(n, op->run, 1);
     TAILQ_INSERT_TAIL(&n->ops, op, link);
@@ -177,6 +178,8 @@ static void gone(struct node *n, void *arg)
     timer_set(n, &op->timer, INT64_MAX);
     if (op->kept)
         TAILQ_REMOVE(&n->ops, op, link);
+        n->ops_n--;
+    }
     if (op->kept && op->source == OP_WORKER)
         child_asks(n, op->run, -1);
     if (op->woken)
@@ -445,6 +448,12 @@ int op_begin(struct node *n, struct op *op TAKES)
     node_touch(n, &op->st, sizeof op->st);
     if (!id_is_zero(&op->sent_to))
         return forward_step(n, op);
+    if (!op->kept && op->source != OP_WORKER && n->ops_n >= OPS_MAX) {
+        op_answer(n, op,
+                  problem(SKEP_EOVERLOADED, "Too many requests wait here already; try again, or ask "
+                                            "another node"));
+        return 0;
+    }
     return n->o.serve(n, op);
 }
 

@@ -36,6 +36,8 @@ struct peer {
         struct str out;     /* messages to send */
         bool poke, carries; /* carries: the mail that is on its way has messages */
         int64_t next_ms;
+        int failures;     /* since the last that was taken */
+        double on_budget; /* mails after a failure that went out soon, less a tenth of those that were taken */
     } mail;
     TAILQ_ENTRY(peer) link;
 };
