@@ -15,7 +15,10 @@
 #define MAIL_BYTES_MAX                                                                                       \
     (16u << 20) /* waiting for one peer; what comes on top is lost, as on a broken line                      \
                  */
-#define MAIL_FAIL_MS 100
+#define MAIL_FAIL_MS    100
+#define MAIL_FAIL_STEPS 5   /* doublings of it, once the budget is spent */
+#define BUDGET_MAX      10  /* retries that may follow soon … */
+#define BUDGET_EACH     0.1 /* … and what each mail that is taken gives back: 10 % more calls, not more */
 
 void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
 {
@@ -89,7 +92,8 @@ bool mail_answered(struct node *n, const struct event *ev)
         p->mail.failures = 0;
         p->mail.on_budget = p->mail.on_budget > BUDGET_EACH ? p->mail.on_budget - BUDGET_EACH : 0;
         return true;
-    p->mail.next_ms = n->now_ms + MAIL_FAIL_MS;
+    }
+    p->mail.next_ms = n->now_ms + pause_ms(n, p);
     if (p->mail.carries)
         ops_lost(n, &p->id);
     return true;

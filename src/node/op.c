@@ -19,6 +19,7 @@
 #define TRY_AGAIN_MS 100
 #define RETRY_MIN_MS 20 /* after a refusal, doubled up to RETRY_STEPS times */
 #define RETRY_STEPS  4
+#define OPS_MAX      10000 /* in progress at once, but for those of workers, which have a limit of their own */
 
 struct waiters {
     char *key;
@@ -176,7 +177,7 @@ static void gone(struct node *n, void *arg)
     struct op *op = arg;
     key_leave(n, op);
     timer_set(n, &op->timer, INT64_MAX);
-    if (op->kept)
+    if (op->kept) {
         TAILQ_REMOVE(&n->ops, op, link);
         n->ops_n--;
     }

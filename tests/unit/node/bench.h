@@ -37,7 +37,7 @@ struct bench {
     int answers_n;
     int mails;       /* that went out and carried something */
     struct str mail; /* the newest of them */
-    bool peer, peer_deaf;
+    bool peer, peer_deaf, peer_full; /* full: it takes no mail */
     struct id peer_id;
     struct event queue[64]; /* what the peer answers in the next turn */
     size_t queue_n;
@@ -136,7 +136,7 @@ static inline void bench_called(void *self, struct peer_call *c TAKES)
             str_clear(&b->mail);
             str_add(&b->mail, c->body, c->body_n);
         }
-        bench_reply(b, c, &empty);
+        bench_reply(b, c, &empty)->status = b->peer_full ? 503 : 200;
     }
     peer_call_free(c);
 }

@@ -369,6 +369,69 @@ static void nothing_found_after_a_lost_try_is_no_404(void **state)
     bench_end(&b);
 }
 
+/* A peer that takes no mail is not asked ten times a second by everybody who has something for it. */
+static void who_takes_no_mail_is_asked_less_and_less(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, forwards);
+    struct event ev = bench_request(&b);
+    b.peer_full = true;
+    bench_turn(&b, 1, &ev);
+    bench_run(&b, 29000);
+    assert_in_range(b.mails, 12, 40); /* the budget of soon ones, then one in two to three seconds */
+    assert_int_equal(bench_status(&b, 1), 0);
+    b.peer_full = false;
+    int before = b.mails;
+    bench_run(&b, 900); /* its time is nearly up; a mail gets through or not, it ends */
+    bench_run(&b, 4000);
+    assert_true(b.mails <= before + 3);
+    assert_true(bench_status(&b, 1) > 0);
+    bench_end(&b);
+}
+
+/* What was taken pays for what must be said again: a tenth of it. */
+static void a_mail_that_is_lost_now_and_then_is_soon_repeated(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, forwards);
+    for (int i = 0; i < 40; i++) {
+        struct event ev = bench_request(&b);
+        int before = b.mails;
+        b.peer_full = i % 12 == 0;
+        bench_turn(&b, 1, &ev);
+        bench_run(&b, 50);
+        b.peer_full = false;
+        bench_run(&b, 300);
+        assert_true(b.mails >= before + 1 + (i % 12 == 0));
+    }
+    bench_end(&b);
+}
+
+static int parks(struct bench *b, struct op *op)
+{
+    op_wait_key(b->n, op, "default", "never");
+    return 0;
+}
+
+static void only_so_many_requests_wait(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, false, parks);
+    for (int i = 0; i < 10000 + 5; i++) {
+        struct event ev = bench_request(&b);
+        bench_turn(&b, 0, &ev);
+    }
+    assert_int_equal(b.answers_n, 5);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(b.answers[i].status, 503);
+        assert_non_null(strstr(b.answers[i].body, "\"overloaded\""));
+    }
+    bench_end(&b);
+}
+
 static void what_waits_is_freed_with_the_node(void **state)
 {
     (void)state;
@@ -396,6 +459,9 @@ int main(void)
         cmocka_unit_test(a_refusal_is_asked_again_under_a_new_number),
         cmocka_unit_test(a_lost_try_keeps_its_stamp),
         cmocka_unit_test(nothing_found_after_a_lost_try_is_no_404),
+        cmocka_unit_test(who_takes_no_mail_is_asked_less_and_less),
+        cmocka_unit_test(a_mail_that_is_lost_now_and_then_is_soon_repeated),
+        cmocka_unit_test(only_so_many_requests_wait),
         cmocka_unit_test(what_waits_is_freed_with_the_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
