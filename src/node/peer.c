@@ -15,8 +15,8 @@
 #include "wire/buf.h"
 #include "wire/json.h"
 
-#define PING_TIMEOUT_MS 1000
-#define PING_CLOSED_MS  50 /* while the view is closed, agreement is asked for often */
+#define PING_TIMEOUT_MS 1000 /* at most; see ping_timeout_ms */
+#define PING_CLOSED_MS  50   /* while the view is closed, agreement is asked for often */
 #define PING_REFUSED_MS 200
 #define PLACE_AGE_MS    5000
 #define WEIGHT          100 /* of a node; 0: it is no home, for its clock is off */
@@ -340,6 +340,7 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
         way_silent(n, p);
     if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
         detector_refused(&p->detector, ev->at_boot_ms);
+        p->way.ask_next_ms = n->now_ms; /* if it lives, whoever reaches it says so before the verdict */
         if (!p->down || !p->proven) /* proof spares the names of a silent node their orphan delay */
             down_batch_refused(&n->down_batch, &p->id, ev->at_boot_ms);
     }
@@ -353,6 +354,15 @@ void peer_closed(struct node *n, const struct id *id, int64_t at_ms UNUSED)
 }
 
 /* ---- pinging ---- */
+
+/* A ping and its timeout must leave time to ask others, before what was answered last is too old for the
+ * barrier. */
+static int64_t ping_timeout_ms(const struct node *n)
+{
+    int64_t ms = n->o.suspect_ms * 3 / 5 - n->o.ping_ms, least = n->o.suspect_ms / 5;
+    ms = ms < least ? least : ms;
+    return ms < PING_TIMEOUT_MS ? ms : PING_TIMEOUT_MS;
+}
 
 struct peer_call *ping_new(struct node *n, const struct peer *p)
 {
@@ -372,7 +382,7 @@ struct peer_call *ping_new(struct node *n, const struct peer *p)
                             .lane = LANE_CONTROL,
                             .path = mem_dup("/v1/peer/ping"),
                             .body_n = body.n,
-                            .timeout_ms = PING_TIMEOUT_MS};
+                            .timeout_ms = ping_timeout_ms(n)};
     c->body = str_take(&body);
     return c;
 }

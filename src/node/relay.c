@@ -8,11 +8,9 @@
 #include "node/brain.h"
 #include "wire/buf.h"
 
-#define PROBE_TIMEOUT_MS 1000
-#define MARGIN_MS        200  /* of a call's time, for the two ways between us and the relayer */
-#define VIA_STALE_MS     2500 /* a way that has not answered for so long is none: before its calls time out */
-#define TIMEOUT_MAX_MS   5000
-#define HELPERS_MAX      64
+#define MARGIN_MS      200 /* of a call's time at most, for the two ways between us and the relayer */
+#define TIMEOUT_MAX_MS 5000
+#define HELPERS_MAX    64
 
 static const struct id nobody;
 
@@ -86,10 +84,11 @@ bool relay_has_helpers(struct node *n, const struct peer *p)
     return false;
 }
 
-/* Who passes our calls on; NULL: they go directly. */
+/* Who passes our calls on; NULL: they go directly. A way that has not answered for half of what makes a node
+ * suspect is none any more, so that there is time to find another one. */
 static struct peer *through(struct node *n, const struct peer *p)
 {
-    if (!p->way.silent || id_is_zero(&p->way.via) || n->now_ms - p->way.via_sent_ms > VIA_STALE_MS)
+    if (!p->way.silent || id_is_zero(&p->way.via) || n->now_ms - p->way.via_sent_ms > n->o.suspect_ms / 2)
         return NULL;
     struct peer *q = peer_find(n, &p->way.via);
     return q && is_helper(q) ? q : NULL;
@@ -99,11 +98,11 @@ static void carry(struct node *n, const struct peer *p, const struct peer *by, e
                   struct peer_call *c TAKES)
 {
     struct str body = STR_INIT;
-    int64_t timeout_ms = c->timeout_ms - MARGIN_MS;
+    int64_t margin_ms = c->timeout_ms / 5 < MARGIN_MS ? c->timeout_ms / 5 : MARGIN_MS;
     buf_id(&body, &n->cluster);
     buf_id(&body, &n->self);
     buf_id(&body, &p->id);
-    buf_varint(&body, timeout_ms > 0 ? (uint64_t)timeout_ms : 1);
+    buf_varint(&body, (uint64_t)(c->timeout_ms - margin_ms));
     buf_text(&body, c->path);
     buf_bytes(&body, c->body, c->body_n);
     c->node = by->id;
@@ -216,7 +215,6 @@ static void ping_send_by(struct node *n, struct peer *p, const struct peer *by)
     if (!s || ping_by(p, &by->id))
         return;
     struct peer_call *c = ping_new(n, p);
-    c->timeout_ms = PROBE_TIMEOUT_MS;
     *s = (struct relay_ping){c->id, by->id, n->now_ms, n->view.ask};
     carry(n, p, by, LANE_VIA_PING, c);
 }

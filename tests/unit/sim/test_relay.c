@@ -332,6 +332,180 @@ static void a_flapping_link(void **state)
     }
 }
 
+/* A link that loses much: pings get through now and then. */
+static void a_bad_link(void **state)
+{
+    (void)state;
+    const struct sim_link bad = {{200, 600}, 400000, 0};
+    struct rig r;
+    rig_begin(&r, 3, 3);
+    sim_link(r.sim, 0, 1, &bad);
+    sim_link(r.sim, 1, 0, &bad);
+    holds(&r, "a bad link", 2000, 6000);
+    heals(&r);
+    rig_end(&r);
+}
+
+/* ---- who relays ends ---- */
+
+static int relayer_of(struct rig *r, int i, int of)
+{
+    const struct peer *p = peer_at(r, i, of);
+    for (int k = 0; k < r->nodes; k++) {
+        const struct id id = sim_node_id(sim_node(r->sim, k));
+        if (id_equal(&id, &p->way.via))
+            return k;
+    }
+    fail_msg("node %d has no way to %d", i, of);
+    return -1;
+}
+
+static void another_node_takes_over(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 2; how++) { /* killed; paused */
+        struct rig r;
+        rig_begin(&r, 5, 5);
+        cut(&r, 0, 1);
+        run_ms(&r, 5000);
+        assert_int_equal(longest(&r), 0);
+        int by = relayer_of(&r, 0, 1);
+        forget(&r);
+        if (how == 0)
+            sim_crash(r.sim, by);
+        else
+            sim_pause(r.sim, by, 3000 * 1000);
+        run_ms(&r, 8000);
+        say(&r, how ? "the relayer pauses" : "the relayer is killed");
+        assert_in_range(longest(&r), 0, how ? 100 : 1500);
+        assert_int_not_equal(relayer_of(&r, 0, 1), how ? -1 : by);
+        rig_end(&r);
+    }
+}
+
+/* ---- verdicts ---- */
+
+static int64_t down_after_ms(struct rig *r, int i, int of, int64_t within_ms)
+{
+    int64_t ms = 0;
+    for (; !peer_at(r, i, of)->down && ms < within_ms; ms += 10)
+        run_ms(r, 10);
+    return ms;
+}
+
+/* All who could say something have: a silent node is down when its time is over. */
+static void a_silent_node_goes_down_in_time(void **state)
+{
+    (void)state;
+    for (int nodes = 2; nodes <= 7; nodes += nodes == 2 ? 1 : 2) {
+        struct rig r;
+        rig_begin(&r, (uint64_t)nodes, nodes);
+        sim_cut_power(r.sim, 1);
+        assert_in_range(down_after_ms(&r, 0, 1, 40000), 29000, 31500);
+        assert_false(peer_at(&r, 0, 1)->proven);
+        say(&r, "a silent node");
+        rig_end(&r);
+    }
+}
+
+static bool speechless_request(void *brain, struct request *r)
+{
+    if (strcmp(r->path, RELAY_PATH) == 0)
+        mem_replace(&r->path, "/v1/peer/nothing"); /* of an older version */
+    return sim_brain_node.request(brain, r);
+}
+
+/* Somebody is there who could have an opinion, and gives none: the verdict waits, and not for ever. */
+static void a_verdict_of_silence_waits_for_a_second_opinion(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 3, 3);
+    r.brain.request = speechless_request;
+    sim_cut_power(r.sim, 1);
+    assert_in_range(down_after_ms(&r, 0, 1, 70000), 59000, 61500);
+    rig_end(&r);
+}
+
+/* What a relayer was told by a RST proves it to the relayer only. */
+static void a_refusal_that_a_relayer_met_is_no_proof(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 3, 3);
+    cut(&r, 0, 1);
+    run_ms(&r, 5000);
+    sim_crash(r.sim, 1);
+    assert_in_range(down_after_ms(&r, 2, 1, 40000), 300, 2500);
+    assert_true(peer_at(&r, 2, 1)->proven);
+    assert_in_range(down_after_ms(&r, 0, 1, 40000), 25000, 32000);
+    assert_false(peer_at(&r, 0, 1)->proven);
+    rig_end(&r);
+}
+
+/* A run that begins anew behind a broken link is met through others, and soon. */
+static void a_node_returns_behind_a_broken_link(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 3, 3);
+    cut(&r, 0, 1);
+    run_ms(&r, 5000);
+    for (int how = 0; how < 2; how++) {
+        if (how == 0)
+            sim_crash(r.sim, 1);
+        else
+            sim_cut_power(r.sim, 1);
+        run_ms(&r, 700);
+        forget(&r);
+        assert_true(sim_start(r.sim, 1));
+        run_ms(&r, 10000);
+        say(&r,
+            how ? "back after a power cut, behind a broken link" : "back after a kill, behind a broken link");
+        assert_in_range(longest(&r), 0, 4000);
+        assert_true(is_via(&r, 0, 1) && is_via(&r, 1, 0));
+    }
+    rig_end(&r);
+}
+
+/* Nobody waits for answers of a run that is over. */
+static void a_node_that_lost_its_power_returns(void **state)
+{
+    (void)state;
+    int64_t worst = 0;
+    for (int seed = 1; seed <= 10; seed++) {
+        struct rig r;
+        rig_begin(&r, (uint64_t)seed, 3);
+        sim_cut_power(r.sim, 1);
+        run_ms(&r, 100 * seed);
+        forget(&r);
+        assert_true(sim_start(r.sim, 1));
+        run_ms(&r, 8000);
+        worst = longest(&r) > worst ? longest(&r) : worst;
+        rig_end(&r);
+    }
+    print_message("# back after a power cut: closed for at most %lld ms\n", (long long)worst);
+    assert_in_range(worst, 0, 2500);
+}
+
+/* ---- three hops are a partition ---- */
+
+static void a_line_of_four_is_no_whole(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 4, 4);
+    cut(&r, 0, 2);
+    cut(&r, 0, 3);
+    cut(&r, 1, 3);
+    run_ms(&r, 40000);
+    assert_true(is_via(&r, 0, 2) && is_via(&r, 1, 3));
+    assert_false(is_via(&r, 0, 3));
+    assert_true(peer_at(&r, 0, 3)->down);
+    heals(&r);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +515,14 @@ int main(void)
         cmocka_unit_test(a_star),
         cmocka_unit_test(a_ring),
         cmocka_unit_test(a_flapping_link),
+        cmocka_unit_test(a_bad_link),
+        cmocka_unit_test(another_node_takes_over),
+        cmocka_unit_test(a_silent_node_goes_down_in_time),
+        cmocka_unit_test(a_verdict_of_silence_waits_for_a_second_opinion),
+        cmocka_unit_test(a_refusal_that_a_relayer_met_is_no_proof),
+        cmocka_unit_test(a_node_returns_behind_a_broken_link),
+        cmocka_unit_test(a_node_that_lost_its_power_returns),
+        cmocka_unit_test(a_line_of_four_is_no_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
