@@ -91,8 +91,12 @@ static void own_rows(struct invariants *v, int i, struct look *l, struct node *n
     int64_t written = store_written(n->store);
     if (written <= l->written)
         return;
-    struct stmt *q = stmt_new(store_db(n->store), "SELECT tbl, key, rank FROM change WHERE actor = ?1 AND "
-                                                  "hlc > ?2 AND dead = 0 LIMIT ?3");
+    /* an entry never changes, so its rank is 0: its epoch is a column */
+    struct stmt *q = stmt_new(
+        store_db(n->store),
+        "SELECT tbl, key, CASE tbl WHEN 'entry' THEN (SELECT epoch FROM entry "
+        "WHERE session = substr(key, 1, instr(key, '/') - 1) AND entry = substr(key, instr(key, '/') + 1)) "
+        "ELSE rank END FROM change WHERE actor = ?1 AND hlc > ?2 AND dead = 0 LIMIT ?3");
     stmt_i64(q, 1, n->actor);
     stmt_i64(q, 2, l->written);
     stmt_i64(q, 3, OWN_ROWS_MAX);

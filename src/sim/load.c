@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "sim/chat.h"
 #include "sim/crowd.h"
 #include "sim/worker.h"
 #include "wire/json.h"
@@ -45,6 +46,7 @@ struct load {
     struct load_opts opts;
     struct slot *slots;
     struct crowd *crowd; /* NULL = none */
+    struct chat *chat;   /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -292,8 +294,11 @@ static void errand_any(struct load *l)
 
 static void act(struct load *l)
 {
-    if (l->crowd && prng_below(sim_prng(l->sim), 3) == 0)
+    uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 10) : 9;
+    if (dice < 3)
         crowd_act(l->crowd);
+    else if (dice < 5)
+        chat_act(l->chat);
     else
         errand_any(l);
 }
@@ -324,7 +329,7 @@ void load_begin(struct load *l, int64_t until_us)
 
 int load_open(const struct load *l)
 {
-    return l->open + (l->crowd ? crowd_open(l->crowd) : 0);
+    return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) : 0);
 }
 
 /* ---- The audit ---- */
@@ -382,8 +387,10 @@ void load_audit(struct load *l)
             if (sim_node_up(sim_node(l->sim, node)))
                 audit_ask(l, slot, node);
     }
-    if (l->crowd)
+    if (l->opts.rich) {
         crowd_audit(l->crowd);
+        chat_audit(l->chat);
+    }
     l->audited = true;
 }
 
@@ -460,8 +467,10 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
     l->slots = mem_array((size_t)l->slots_n, sizeof *l->slots);
     for (int i = 0; i < l->slots_n; i++)
         slot_make(&l->slots[i], i < o->children ? SLOT_CHILD : SLOT_NAME, i);
-    if (o->rich)
+    if (o->rich) {
         l->crowd = crowd_new(s, 4, 4);
+        l->chat = chat_new(s, 3);
+    }
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
         s, &(struct sim_check){"every acknowledged child runs exactly once", false, processes_hold, l});
@@ -473,6 +482,7 @@ void load_free(struct load *l)
     if (!l)
         return;
     crowd_free(l->crowd);
+    chat_free(l->chat);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -490,8 +500,10 @@ void load_summary(struct load *l)
         there += l->slots[i].known == KNOWN_THERE;
         nothing += l->slots[i].known == KNOWN_NOTHING;
     }
-    if (l->crowd)
+    if (l->opts.rich) {
         crowd_summary(l->crowd);
+        chat_summary(l->chat);
+    }
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);
 }
