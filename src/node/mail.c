@@ -1,6 +1,7 @@
 /* mail: small messages between brains, many in one request: forwarded requests, their outcomes, lines for
- * workers on other nodes, and the poke that says "I wrote something, pull". At most once each: a mail that
- * was not answered may or may not have arrived, and whoever waits for its outcome decides what that means.
+ * workers on other nodes, and the poke that says "I wrote something, pull". A mail that was not answered may
+ * or may not have arrived. A forward is sent once: whoever waits for its outcome decides what a loss means.
+ * An outcome counts once, however often it comes (op.c), and nobody else would tell: it is sent again.
  *
  *   mail := cluster id, node id, poke u8, (message as bytes)*
  */
@@ -19,6 +20,7 @@
 #define MAIL_FAIL_STEPS 5   /* doublings of it, once the budget is spent */
 #define BUDGET_MAX      10  /* retries that may follow soon … */
 #define BUDGET_EACH     0.1 /* … and what each mail that is taken gives back: 10 % more calls, not more */
+#define TRIES_MAX       50  /* of an outcome, in a row */
 
 void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
 {
@@ -31,6 +33,30 @@ void mail_send(struct node *n UNUSED, struct peer *p, struct str *message TAKES)
 void mail_forget(struct peer *p)
 {
     str_clear(&p->mail.out);
+    str_clear(&p->mail.again);
+}
+
+/* The outcomes among the messages that wait. */
+static void keep_outcomes(struct peer *p)
+{
+    struct reader all = reader_init(str_get(&p->mail.out), p->mail.out.n);
+    str_clear(&p->mail.again);
+    while (all.n && !all.bad) {
+        struct span m = read_bytes(&all);
+        if (m.n && m.p[0] == MAIL_OUTCOME)
+            buf_bytes(&p->mail.again, m.p, m.n);
+    }
+}
+
+/* Before what was said since. */
+static void outcomes_again(struct peer *p)
+{
+    if (p->mail.again.n == 0 || ++p->mail.tries > TRIES_MAX)
+        return;
+    str_add(&p->mail.again, str_get(&p->mail.out), p->mail.out.n);
+    str_fini(&p->mail.out);
+    p->mail.out = p->mail.again;
+    p->mail.again = (struct str)STR_INIT;
 }
 
 static void post(struct node *n, struct peer *p)
@@ -42,6 +68,7 @@ static void post(struct node *n, struct peer *p)
     buf_u8(&body, p->mail.poke);
     str_add(&body, str_get(&p->mail.out), p->mail.out.n);
     p->mail.carries = p->mail.out.n > 0;
+    keep_outcomes(p);
     str_clear(&p->mail.out);
     p->mail.poke = false;
     *c = (struct peer_call){.id = ++n->next_call,
@@ -89,11 +116,13 @@ bool mail_answered(struct node *n, const struct event *ev)
         return false;
     p->mail.call = 0;
     if (ev->kind == EV_PEER_ANSWERED && ev->status == 200) {
-        p->mail.failures = 0;
+        p->mail.failures = p->mail.tries = 0;
         p->mail.on_budget = p->mail.on_budget > BUDGET_EACH ? p->mail.on_budget - BUDGET_EACH : 0;
         return true;
     }
     p->mail.next_ms = n->now_ms + pause_ms(n, p);
+    if (!p->down)
+        outcomes_again(p);
     if (p->mail.carries)
         ops_lost(n, &p->id);
     return true;

@@ -134,6 +134,7 @@ static void peer_free(struct peer *p)
     vv_fini(&p->vv);
     pull_fini(&p->pull);
     str_fini(&p->mail.out);
+    str_fini(&p->mail.again);
     free(p);
 }
 

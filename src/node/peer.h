@@ -34,6 +34,8 @@ struct peer {
     struct {
         uint64_t call;
         struct str out;     /* messages to send */
+        struct str again;   /* those on their way that are sent again if they may be lost */
+        int tries;
         bool poke, carries; /* carries: the mail that is on its way has messages */
         int64_t next_ms;
         int failures;     /* since the last that was taken */

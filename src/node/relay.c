@@ -162,7 +162,7 @@ static void way_found(struct node *n, struct peer *p, const struct id *by, int64
     if (was_there)
         return;
     eff_reset(n, &p->id);
-    p->pull.next_ms = n->now_ms;
+    p->pull.next_ms = p->mail.next_ms = n->now_ms;
     n->frozen_dirty = true;
     if (id_equal(&p->way.told, by))
         return;
