@@ -29,6 +29,7 @@
 #include "node/op.h"
 #include "node/own.h"
 #include "node/peer.h"
+#include "node/probe.h"
 #include "node/timer.h"
 #include "node/watch.h"
 #include "wire/chan.h"
@@ -84,6 +85,7 @@ struct node {
     int64_t gc_after, gc_actor; /* gc.c: how far its looks have come */
     struct resync resync;
     struct compare *compare; /* owned; compare.h */
+    struct probe probe;
     struct effects *fx;
     struct err fault; /* the failure a handler returned */
     struct timer **heap;
@@ -130,6 +132,8 @@ struct node {
     char *reap_after; /* session.c: how far its look at unfinished sessions has come; owned */
 };
 
+/* The first rows of a run, once it may begin (open.c). */
+int node_begin(struct node *n);
 void node_publish(struct node *n); /* a new frozen view, if something changed */
 /* Runs one handler in a savepoint of its own batch (for callers outside of any). */
 int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg);

@@ -187,7 +187,7 @@ static struct frozen *freeze(struct node *n)
     f->draining = n->draining;
     f->leaving = n->leaving;
     f->left = n->left;
-    f->ready = n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS;
+    f->ready = n->born > 0 && (n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS);
     f->signature = n->view.signature;
     f->clock_line_ms = n->watch.clock.line_ms;
     f->pid = n->o.pid;

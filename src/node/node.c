@@ -623,12 +623,29 @@ static void checkpoint(struct node *n, bool idle)
     }
 }
 
+/* Nobody else has our id. */
+static bool run_begins(struct node *n)
+{
+    int rc = node_begin(n);
+    if (rc < 0 && n->exit_status < 0) {
+        log_error(n->w.log, "the run could not begin: %s", n->fault.text);
+        n->exit_status = err_info(rc)->exit_status;
+    }
+    n->frozen_dirty = true;
+    return rc == 0;
+}
+
 void node_turn(struct node *n, struct event *events, size_t count)
 {
     int64_t due = n->late_due_ms;
     read_clocks(n);
     doubt_tick(&n->doubt, due < n->now_ms ? due : n->now_ms, n->now_ms);
     n->counters.turns++;
+    if (n->probe.running) {
+        if (!probe_turn(n, events, count) || n->exit_status >= 0 || !run_begins(n))
+            return;
+        count = 0;
+    }
     view_lapse(&n->view, n->now_ms);
     held_run(n);
     for (size_t i = 0; i < count && n->exit_status < 0; i += BATCH_EVENTS)

@@ -57,6 +57,27 @@ static int note_ending(struct node *n)
     return store_meta_set(n->store, "ended", "not yet", &n->fault);
 }
 
+/* The first run of a cluster that was made out of a backup: the nodes it lists are gone for good. */
+static int forget_others(struct node *n)
+{
+    AUTOFREE char *restored = store_meta(n->store, "restored");
+    struct node_row row = {0};
+    int rc = 0;
+    if (!restored || strcmp(restored, "founder") != 0)
+        return 0;
+    struct stmt *q = store_ask(n->store, Q_NODES, "");
+    while (rc >= 0 && (rc = store_next(q, T_NODE, &row, &n->fault)) == 1) {
+        struct node_mark_row mark = {.node = row.node, .forgotten_at = n->real_ms};
+        if (strcmp(row.node, n->self_text) != 0)
+            rc = store_save(n->store, T_NODE_MARK, &mark, &n->fault);
+    }
+    stmt_reset(q);
+    row_fini(T_NODE, &row);
+    if (rc == 0)
+        rc = node_log(n, "node_restored", NULL, NULL, n->name, 0, NULL, NULL);
+    return rc < 0 ? rc : store_meta_set(n->store, "restored", "done", &n->fault);
+}
+
 static int begin_run(struct node *n, void *arg UNUSED)
 {
     AUTOFREE char *drained = store_meta(n->store, "draining"); /* somebody's wish, which outlives a run */
@@ -78,6 +99,8 @@ static int begin_run(struct node *n, void *arg UNUSED)
         rc = note_ending(n);
     if (rc == 0)
         rc = first_token(n);
+    if (rc == 0)
+        rc = forget_others(n);
     return rc < 0 ? rc : node_log(n, "node_started", NULL, NULL, n->name, 0, NULL, NULL);
 }
 
@@ -139,6 +162,11 @@ static void run_mark(struct node *n)
     n->run_mark = mem_printf("%s/%s", n->self_text, n->boot_text);
 }
 
+int node_begin(struct node *n)
+{
+    return node_transact(n, begin_run, NULL);
+}
+
 int node_open(struct node **ret, const struct node_options *o, const struct world *w, struct err *e)
 {
     struct node *n = mem_alloc(sizeof *n);
@@ -160,7 +188,10 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
         rc = store_gcvv(n->store, &n->gcvv, e);
     if (rc == 0) {
         view_init(&n->view, &n->self, o->suspect_ms * 4 / 5, o->alone_ms);
-        if ((rc = node_transact(n, begin_run, NULL)) < 0 || (rc = peers_load(n)) < 0)
+        rc = probe_begin(n, &n->fault);
+        if (rc == 0)
+            rc = node_begin(n);
+        if (rc < 0 || (rc = peers_load(n)) < 0)
             *e = n->fault;
     }
     if (rc < 0) {
@@ -204,6 +235,7 @@ void node_close(struct node *n)
     vv_fini(&n->vv);
     vv_fini(&n->gcvv);
     resync_fini(&n->resync);
+    probe_fini(&n->probe);
     for (size_t i = 0; i < n->held_n; i++)
         event_fini(&n->held[i]);
     free(n->held);

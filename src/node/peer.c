@@ -27,14 +27,7 @@
 #define PEER_URL_MAX    2048
 #define HLC_REAL_MS_MAX (INT64_MAX >> 16)
 
-struct ping {
-    struct id cluster, id;
-    char *name, *url, *version;
-    int64_t actor, born, signature, brain_age_ms, real_ms, load, weight;
-    bool member, draining, left;
-};
-
-static void ping_fini(struct ping *p)
+void ping_fini(struct ping *p)
 {
     free(p->name);
     free(p->url);
@@ -83,6 +76,8 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
         return err_set(e, SKEP_EARG, "this is no ping");
     if (!id_equal(&p.cluster, &f->cluster))
         return err_set(e, SKEP_EFORBIDDEN, "this node belongs to another cluster");
+    if (f->born == 0 && !id_equal(&p.id, &f->self)) /* only another one of our id may know of this run yet */
+        return err_set(e, SKEP_ESETTLING, "this node has not begun its run yet");
     const struct frozen_node *self = frozen_node(f, f->name);
     buf_id(ret, &f->cluster);
     buf_id(ret, &f->self);
@@ -135,6 +130,7 @@ static void peer_free(struct peer *p)
     pull_fini(&p->pull);
     str_fini(&p->mail.out);
     str_fini(&p->mail.again);
+    free(p->echo.url);
     free(p);
 }
 
@@ -220,8 +216,10 @@ static int64_t born_believed(const struct node *n, int64_t born)
 /* A sign of life of a run: newer than the one we knew, the same, or an echo of an older one (false). */
 static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
 {
-    if (m->born < p->born)
+    if (m->born < p->born) {
+        probe_echo(n, p, m->actor, m->url);
         return false;
+    }
     if (m->actor != p->actor) {
         if (p->actor) {
             detector_newer_actor(&p->detector, n->now_ms);
@@ -278,6 +276,8 @@ int peer_pinged(struct node *n, const struct event *ev)
     if (!ping_decode(ev->bytes, ev->bytes_n, false, &m) || !id_equal(&m.cluster, &n->cluster) ||
         !id_equal(&m.id, &ev->node))
         return 0;
+    if (id_equal(&m.id, &n->self))
+        probe_met(n, m.actor, m.born, m.url);
     struct peer *p = peer_met(n, &m);
     if (!p || !peer_run(n, p, &m))
         return 0;
@@ -287,11 +287,17 @@ int peer_pinged(struct node *n, const struct event *ev)
     return 0;
 }
 
+bool ping_answer(struct node *n, const struct event *ev, struct ping *ret)
+{
+    *ret = (struct ping){0};
+    return ev->status == 200 && ping_decode(ev->bytes, ev->bytes_n, true, ret) &&
+           id_equal(&ret->cluster, &n->cluster);
+}
+
 bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t sent_ms, int64_t ask)
 {
     CLEANUP(ping_fini) struct ping m;
-    if (ev->status != 200 || !ping_decode(ev->bytes, ev->bytes_n, true, &m) ||
-        !id_equal(&m.cluster, &n->cluster))
+    if (!ping_answer(n, ev, &m))
         return false;
     if (id_is_zero(&p->id)) { /* a static peer says who it is */
         struct peer *known = peer_find(n, &m.id);
@@ -365,23 +371,28 @@ static int64_t ping_timeout_ms(const struct node *n)
     return ms < PING_TIMEOUT_MS ? ms : PING_TIMEOUT_MS;
 }
 
+void ping_write(struct node *n, struct str *ret)
+{
+    buf_id(ret, &n->cluster);
+    buf_id(ret, &n->self);
+    buf_text(ret, n->name);
+    buf_text(ret, n->url);
+    buf_i64(ret, n->actor);
+    buf_i64(ret, n->born);
+    buf_u8(ret, n->member && !n->resync.wanted && !watch_refused(n));
+    buf_varint(ret, (uint64_t)n->view.self.weight);
+}
+
 struct peer_call *ping_new(struct node *n, const struct peer *p)
 {
     struct str body = STR_INIT;
     struct peer_call *c = mem_alloc(sizeof *c);
-    buf_id(&body, &n->cluster);
-    buf_id(&body, &n->self);
-    buf_text(&body, n->name);
-    buf_text(&body, n->url);
-    buf_i64(&body, n->actor);
-    buf_i64(&body, n->born);
-    buf_u8(&body, n->member && !n->resync.wanted && !watch_refused(n));
-    buf_varint(&body, (uint64_t)n->view.self.weight);
+    ping_write(n, &body);
     *c = (struct peer_call){.id = ++n->next_call,
                             .node = p->id,
                             .url = mem_dup(p->url),
                             .lane = LANE_CONTROL,
-                            .path = mem_dup("/v1/peer/ping"),
+                            .path = mem_dup(PING_PATH),
                             .body_n = body.n,
                             .timeout_ms = ping_timeout_ms(n)};
     c->body = str_take(&body);
@@ -709,10 +720,10 @@ static void load_later(struct node *n, void *arg UNUSED)
     peers_load(n);
 }
 
-int node_row_merged(struct node *n, const char *node_id UNUSED)
+int node_row_merged(struct node *n, const char *node_id)
 {
     eff_do(n, load_later, NULL, NULL);
-    return 0;
+    return node_id && strcmp(node_id, n->self_text) == 0 ? probe_own_row(n) : 0;
 }
 
 void peers_init(struct node *n)
@@ -743,11 +754,28 @@ static void joined(struct node *n, void *arg UNUSED)
     peers_view(n);
 }
 
+/* Where both of them run. */
+static void clone_data(const struct peer *p, struct str *ret)
+{
+    struct jw j = jw_init(ret);
+    jw_object(&j);
+    jw_kv_array(&j, "urls");
+    jw_string(&j, p->url);
+    jw_string(&j, p->echo.url);
+    jw_array_close(&j);
+    jw_object_close(&j);
+    jw_end(&j);
+}
+
 /* JSON, yours; NULL if there is nothing to say. */
-static char *fact_data(struct node *n, const struct peer_fact *f)
+static char *fact_data(struct node *n, const struct peer_fact *f, const struct peer *p)
 {
     char id[ID_TEXT];
     struct str s = STR_INIT;
+    if (p && p->echo.url && strcmp(f->type, "clone_seen") == 0) {
+        clone_data(p, &s);
+        return str_take(&s);
+    }
     if (id_is_zero(&f->via))
         return NULL;
     struct jw j = jw_init(&s);
@@ -762,7 +790,7 @@ int peers_work(struct node *n)
     for (size_t i = 0; i < n->peer_facts_n; i++) {
         struct peer *p = peer_find(n, &n->peer_facts[i].id);
         const char *name = p && p->name ? p->name : id_equal(&n->peer_facts[i].id, &n->self) ? n->name : "";
-        AUTOFREE char *data = fact_data(n, &n->peer_facts[i]);
+        AUTOFREE char *data = fact_data(n, &n->peer_facts[i], p);
         int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, data);
         if (rc < 0)
             return rc;

@@ -41,6 +41,11 @@ struct peer {
         int failures;     /* since the last that was taken */
         double on_budget; /* mails after a failure that went out soon, less a tenth of those that were taken */
     } mail;
+    struct {
+        int64_t actor, since_ms, said_ms;
+        int count;
+        char *url;
+    } echo; /* of a run of it that is older than this one */
     TAILQ_ENTRY(peer) link;
 };
 TAILQ_HEAD(peers, peer);
@@ -55,6 +60,20 @@ void peers_fini(struct node *n);
 int peers_load(struct node *n); /* node rows into memory; inside or outside a handler */
 bool node_is_forgotten(const struct node *n, const struct id *id);
 struct detect_opts node_detect_opts(const struct node *n);
+
+#define PING_PATH "/v1/peer/ping"
+
+/* What a ping or its answer says. */
+struct ping {
+    struct id cluster, id;
+    char *name, *url, *version;
+    int64_t actor, born, signature, brain_age_ms, real_ms, load, weight;
+    bool member, draining, left;
+};
+void ping_fini(struct ping *p);
+void ping_write(struct node *n, struct str *ret);
+/* The answer to a ping of ours. False: it is none of this cluster. */
+bool ping_answer(struct node *n, const struct event *ev, struct ping *ret);
 
 /* Something that happened to a peer, waiting to be logged. */
 struct peer_fact {
