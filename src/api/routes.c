@@ -3,11 +3,21 @@
 
 extern const struct route cluster_routes[], swarm_routes[], child_routes[], child_read_routes[],
     name_routes[], session_routes[], template_routes[], event_routes[], token_routes[], peer_routes[],
-    probe_routes[];
+    probe_routes[], backup_routes[];
 
-const struct route *const api_routes[] = {probe_routes,      cluster_routes, swarm_routes,   child_routes,
-                                          child_read_routes, name_routes,    session_routes, template_routes,
-                                          event_routes,      token_routes,   peer_routes,    NULL};
+const struct route *const api_routes[] = {probe_routes,
+                                          cluster_routes,
+                                          swarm_routes,
+                                          child_routes,
+                                          child_read_routes,
+                                          name_routes,
+                                          session_routes,
+                                          template_routes,
+                                          event_routes,
+                                          token_routes,
+                                          peer_routes,
+                                          backup_routes,
+                                          NULL};
 
 size_t api_routes_n(void)
 {

@@ -112,13 +112,17 @@ int db_checkpoint(struct db *db, bool truncate, struct err *e);
 int64_t db_wal_bytes(const struct db *db);
 
 /* Copies the database as it is now to a new file at path, in slices of 1 MiB under one read transaction.
- * Between slices go_on (may be NULL) is called; false gives up with SKEP_ETIMEOUT. No half copy stays behind.
- */
-int db_backup(struct db *db, const char *path, bool (*go_on)(void *self), void *self, struct err *e);
+ * change_sql, if not NULL, is run on the copy, and what it deletes is gone from the file. Between slices
+ * go_on (may be NULL) is called; false gives up with SKEP_ETIMEOUT. No half copy stays behind; a whole one is
+ * not synced. */
+int db_backup(struct db *db, const char *path, const char *change_sql, bool (*go_on)(void *self), void *self,
+              struct err *e);
 /* PRAGMA quick_check, of everything or of one table (to do it in slices). SKEP_EDAMAGED with the first
  * complaint. Not bounded by read_limit_ms. */
 int db_quick_check(struct db *db, struct err *e);
 int db_quick_check_table(struct db *db, const char *table, struct err *e);
+/* The same with PRAGMA integrity_check, which also compares indexes with their tables. */
+int db_integrity_check(struct db *db, struct err *e);
 
 /* Another process that holds the write lock, checkpoints or pins the WAL of the database at path, the worst
  * first: true with its pid and a sentence ("pid 42 (sqlite3) holds the write lock"). Reads /proc/locks, opens

@@ -193,6 +193,7 @@ static void ended(struct host *h, int status)
         keeper_link_shutdown(h->keeper, KEEPER_END_MS);
     loop_timer_start(h->drain, DRAIN_MS);
     host_streams_end(h);
+    host_backup_end(h);
     http_server_drain(h->server);
 }
 
@@ -217,6 +218,9 @@ static void command(struct host *h, struct command *c)
     case CMD_KILL:
     case CMD_LINE:
         do_keeper(h, c);
+        break;
+    case CMD_BACKUP:
+        host_backup_made(h, c);
         break;
     case CMD_ENDED:
         ended(h, c->status);
@@ -455,6 +459,8 @@ static int begin(struct host *h, struct err *e)
     if (rc == 0)
         rc = host_door_open(h, e);
     if (rc == 0)
+        host_backup_sweep(h);
+    if (rc == 0)
         rc = keeper_start(h, e);
     if (rc < 0)
         return rc;
@@ -525,6 +531,7 @@ void host_free(struct host *h)
     if (!h)
         return;
     threads_join(h);
+    host_backup_fini(h);
     if (h->server)
         host_streams_end(h);
     keeper_link_free(h->keeper);

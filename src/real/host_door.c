@@ -13,9 +13,10 @@
 #include "real/machine.h"
 #include "real/tls.h"
 
-#define PEER_PATH "/v1/peer/"
-#define PING_PATH "/v1/peer/ping"
-#define PULL_PATH "/v1/peer/pull"
+#define PEER_PATH   "/v1/peer/"
+#define PING_PATH   "/v1/peer/ping"
+#define PULL_PATH   "/v1/peer/pull"
+#define BACKUP_PATH "/v1/backup"
 
 bool host_is_peer_path(const char *path)
 {
@@ -214,6 +215,8 @@ static void request(void *ctx, struct request *r TAKES)
         ping(h, r);
     else if (strcmp(r->path, PULL_PATH) == 0)
         pull(h, r);
+    else if (strcmp(r->path, BACKUP_PATH) == 0)
+        host_backup(h, r);
     else
         dispatch(h, r->route, r);
 }
@@ -226,11 +229,13 @@ static void empty(void *ctx)
 static void gone(void *ctx, uint64_t id)
 {
     host_stream_gone(ctx, id);
+    host_backup_gone(ctx, id);
 }
 
 static void drained(void *ctx, uint64_t id)
 {
     host_stream_drained(ctx, id);
+    host_backup_drained(ctx, id);
 }
 
 /* ---- calls to peers ---- */

@@ -38,6 +38,7 @@ enum command_kind {
     CMD_TERMINATE,
     CMD_KILL,
     CMD_LINE,
+    CMD_BACKUP, /* the copy is made, or was not: answer */
     CMD_ENDED
 };
 
@@ -85,6 +86,7 @@ struct host {
     struct http_server *server;
     struct http_client *client;
     struct stream_open *streams; /* uthash */
+    struct backup *backup;       /* io: the one that is being taken, or NULL */
     struct keeper_link *keeper;  /* NULL while it is dead */
     unsigned keeper_generation;
     struct intensity keeper_restarts; /* io */
@@ -154,6 +156,19 @@ void host_stream(struct host *h, uint64_t id, const char *bytes, size_t n);
 void host_stream_gone(struct host *h, uint64_t id);
 void host_stream_drained(struct host *h, uint64_t id);
 void host_streams_end(struct host *h);
+
+/* ---- backups, on the I/O thread (host_backup.c) ---- */
+
+void host_backup(struct host *h, struct request *r TAKES);
+void host_backup_made(struct host *h, struct command *c);
+void host_backup_gone(struct host *h, uint64_t id);
+void host_backup_drained(struct host *h, uint64_t id);
+/* What is being sent breaks off. */
+void host_backup_end(struct host *h);
+/* Before the server is freed; waits for its thread. */
+void host_backup_fini(struct host *h);
+/* Removes what a crash may have left. */
+void host_backup_sweep(struct host *h);
 
 /* ---- the loop (host.c) ---- */
 

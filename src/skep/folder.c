@@ -287,3 +287,20 @@ int folder_store(const struct folder *f, bool member, const char *token_hash_hex
     char *path AUTOFREE = folder_path(f->dir, "skep.db");
     return store_create(path, &f->cluster, &f->node, f->name, member, token_hash_hex, e);
 }
+
+int folder_found(struct folder *f, struct err *e)
+{
+    char hash[65], *token AUTOFREE = NULL, *token_path AUTOFREE = folder_path(f->dir, "admin.token");
+    folder_id(&f->cluster);
+    folder_id(&f->node);
+    int rc = folder_make(f->dir, e);
+    if (rc == 0)
+        rc = folder_ca(f, e);
+    if (rc == 0)
+        rc = folder_issue(f, f->dir, e);
+    if (rc == 0)
+        rc = folder_conf(f, e);
+    if (rc == 0)
+        rc = folder_token(token_path, hash, &token, e);
+    return rc ? rc : folder_store(f, true, hash, e);
+}

@@ -52,5 +52,7 @@ int folder_conf(const struct folder *f, struct err *e);
 int folder_token(const char *path, char ret_hash[65], char **ret_token, struct err *e);
 /* The database. token_hash NULL = none. */
 int folder_store(const struct folder *f, bool member, const char *token_hash, struct err *e);
+/* All of it, of the first node of a new cluster: both ids are drawn. */
+int folder_found(struct folder *f, struct err *e);
 
 #endif

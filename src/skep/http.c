@@ -400,11 +400,11 @@ int http_call(struct http *h, const char *method, const char *path, const char *
     return rc;
 }
 
-int http_stream(struct http *h, const char *path, bool (*on_bytes)(void *self, const char *bytes, size_t n),
-                void *self, struct err *e)
+int http_stream(struct http *h, const char *method, const char *path,
+                bool (*on_bytes)(void *self, const char *bytes, size_t n), void *self, struct err *e)
 {
     struct reception r = {.h = h, .body = STR_INIT, .on_bytes = on_bytes, .self = self};
-    int rc = perform(&r, "GET", path, NULL, e);
+    int rc = perform(&r, method, path, NULL, e);
     if (rc == 0 && status_of(h) >= 300)
         rc = problem_err(status_of(h), str_get(&r.body), r.body.n, e);
     str_fini(&r.body);

@@ -42,9 +42,10 @@ const char *http_addr(const struct http *h);              /* for messages; borro
 /* body NULL = none. ret_a may be NULL. */
 int http_call(struct http *h, const char *method, const char *path, const char *body,
               struct http_answer *ret_a, struct err *e);
-/* A GET whose body is handed on as it comes; on_bytes returns false to end it (which is no failure). */
-int http_stream(struct http *h, const char *path, bool (*on_bytes)(void *self, const char *bytes, size_t n),
-                void *self, struct err *e);
+/* A call without a body, of any length, whose answer is handed on as it comes; on_bytes returns false to end
+ * it (which is no failure). */
+int http_stream(struct http *h, const char *method, const char *path,
+                bool (*on_bytes)(void *self, const char *bytes, size_t n), void *self, struct err *e);
 /* The PEM certificates that the node at an https address shows, nothing of it believed. *ret_chain is yours.
  */
 int http_chain(struct http *h, char **ret_chain, struct err *e);

@@ -3,21 +3,6 @@
 #include "skep/folder.h"
 #include "skep/options.h"
 
-static int make(const struct folder *f, struct err *e)
-{
-    char hash[65], *token AUTOFREE = NULL, *token_path AUTOFREE = folder_path(f->dir, "admin.token");
-    int rc = folder_make(f->dir, e);
-    if (rc == 0)
-        rc = folder_ca(f, e);
-    if (rc == 0)
-        rc = folder_issue(f, f->dir, e);
-    if (rc == 0)
-        rc = folder_conf(f, e);
-    if (rc == 0)
-        rc = folder_token(token_path, hash, &token, e);
-    return rc ? rc : folder_store(f, true, hash, e);
-}
-
 static void tell(const struct cli *c, const struct folder *f)
 {
     char cluster[ID_TEXT], node[ID_TEXT];
@@ -57,9 +42,7 @@ static int run(struct cli *c, struct err *e)
     int rc = folder_check(&f, e);
     if (rc)
         return rc;
-    folder_id(&f.cluster);
-    folder_id(&f.node);
-    rc = make(&f, e);
+    rc = folder_found(&f, e);
     if (rc == 0)
         tell(c, &f);
     return rc;

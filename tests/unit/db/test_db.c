@@ -203,12 +203,12 @@ static void a_backup_is_one_snapshot_in_one_file(void **state)
                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
                "INSERT INTO t(k, v) SELECT i, zeroblob(1000) FROM n",
                e));
-    assert_int_equal(db_backup(r, copy.path, give_up, NULL, &why), SKEP_ETIMEOUT);
+    assert_int_equal(db_backup(r, copy.path, NULL, give_up, NULL, &why), SKEP_ETIMEOUT);
     assert_int_equal(file_bytes(&copy, ""), -1);
-    ok(db_backup(r, copy.path, write_more, db, e));
+    ok(db_backup(r, copy.path, NULL, write_more, db, e));
     assert_true(rows(db) > 3000);
     assert_int_equal(rows(r), rows(db)); /* the reader's snapshot has ended */
-    assert_int_equal(db_backup(r, copy.path, NULL, NULL, &why), SKEP_EARG);
+    assert_int_equal(db_backup(r, copy.path, NULL, NULL, NULL, &why), SKEP_EARG);
     assert_int_equal(file_bytes(&copy, "-wal"), -1);
     ok(db_open(&b, &(struct db_options){.path = copy.path, .readonly = true, .application_id = OUR_ID}, e));
     assert_int_equal(rows(b), 3000);

@@ -468,7 +468,7 @@ static void files_can_be_put_and_taken(void **state UNUSED)
     db = must_open();
     assert_int_equal(turns_there(db), TURNS);
     struct err e = {0};
-    if (db_backup(db, "/copy.db", NULL, NULL, &e))
+    if (db_backup(db, "/copy.db", NULL, NULL, NULL, &e))
         fail_msg("%s", e.text);
     assert_non_null(simdisk_file(w->disk, "/copy.db", &n));
     db_close(db);
