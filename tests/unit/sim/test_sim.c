@@ -165,6 +165,7 @@ static int setup(void **state)
     brain.ctx = rig;
     struct sim_opts o = sim_opts_default(7, 3);
     o.loss_ppm = 0;
+    o.spare = 1;
     rig->sim = sim_new(&o, &brain);
     for (int i = 0; i < 3; i++)
         sim_start(rig->sim, i);
@@ -176,7 +177,7 @@ static int teardown(void **state)
 {
     struct rig *rig = *state;
     sim_free(rig->sim);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         str_fini(&rig->probes[i].book);
     free(rig);
     return 0;
@@ -712,6 +713,363 @@ static void test_a_disk_survives_its_node(void **state)
     assert_null(l.db);
 }
 
+/* ---- Links ---- */
+
+/* n1 has a connection to n2 on the control lane. */
+static void connect_to_n2(struct rig *rig)
+{
+    call(&rig->probes[0], N2, "/hello", LANE_CONTROL, 1, 1000);
+    run_ms(rig, 100);
+    str_clear(&rig->probes[0].book);
+    str_clear(&rig->probes[1].book);
+}
+
+static void test_what_waits_at_a_cut_arrives_after_the_heal(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_cut(rig->sim, 0, 1);
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 2, 10000);
+    run_ms(rig, 2000);
+    assert_book(rig, 1, "");
+    sim_heal(rig->sim, 0, 1);
+    run_ms(rig, 4000);
+    assert_book(rig, 1, "request /1; ");
+    assert_book(rig, 0, "answered 2 200 n2:/1?:hello; ");
+}
+
+static void test_a_cut_is_one_way(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_cut(rig->sim, 1, 0);
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 2000);
+    assert_book(rig, 1, "request /1; "); /* it came, its answer did not */
+    assert_book(rig, 0, "failed 2 2; ");
+    call(&rig->probes[0], N2, "/2", LANE_CONTROL, 3, 5000);
+    run_ms(rig, 3000);
+    assert_book(rig, 1, ""); /* a new connection needs both ways */
+    sim_heal_all(rig->sim);
+    run_ms(rig, 5000);
+    assert_book(rig, 1, "request /2; ");
+    assert_book(rig, 0, "answered 3 200 n2:/2?:hello; ");
+}
+
+/* What TCP has taken it delivers, though its caller is gone; behind a call on a newer connection. */
+static void test_a_request_may_arrive_late(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_cut(rig->sim, 0, 1);
+    call(&rig->probes[0], N2, "/late", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 3500);
+    assert_book(rig, 0, "failed 2 2; ");
+    sim_heal(rig->sim, 0, 1);
+    call(&rig->probes[0], N2, "/next", LANE_CONTROL, 3, 1000);
+    run_ms(rig, 10000);
+    assert_book(rig, 1, "request /next; request /late; ");
+    assert_book(rig, 0, "answered 3 200 n2:/next?:hello; ");
+}
+
+static void test_what_nobody_waits_for_is_given_up(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_cut(rig->sim, 0, 1);
+    call(&rig->probes[0], N2, "/late", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 40000);
+    sim_heal(rig->sim, 0, 1);
+    run_ms(rig, 60000);
+    assert_book(rig, 1, "");
+}
+
+static void test_a_rejecting_link_looks_like_a_dead_node(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_reject(rig->sim, 0, 1);
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "failed 2 1; closed; "); /* NET_CLOSED */
+    call(&rig->probes[0], N2, "/2", LANE_CONTROL, 3, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "failed 3 0; "); /* NET_REFUSED */
+    assert_book(rig, 1, "");
+}
+
+/* A connection of a former life is no connection, even if nobody has noticed. */
+static void test_a_machine_that_came_back_knows_no_connection(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_cut_power(rig->sim, 1);
+    assert_true(sim_start(rig->sim, 1));
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "failed 2 1; closed; ");
+    assert_book(rig, 1, "");
+}
+
+static int times(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    return n;
+}
+
+/* Whoever's connection breaks cannot know what became of the request. */
+static void test_connections_break_before_and_after(void **state)
+{
+    struct rig *rig = *state;
+    sim_link(rig->sim, 0, 1, &(struct sim_link){.delay = {100, 500}, .break_ppm = 300000});
+    sim_link(rig->sim, 1, 0, &(struct sim_link){.delay = {100, 500}, .break_ppm = 300000});
+    for (uint64_t i = 1; i <= 60; i++) {
+        call(&rig->probes[0], N2, "/x", LANE_BULK, i, 1000);
+        run_ms(rig, 2000);
+    }
+    const char *heard = str_get(&rig->probes[0].book), *came = str_get(&rig->probes[1].book);
+    int answered = times(heard, "answered "), broken = times(heard, " 1; ");
+    assert_int_equal(answered + broken, 60);
+    assert_in_range(broken, 10, 50);
+    assert_in_range(times(came, "request "), answered + 5, 55); /* carried out, though not answered */
+}
+
+static void test_a_slow_link_is_slow_one_way(void **state)
+{
+    struct rig *rig = *state;
+    connect_to_n2(rig);
+    sim_link(rig->sim, 1, 0, &(struct sim_link){.delay = {300000, 300000}});
+    call(&rig->probes[0], N2, "/1", LANE_CONTROL, 2, 1000);
+    run_ms(rig, 250);
+    assert_book(rig, 1, "request /1; ");
+    assert_book(rig, 0, "");
+    run_ms(rig, 100);
+    assert_book(rig, 0, "answered 2 200 n2:/1?:hello; ");
+    sim_link(rig->sim, 1, 0, NULL);
+    call(&rig->probes[0], N2, "/2", LANE_CONTROL, 3, 1000);
+    run_ms(rig, 100);
+    assert_book(rig, 0, "answered 3 200 n2:/2?:hello; ");
+}
+
+/* ---- Clocks, keepers, hangs ---- */
+
+static void test_clocks_drift_and_their_ticks_with_them(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    const struct world_clock *clock = &p->home->world->clock;
+    int64_t boot_ms = clock->boot_ms(clock->self), off_ms = sim_clock_off_ms(rig->sim, 0);
+    sim_drift(rig->sim, 0, 10000); /* a hundredth too fast */
+    p->next_ms = boot_ms + 10100;
+    struct event e = {.kind = EV_TICK};
+    sim_event(sim_node(rig->sim, 0), &e);
+    run_ms(rig, 9999);
+    assert_book(rig, 0, "tick; ");
+    run_ms(rig, 2);
+    assert_book(rig, 0, "tick; ");
+    assert_in_range(clock->boot_ms(clock->self) - boot_ms, 10101, 10103);
+    assert_in_range(sim_clock_off_ms(rig->sim, 0) - off_ms, 100, 102);
+    sim_drift(rig->sim, 0, 0);
+    run_ms(rig, 10000);
+    assert_in_range(sim_clock_off_ms(rig->sim, 0) - off_ms, 100, 102);
+}
+
+static void test_a_keeper_takes_its_children_along(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    spawn(p, 1, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    sim_kill_keeper(rig->sim, 0);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 0);
+    spawn(p, 2, "sleep", NULL, "d"); /* the brain does not know yet: nobody is there to do it */
+    run_ms(rig, 1000);
+    assert_book(rig, 0, "spawned 1; keeper died; ");
+    spawn(p, 3, "sleep", NULL, "e");
+    run_ms(rig, 50);
+    assert_book(rig, 0, "spawned 3; ");
+}
+
+static void test_a_process_that_hangs_goes_on_where_it_was(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    const struct world_proc *proc = &p->home->world->proc;
+    assert_false(sim_process_hang(rig->sim, 0, SIM_SECOND));
+    spawn(p, 1, "counter", NULL, "c");
+    run_ms(rig, 50);
+    assert_true(sim_process_hang(rig->sim, 0, SIM_SECOND));
+    line(p, 1, "{\"type\":\"call\",\"ref\":\"r1\",\"data\":2}");
+    run_ms(rig, 500);
+    line(p, 1, "{\"type\":\"call\",\"ref\":\"r2\",\"data\":3}");
+    run_ms(rig, 400);
+    assert_book(rig, 0, "spawned 1; ");
+    run_ms(rig, 200);
+    assert_book(
+        rig, 0,
+        "line 1 {\"type\":\"checkpoint\",\"data\":2}; line 1 {\"type\":\"reply\",\"ref\":\"r1\",\"data\":2}; "
+        "line 1 {\"type\":\"checkpoint\",\"data\":5}; line 1 "
+        "{\"type\":\"reply\",\"ref\":\"r2\",\"data\":5}; ");
+    assert_true(sim_process_hang(rig->sim, 0, SIM_SECOND));
+    proc->terminate(proc->self, 1);
+    run_ms(rig, 900);
+    assert_book(rig, 0, "");
+    run_ms(rig, 200);
+    assert_book(rig, 0, "exited 1 0 0; ");
+    spawn(p, 2, "counter", NULL, "c");
+    run_ms(rig, 50);
+    assert_true(sim_process_hang(rig->sim, 0, SIM_SECOND));
+    str_clear(&p->book);
+    proc->kill(proc->self, 2);
+    run_ms(rig, 50);
+    assert_book(rig, 0, "exited 2 0 9; ");
+}
+
+/* The node is told what its channels hold: nothing, unless a process does not read. */
+static void test_lines_wait_in_the_node_when_a_process_hangs(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    AUTOFREE char *text = mem_alloc(100001);
+    memset(text, 'x', 100000);
+    AUTOFREE char *big = mem_printf("{\"type\":\"message\",\"data\":\"%s\"}", text);
+    spawn(p, 1, "counter", NULL, "c");
+    line(p, 1, big);
+    run_ms(rig, 200);
+    assert_true(p->drained > 0);
+    assert_int_equal(p->waiting, 0);
+    assert_true(sim_process_hang(rig->sim, 0, SIM_SECOND));
+    for (int i = 0; i < 3; i++)
+        line(p, 1, big);
+    run_ms(rig, 500);
+    assert_in_range(p->waiting, 300000 - 212992, 300200 - 212992);
+    run_ms(rig, 700);
+    assert_int_equal(p->waiting, 0);
+}
+
+static void test_odds_of_processes(void **state)
+{
+    struct rig *rig = *state;
+    struct probe *p = &rig->probes[0];
+    const struct world_proc *proc = &p->home->world->proc;
+    sim_process_odds(rig->sim, 0, &(struct sim_odds){.fail_ppm = 1000000});
+    spawn(p, 1, "sleep", NULL, "a");
+    run_ms(rig, 50);
+    assert_non_null(strstr(str_get(&p->book), "unspawned 1 "));
+    str_clear(&p->book);
+    sim_process_odds(rig->sim, 0, &(struct sim_odds){.slow_ppm = 1000000});
+    spawn(p, 2, "sleep", NULL, "b");
+    run_ms(rig, 100);
+    assert_book(rig, 0, "");
+    run_ms(rig, 1000);
+    assert_book(rig, 0, "spawned 2; ");
+    sim_process_odds(rig->sim, 0, &(struct sim_odds){.stubborn_ppm = 1000000});
+    spawn(p, 3, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    proc->terminate(proc->self, 3);
+    run_ms(rig, 1000);
+    assert_book(rig, 0, "spawned 3; ");
+    sim_process_odds(rig->sim, 0, &(struct sim_odds){0});
+    assert_true(sim_process_crash(rig->sim, 0));
+    assert_true(sim_process_crash(rig->sim, 0));
+    run_ms(rig, 50);
+    assert_int_equal(times(str_get(&p->book), " 0 11; "), 2); /* SIGSEGV */
+}
+
+static void test_a_commit_that_never_ends_ends_the_node(void **state)
+{
+    struct rig *rig = *state;
+    spawn(&rig->probes[0], 1, "sleep", NULL, "c");
+    run_ms(rig, 50);
+    struct event e = {.kind = EV_TICK};
+    sim_slow_disk(rig->sim, 0, 200000);
+    sim_event(sim_node(rig->sim, 0), &e);
+    run_ms(rig, 23900);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 1);
+    run_ms(rig, 200);
+    assert_int_equal(sim_running(rig->sim, "default", "c", NULL), 0);
+    run_ms(rig, 300000);
+    assert_false(sim_node_up(sim_node(rig->sim, 0)));
+}
+
+/* ---- Copies ---- */
+
+static const char *file_of(struct rig *rig, int index)
+{
+    size_t n;
+    return simdisk_file(sim_node_disk(sim_node(rig->sim, index)), "/skep.db", &n);
+}
+
+static void file_put(struct rig *rig, int index, const char *text)
+{
+    simdisk_put(sim_node_disk(sim_node(rig->sim, index)), "/skep.db", text, strlen(text) + 1);
+}
+
+static void test_backups_wipes_and_clones(void **state)
+{
+    struct rig *rig = *state;
+    struct id id = sim_node_id(sim_node(rig->sim, 1));
+    file_put(rig, 1, "old");
+    struct sim_backup *b = sim_backup_new(rig->sim, 1);
+    file_put(rig, 1, "new");
+    int twin = sim_clone(rig->sim, 1, false);
+    assert_int_equal(twin, 3);
+    assert_int_equal(sim_spare(rig->sim), 0);
+    assert_string_equal(file_of(rig, twin), "new");
+    struct id twin_id = sim_node_id(sim_node(rig->sim, twin));
+    assert_true(id_equal(&twin_id, &id));
+    assert_true(sim_start(rig->sim, twin));
+    assert_false(rig->probes[twin].home->first);
+    assert_string_equal(rig->probes[twin].home->url, "https://n4.sim:7537");
+    sim_retire(rig->sim, twin);
+    assert_false(sim_node_up(sim_node(rig->sim, twin)));
+
+    sim_crash(rig->sim, 1);
+    sim_wipe(rig->sim, 1);
+    struct id fresh = sim_node_id(sim_node(rig->sim, 1));
+    assert_false(id_equal(&fresh, &id));
+    assert_null(file_of(rig, 1));
+    assert_true(sim_start(rig->sim, 1));
+    assert_true(rig->probes[1].home->first);
+    assert_string_equal(rig->probes[1].home->name, "n2.2");
+
+    sim_crash(rig->sim, 1);
+    sim_restore(rig->sim, 1, b);
+    struct id again = sim_node_id(sim_node(rig->sim, 1));
+    assert_true(id_equal(&again, &id));
+    assert_string_equal(file_of(rig, 1), "old");
+    assert_true(sim_start(rig->sim, 1));
+    assert_false(rig->probes[1].home->first);
+    assert_string_equal(rig->probes[1].home->name, "n2");
+    sim_backup_free(b);
+}
+
+/* ---- Promises ---- */
+
+static void test_promises_are_suspended_and_resumed(void **state)
+{
+    struct rig *rig = *state;
+    int64_t before_us = sim_now_us(rig->sim);
+    assert_true(sim_promised(rig->sim, SIM_ANSWERS, before_us));
+    sim_suspend(rig->sim, SIM_ANSWERS);
+    sim_suspend(rig->sim, SIM_ANSWERS | SIM_ONE_PROCESS);
+    run_ms(rig, 1000);
+    sim_resume(rig->sim, SIM_ANSWERS);
+    assert_false(sim_promised(rig->sim, SIM_ANSWERS, sim_now_us(rig->sim)));
+    spawn(&rig->probes[0], 1, "sleep", NULL, "c");
+    spawn(&rig->probes[1], 1, "sleep", NULL, "c");
+    run_ms(rig, 1000);
+    sim_resume(rig->sim, SIM_ANSWERS);
+    assert_false(sim_promised(rig->sim, SIM_ANSWERS, before_us));
+    run_ms(rig, 1);
+    assert_true(sim_promised(rig->sim, SIM_ANSWERS, sim_now_us(rig->sim)));
+    assert_false(sim_violated(rig->sim));
+    sim_resume(rig->sim, SIM_ONE_PROCESS); /* and two still run */
+    assert_true(sim_violated(rig->sim));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -739,6 +1097,22 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_a_disk_survives_its_node),
+        cmocka_unit_test_setup_teardown(test_what_waits_at_a_cut_arrives_after_the_heal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_cut_is_one_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_request_may_arrive_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_nobody_waits_for_is_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_rejecting_link_looks_like_a_dead_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_machine_that_came_back_knows_no_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connections_break_before_and_after, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_slow_link_is_slow_one_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clocks_drift_and_their_ticks_with_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_keeper_takes_its_children_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_process_that_hangs_goes_on_where_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_wait_in_the_node_when_a_process_hangs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_odds_of_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_commit_that_never_ends_ends_the_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backups_wipes_and_clones, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promises_are_suspended_and_resumed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
