@@ -378,7 +378,7 @@ static void errand_begin(struct crowd *c, struct place *p, enum way way, int nod
                          .recorded = !p->spoilt,
                          .audit = audit};
     if (e->recorded)
-        e->op = history_begin(&p->history, e->begun_us, node, kinds[way], e->number,
+        e->op = history_begin(&p->history, e->begun_us, node, (int)kinds[way], e->number,
                               way == WAY_REPLACE ? p->holder : 0);
     sim_trace(c->sim, sim_node(c->sim, node), "crowd %s %s %lld …", p->name, claim_words[kinds[way]],
               (long long)e->number);

@@ -653,7 +653,7 @@ void simnet_down(struct sim_node *n)
         for (int k = 0; k < NET_LANES; k++) {
             net->lanes[n->index][i][k].connected = false;
             if (n->powered)
-                lane_broken(net, &net->sim->nodes[i], n, k);
+                lane_broken(net, &net->sim->nodes[i], n, (enum net_lane)k);
         }
     }
 }
