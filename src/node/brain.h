@@ -24,12 +24,17 @@
 #include "core/view.h"
 #include "node/children.h"
 #include "node/cover.h"
+#include "node/crasher.h"
 #include "node/effect.h"
 #include "node/node.h"
 #include "node/op.h"
 #include "node/own.h"
 #include "node/peer.h"
+<<<<<<< Updated upstream
 #include "node/probe.h"
+=======
+#include "node/room.h"
+>>>>>>> Stashed changes
 #include "node/timer.h"
 #include "node/watch.h"
 #include "wire/chan.h"
@@ -84,6 +89,8 @@ struct node {
     int64_t gc_version;         /* of gcvv: counts its changes */
     int64_t gc_after, gc_actor; /* gc.c: how far its looks have come */
     struct resync resync;
+    struct crashers crashers;
+    struct room room;
     struct compare *compare; /* owned; compare.h */
     struct probe probe;
     struct effects *fx;

@@ -228,12 +228,34 @@ static int run_batch(struct node *n, struct job *jobs, size_t count)
     return rc;
 }
 
+static bool met_the_end(const struct job *jobs, size_t count, int rc)
+{
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (jobs[i].rc == SKEP_EDISKFULL)
+            return true;
+    return rc == SKEP_EDISKFULL;
+}
+
+/* What the end of the disk has stopped, in its order. */
+static int run_again(struct node *n, struct job *jobs, size_t count, int rc)
+{
+    if (rc < 0)
+        return run_batch(n, jobs, count);
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].rc == SKEP_EDISKFULL && (rc = run_batch(n, &jobs[i], 1)) < 0)
+            jobs[i].rc = rc;
+    return 0;
+}
+
 /* Runs the jobs; when the transaction breaks, each alone, so that each gets its own verdict in job.rc. */
 static void run_jobs(struct node *n, struct job *jobs, size_t count)
 {
     if (count == 0)
         return;
-    int rc = run_batch(n, jobs, count), broke = rc;
+    int rc = run_batch(n, jobs, count);
+    if (met_the_end(jobs, count, rc) && room_give(n))
+        rc = run_again(n, jobs, count, rc);
+    int broke = rc;
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (fatal(jobs[i].rc)) {
             die(n);
@@ -422,8 +444,7 @@ static void events_run(struct node *n, struct event *events, size_t count)
             continue;
         }
         of[jobs_n] = &events[i];
-        jobs[jobs_n++] =
-            (struct job){.fn = event_handle, .arg = &events[i], .in_order = in_line(&events[i])};
+        jobs[jobs_n++] = (struct job){.fn = event_handle, .arg = &events[i], .in_order = in_line(&events[i])};
     }
     effects_release(n);
     run_jobs(n, jobs, jobs_n);
@@ -654,6 +675,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
         event_fini(&events[i]);
     if (n->exit_status >= 0)
         return;
+    room_tick(n);
     peers_tick(n);
     watch_judge(n);
     peers_view(n);

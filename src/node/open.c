@@ -90,6 +90,8 @@ static int begin_run(struct node *n, void *arg UNUSED)
     struct actor_row row = {
         .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
     if (rc == 0)
+        rc = crashers_load(n);
+    if (rc == 0)
         rc = resync_load(n);
     if (rc == 0)
         rc = store_save(n->store, T_ACTOR, &row, &n->fault);
@@ -200,6 +202,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     }
     peers_init(n);
     peers_view(n);
+    room_begin(n);
     timer_begin(n, &n->sweep_timer, sweep_due, SWEEP_MS);
     timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
     timer_begin(n, &n->reap_timer, reap_due, 0);

@@ -337,7 +337,8 @@ static int row_merge(struct node *n, struct page *g, const struct remote_row *ro
     vv_raise(&g->seen, row->stamp.actor, row->stamp.hlc); /* also of what is cut: the chain must go on */
     if (is_cut(g, row->stamp.actor))
         return 0;
-    int rc = store_merge(n->store, row, ret, &n->fault);
+    crasher_note(n, row);
+    int rc = store_merge_as(n->store, row, crasher_why(n, row), ret, &n->fault);
     if (rc == SKEP_EARG) { /* one stamp for two rows: somebody lies, and the others must go on */
         log_error(n->w.log, "%s", n->fault.text);
         rc = store_quarantine(n->store, row, n->fault.text, &n->fault);
@@ -366,8 +367,11 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
     for (size_t i = 0; rc == 0 && i < g->seen.n; i++)
         if (!is_cut(g, g->seen.e[i].actor))
             rc = store_vv_saw(n->store, g->seen.e[i].actor, g->seen.e[i].hlc, &n->fault);
-    for (size_t i = 0; rc == 0 && i < count; i++)
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        crasher_note(n, &taken[i]);
         rc = row_merged(n, &taken[i]);
+    }
+    crasher_clear(n);
     free(taken);
     return rc;
 }

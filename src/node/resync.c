@@ -307,7 +307,8 @@ static int only_theirs(struct node *n, struct walk *w, enum merged *ret)
         return 0;
     bool ambiguous = !row->dead && row->stamp.hlc <= store_gc_floor(n->store);
     w->next.aside += ambiguous;
-    return store_merge_as(n->store, row, ambiguous ? STORE_ASIDE_AMBIGUOUS : NULL, ret, &n->fault);
+    return store_merge_as(n->store, row, ambiguous ? STORE_ASIDE_AMBIGUOUS : crasher_why(n, row), ret,
+                          &n->fault);
 }
 
 static int theirs_in(struct node *n, struct walk *w, bool both)
@@ -315,7 +316,9 @@ static int theirs_in(struct node *n, struct walk *w, bool both)
     enum merged how = MERGED_KEPT;
     if (pull_too_far_ahead(n, w->theirs.stamp.hlc) || pull_too_far_ahead(n, w->theirs.stamp.rank))
         return err_set(&n->fault, SKEP_EARG, "a row is from the future");
-    int rc = both ? store_merge(n->store, &w->theirs, &how, &n->fault) : only_theirs(n, w, &how);
+    crasher_note(n, &w->theirs);
+    int rc = both ? store_merge_as(n->store, &w->theirs, crasher_why(n, &w->theirs), &how, &n->fault)
+                  : only_theirs(n, w, &how);
     if (rc < 0 || how == MERGED_KEPT)
         return rc;
     w->next.taken++;
@@ -361,8 +364,11 @@ static int walk_page(struct node *n, struct walk *w)
     while (rc == 0 && (w->has_theirs || within(w)) && w->ours_left > 0)
         rc = step(n, w);
     w->ended = !w->more && !w->has_theirs && !w->has_ours;
-    for (size_t i = 0; rc == 0 && i < w->changed_n; i++)
+    for (size_t i = 0; rc == 0 && i < w->changed_n; i++) {
+        crasher_note(n, &w->changed[i]);
         rc = row_merged(n, &w->changed[i]);
+    }
+    crasher_clear(n);
     return rc;
 }
 

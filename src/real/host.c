@@ -480,6 +480,7 @@ int host_new(const struct host_options *o, struct host **ret, struct err *e)
     h->keeper_path = mem_dup(o->keeper_path);
     h->cgroup = mem_dup(o->cgroup);
     h->db = mem_printf("%s/skep.db", c->dir);
+    h->reserve = reserve_new(c->dir);
     h->lock = IDENTITY_LOCK_INIT;
     h->exit_status = WEDGED_STATUS;
     h->log = (struct log){setup_log_level(o->setup), STDERR_FILENO, machine_clock.real_ms, NULL, h->name};
@@ -551,5 +552,6 @@ void host_free(struct host *h)
     free(h->keeper_path);
     free(h->cgroup);
     free(h->db);
+    reserve_free(h->reserve);
     free(h);
 }

@@ -99,6 +99,7 @@ static struct world world_of(struct host *h)
         .disk = {.path = h->db},
         .log = &h->brain_log,
     };
+    reserve_world(h->reserve, &w.disk);
     if (h->ca)
         pki_ca_world(h->ca, &w.ca);
     return w;

@@ -16,6 +16,7 @@
 #include "real/http_server.h"
 #include "real/identity.h"
 #include "real/keeper_link.h"
+#include "real/reserve.h"
 #include "real/loop.h"
 #include "real/mailbox.h"
 #include "real/pki.h"
@@ -75,6 +76,7 @@ struct host {
     struct setup *setup; /* io */
     char *const *envp;
     char *keeper_path, *cgroup, *db;
+    struct reserve *reserve;
     char self[ID_TEXT], boot[ID_TEXT], name[64];
     struct identity_lock lock;
     struct log log;       /* io */

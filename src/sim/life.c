@@ -62,7 +62,7 @@ static void world_make(struct sim *s, struct sim_node *n)
     snprintf(n->db, sizeof n->db, "/skep.db");
     snprintf(n->vfs, sizeof n->vfs, "sim-%p", (void *)n); /* unique in the process, and never written down */
     n->disk = simdisk_new(n->vfs, &(struct simdisk_hooks){n, random_fill, clock_real_ms, disk_sleep_ms});
-    n->world.disk = (struct world_disk){n->db, n->vfs, true};
+    n->world.disk = (struct world_disk){.path = n->db, .vfs = n->vfs, .exclusive = true};
 }
 
 static void identity_draw(struct sim_node *n)

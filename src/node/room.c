@@ -1,0 +1,75 @@
+#include "node/room.h"
+
+#include <string.h>
+
+#include "node/brain.h"
+
+#define LOOK_MS 2000
+
+void room_begin(struct node *n)
+{
+    const struct world_disk *d = &n->w.disk;
+    if (!d->reserve)
+        return;
+    n->room.held = d->reserve(d->self, true) == 0;
+    n->room.look_ms = n->now_ms + LOOK_MS;
+    if (!n->room.held)
+        log_warn(n->w.log,
+                 "there is no room to hold back beside %s: on a full disk not even a stop can be "
+                 "written",
+                 d->path);
+}
+
+bool room_give(struct node *n)
+{
+    const struct world_disk *d = &n->w.disk;
+    if (!d->reserve || !n->room.held || d->reserve(d->self, false) != 0)
+        return false;
+    n->room.held = false;
+    n->room.full = true;
+    n->room.look_ms = n->now_ms + LOOK_MS;
+    n->frozen_dirty = true;
+    log_error(n->w.log,
+              "the disk of %s is full: until there is room again this node writes only ends, fences and "
+              "what others have written",
+              d->path);
+    return true;
+}
+
+void room_tick(struct node *n)
+{
+    const struct world_disk *d = &n->w.disk;
+    if (!d->reserve || n->room.held || n->now_ms < n->room.look_ms)
+        return;
+    n->room.look_ms = n->now_ms + LOOK_MS;
+    n->room.held = d->reserve(d->self, true) == 0;
+    if (!n->room.held || !n->room.full)
+        return;
+    n->room.full = false;
+    n->frozen_dirty = true;
+    log_info(n->w.log, "there is room on the disk again");
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Taking away makes room in the end, and a drain or a claim is what fences. */
+static bool is_end(enum req_method method, const char *path)
+{
+    return method == HTTP_M_DELETE || ends_with(path, "/stop") || ends_with(path, "/drain") ||
+           ends_with(path, "/claim") || ends_with(path, "/move");
+}
+
+int room_refuses(const struct node *n, enum req_method method, const char *path, struct err *e)
+{
+    if (!n->room.full || method == HTTP_M_GET || method == HTTP_M_HEAD || is_end(method, path))
+        return 0;
+    return err_set(
+        e, SKEP_EDISKFULL,
+        "the disk of this node is full; what is left is kept for stops. Make room in the folder of "
+        "%s, or ask another node",
+        n->w.disk.path);
+}
