@@ -30,11 +30,8 @@
 #include "node/op.h"
 #include "node/own.h"
 #include "node/peer.h"
-<<<<<<< Updated upstream
 #include "node/probe.h"
-=======
 #include "node/room.h"
->>>>>>> Stashed changes
 #include "node/timer.h"
 #include "node/watch.h"
 #include "wire/chan.h"
