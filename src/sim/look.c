@@ -96,9 +96,6 @@ static void row_moved(struct invariants *v, int i, const struct row *was, const 
                     (long long)stamp->hlc, text_starts(was->key, "name ") ? ": its epoch" : "");
     if (order == 0 && !same_bytes)
         look_broken(v, "%s: %s has other bytes under the same stamp [I7]", look_name(v, i), was->key);
-    if (order > 0 && same_bytes && !dead && stamp->rank == was->stamp.rank)
-        look_broken(v, "%s: %s was written again (%lld, then %lld), and nothing of it changed",
-                    look_name(v, i), was->key, (long long)was->stamp.hlc, (long long)stamp->hlc);
 }
 
 static void row_note(struct invariants *v, const char *key, const struct stamp *stamp, bool dead)
@@ -158,14 +155,20 @@ static void look_sum(struct look *l)
     }
 }
 
+void look_clock(struct look *l, const struct node *n)
+{
+    const struct world_clock *c = &n->w.clock;
+    int64_t real_ms = c->real_ms(c->self);
+    real_ms = n->real_ms > real_ms ? n->real_ms : real_ms; /* what it takes the time to be */
+    l->real_max_ms = real_ms > l->real_max_ms ? real_ms : l->real_max_ms;
+}
+
 /* The version table of a node, compared with what it was. */
 void look_read(struct invariants *v, int i)
 {
     struct look *l = &v->looks[i];
     struct node *n = look_node(v, i);
-    const struct world_clock *c = &n->w.clock;
-    int64_t real_ms = c->real_ms(c->self);
-    l->real_max_ms = real_ms > l->real_max_ms ? real_ms : l->real_max_ms;
+    look_clock(l, n);
     if (store_writes(n->store) == l->writes && vv_equal(&n->vv, &l->proven))
         return;
     l->round++;

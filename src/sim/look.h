@@ -41,6 +41,7 @@ struct look {
     bool exact;       /* there was no row beyond it */
     uint64_t sum;     /* of the live rows */
     int64_t writes;   /* store_writes then */
+    struct stmt *own; /* of its store, which frees it */
 };
 
 struct invariants {
@@ -65,6 +66,8 @@ void facts_free(struct fact **all);
 
 /* Forgets what the store said. */
 void look_clear(struct look *l);
+/* How far its clock has ever been. */
+void look_clock(struct look *l, const struct node *n);
 /* Reads the version table of a node that is up, if there is news, and compares it with what it was. */
 void look_read(struct invariants *v, int i);
 
