@@ -103,7 +103,7 @@ void probe_fini(struct probe *p)
 
 static void end_run(struct node *n, void *arg)
 {
-    const char *where = arg;
+    AUTOFREE char *where = arg;
     if (n->exit_status >= 0)
         return;
     log_error(n->w.log,

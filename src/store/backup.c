@@ -21,7 +21,8 @@ static const char strip_sql[] =
     "INSERT INTO meta (key, value) VALUES ('backup_at', %s), ('backup_version', %s);"
     "COMMIT;";
 static const char *const meta_sql = "SELECT value FROM meta WHERE key = ?1";
-static const char ran_sql[] = "SELECT EXISTS (SELECT 1 FROM change) OR EXISTS (SELECT 1 FROM log)";
+static const char ran_sql[] = "SELECT EXISTS (SELECT 1 FROM actor WHERE node = "
+                              "(SELECT value FROM meta WHERE key = 'node'))";
 static const char forget_backup_sql[] = "DELETE FROM meta WHERE key GLOB 'backup_*'";
 
 void backup_facts_fini(struct backup_facts *f)
