@@ -166,7 +166,10 @@ static void run_mark(struct node *n)
 
 int node_begin(struct node *n)
 {
-    return node_transact(n, begin_run, NULL);
+    int rc = node_transact(n, begin_run, NULL);
+    if (rc == 0 && n->w.proc.begin)
+        n->w.proc.begin(n->w.proc.self);
+    return rc;
 }
 
 int node_open(struct node **ret, const struct node_options *o, const struct world *w, struct err *e)

@@ -136,6 +136,19 @@ static void keeper_revive(void *ctx)
     log_info(&h->log, "a new keeper runs, pid %d", (int)keeper_link_pid(h->keeper));
 }
 
+/* Only now: a keeper ends what earlier runs of this node left, and if this folder is a copy, those are the
+ * children of the node that it was copied from. */
+static void keeper_first(struct host *h)
+{
+    struct err e;
+    if (h->ended)
+        return;
+    if (keeper_start(h, &e) < 0)
+        give_up(h, e.text);
+    host_post_note(h, (struct note){.event.kind = EV_TICK, .keeper_pid = (int)keeper_link_pid(h->keeper)});
+    log_info(&h->log, "the keeper runs, pid %d", (int)keeper_link_pid(h->keeper));
+}
+
 /* Somebody else may take over what is ours once we are silent for down_ms. */
 static bool has_peers(struct host *h)
 {
@@ -212,6 +225,9 @@ static void command(struct host *h, struct command *c)
         break;
     case CMD_RESET:
         http_client_reset(h->client, &c->node);
+        break;
+    case CMD_BEGIN:
+        keeper_first(h);
         break;
     case CMD_SPAWN:
     case CMD_TERMINATE:
@@ -402,8 +418,7 @@ static void name_setup(struct host *h)
 {
     const char *url = h->setup->config.advertise, *colon = strrchr(url, ':');
     AUTOFREE char *bound = mem_printf("%.*s:%u", (int)(colon - url), url, http_server_port(h->server));
-    setup_name(h->setup, strcmp(colon, ":0") == 0 ? bound : url, h->boot, (int)getpid(),
-               (int)keeper_link_pid(h->keeper));
+    setup_name(h->setup, strcmp(colon, ":0") == 0 ? bound : url, h->boot, (int)getpid(), 0);
 }
 
 static int same_node(struct host *h, struct err *e)
@@ -460,8 +475,6 @@ static int begin(struct host *h, struct err *e)
         rc = host_door_open(h, e);
     if (rc == 0)
         host_backup_sweep(h);
-    if (rc == 0)
-        rc = keeper_start(h, e);
     if (rc < 0)
         return rc;
     name_setup(h);
@@ -501,8 +514,7 @@ int host_new(const struct host_options *o, struct host **ret, struct err *e)
 
 int host_run(struct host *h)
 {
-    log_info(&h->log, "skepd %s, pid %d, keeper %d, folder %s", SKEP_VERSION, (int)getpid(),
-             (int)keeper_link_pid(h->keeper), h->setup->config.dir);
+    log_info(&h->log, "skepd %s, pid %d, folder %s", SKEP_VERSION, (int)getpid(), h->setup->config.dir);
     host_brain_start(h);
     host_reader_start(h);
     on_tick(h);

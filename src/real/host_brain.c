@@ -56,6 +56,11 @@ static void net_reset(void *self, const struct id *node)
     post(self, (struct command){.kind = CMD_RESET, .node = *node});
 }
 
+static void proc_begin(void *self)
+{
+    post(self, (struct command){.kind = CMD_BEGIN});
+}
+
 static void proc_spawn(void *self, struct spawn *s TAKES)
 {
     post(self, (struct command){.kind = CMD_SPAWN, .id = s->run, .spawn = s});
@@ -95,7 +100,7 @@ static struct world world_of(struct host *h)
         .clock = machine_clock,
         .random = machine_random,
         .net = {h, net_answer, net_call, net_reset},
-        .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line},
+        .proc = {h, proc_begin, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line},
         .disk = {.path = h->db},
         .log = &h->brain_log,
     };
@@ -150,8 +155,9 @@ static void options_use(struct host *h)
 /* What is for this thread, not for the node alone. */
 static void note_taken(struct host *h, struct note *n)
 {
-    if (n->event.kind == EV_KEEPER_DIED) {
+    if (n->event.kind == EV_KEEPER_DIED)
         h->brain_keeper = n->keeper;
+    if (n->keeper_pid) {
         h->options.keeper_pid = n->keeper_pid;
         node_reload(h->node, &h->options);
     }

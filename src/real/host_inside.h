@@ -35,6 +35,7 @@ enum command_kind {
     CMD_STREAM, /* begins (id is unknown yet) or goes on: line */
     CMD_CALL,
     CMD_RESET, /* node */
+    CMD_BEGIN, /* the run */
     CMD_SPAWN,
     CMD_TERMINATE,
     CMD_KILL,
@@ -69,7 +70,7 @@ struct note {
     struct event event;
     struct setup *setup; /* with EV_RELOADED: a reference */
     unsigned keeper;     /* with EV_KEEPER_DIED: the generation that follows */
-    int keeper_pid;
+    int keeper_pid; /* of a new keeper; 0 = it is the same */
 };
 
 struct host {

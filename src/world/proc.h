@@ -23,6 +23,9 @@ struct spawn {
 
 struct world_proc {
     void *self;
+    /* The run begins: what earlier runs of this node left on this machine ends now, before the first spawn.
+     * NULL: nobody has to be told. */
+    void (*begin)(void *self);
     /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is
      * left. */
     void (*spawn)(void *self, struct spawn *s TAKES);
