@@ -100,7 +100,7 @@ static struct world world_of(struct host *h)
         .clock = machine_clock,
         .random = machine_random,
         .net = {h, net_answer, net_call, net_reset},
-        .proc = {h, proc_begin, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line},
+        .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line, proc_begin},
         .disk = {.path = h->db},
         .log = &h->brain_log,
     };

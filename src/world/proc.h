@@ -23,9 +23,6 @@ struct spawn {
 
 struct world_proc {
     void *self;
-    /* The run begins: what earlier runs of this node left on this machine ends now, before the first spawn.
-     * NULL: nobody has to be told. */
-    void (*begin)(void *self);
     /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is
      * left. */
     void (*spawn)(void *self, struct spawn *s TAKES);
@@ -43,6 +40,9 @@ struct world_proc {
     void (*kill)(void *self, uint64_t run);
     /* A line (without newline) to its channel; dropped when it is gone. Bounded by the caller. */
     void (*line)(void *self, uint64_t run, char *line TAKES, size_t n);
+    /* The run begins: what earlier runs of this node left on this machine ends now, before the first spawn.
+     * NULL: nobody has to be told. */
+    void (*begin)(void *self);
 };
 
 void spawn_free(struct spawn *s);
