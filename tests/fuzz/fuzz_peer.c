@@ -1,5 +1,5 @@
 /* A real node, its peer and its worker, of whom the input decides what they say: pings, pull requests, pages,
- * mail, lines of a channel, requests, ends of processes, and how much time passes between.
+ * rows of any table, mail, lines of a channel, requests, ends of processes, and how much time passes between.
  *
  *   input := (what u8, bytes n u16 little-endian, bytes)*
  *
@@ -19,7 +19,10 @@
 #define EVENTS_MAX   96 /* of one input */
 #define REQUESTS_MAX 97 /* one each, and the one that starts the worker */
 #define RUNS_MAX     64
-#define CALLS_MAX    16
+#define CALLS_MAX    64
+#define LANES        7
+#define PULL         "/v1/peer/pull"
+#define ROWS_MAX     32 /* of one page */
 #define REAL_MS      INT64_C(1700000000000)
 
 enum what {
@@ -38,6 +41,8 @@ enum what {
     WHAT_GOOD_PEER, /* the peer answers as it should, for so many turns */
     WHAT_STOP,
     WHAT_KEEPER,
+    WHAT_ROWS, /* a page of rows that are rows of their tables: see rows_make() */
+    WHAT_POST, /* path u8, what follows after who it is: another message of the peer */
     WHAT_N
 };
 
@@ -142,7 +147,7 @@ static struct world world_of(struct rig *g)
 {
     return (struct world){.clock = {g, real_ms, boot_ms},
                           .random = {g, fill},
-                          .net = {g, answer, call},
+                          .net = {.self = g, .answer = answer, .call = call},
                           .proc = {g, spawn, find, tail, end_soon, end_soon, line},
                           .disk = {.path = DB, .vfs = VFS, .exclusive = true},
                           .log = &quiet};
@@ -196,6 +201,32 @@ static void answered(struct rig *g, enum net_lane lane, int status, const void *
     peer_call_free(c);
 }
 
+/* The same for a call to this path. */
+static void answered_at(struct rig *g, const char *path, int status, const void *p, size_t n)
+{
+    for (size_t i = 0; i < CALLS_MAX; i++) {
+        struct peer_call *c = g->calls[i];
+        if (!c || strcmp(c->path, path) != 0)
+            continue;
+        g->calls[i] = NULL;
+        turn(g, (struct event){.kind = EV_PEER_ANSWERED,
+                               .call = c->id,
+                               .status = status,
+                               .bytes = mem_copy(p, n),
+                               .bytes_n = n});
+        peer_call_free(c);
+        return;
+    }
+}
+
+static bool is_asked(const struct rig *g, const char *path)
+{
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        if (g->calls[i] && strcmp(g->calls[i]->path, path) == 0)
+            return true;
+    return false;
+}
+
 static void who_it_is(struct str *s)
 {
     buf_id(s, &cluster);
@@ -236,7 +267,7 @@ static void good_page(struct rig *g)
     vector_write(&s, &VV_INIT);
     buf_u8(&s, false);
     buf_u32(&s, 0);
-    answered(g, LANE_BULK, 200, s.p, s.n);
+    answered_at(g, PULL, 200, s.p, s.n);
 }
 
 static void good_peer(struct rig *g, int turns)
@@ -245,10 +276,106 @@ static void good_peer(struct rig *g, int turns)
         good_pong(g);
         good_page(g);
         answered(g, LANE_FORWARD, 200, "", 0);
+        answered_at(g, "/v1/peer/compare", 200, "\2", 1); /* busy */
         bury(g);
         pass(g, 20);
     }
 }
+
+static unsigned byte(const char *p, size_t n, size_t i)
+{
+    return i < n ? (unsigned char)p[i] : 0;
+}
+
+/* ---- rows ---- */
+
+static const char *const texts[] = {"",
+                                    "w",
+                                    "default",
+                                    "02000000000000000000000000000000",
+                                    "01000000000000000000000000000000",
+                                    "{}",
+                                    "{\"argv\":[\"w\"],\"ready\":\"spawn\",\"handoff\":true}",
+                                    "{\"nodes\":[\"a\"]}",
+                                    "running",
+                                    "child",
+                                    "address",
+                                    "session",
+                                    "s",
+                                    "e1",
+                                    "user",
+                                    "\"half"};
+
+/* A value of a column, from one byte: NULL, a small number, a moment, a text that means something there. */
+static struct val value(const struct col *c, unsigned what)
+{
+    if (what == 0xff || (what == 0xfe && c->type != VAL_TEXT))
+        return (struct val){.type = VAL_NULL};
+    switch (c->type) {
+    case VAL_INT:
+        return (struct val){.type = VAL_INT,
+                            .i = what < 0x80   ? (int64_t)what - 2
+                                 : what < 0xf0 ? (REAL_MS + 1000 * (int64_t)what) << (what % 2 ? 16 : 0)
+                                               : TABLE_INT_MAX - (what & 1)};
+    case VAL_REAL:
+        return (struct val){.type = VAL_REAL, .real = what};
+    case VAL_TEXT:
+    case VAL_BLOB:
+    case VAL_NULL:
+        break;
+    }
+    const char *text = texts[what % COUNT(texts)];
+    return (struct val){.type = c->type, .p = text, .n = strlen(text)};
+}
+
+/* One row: table u8, flags u8 (1 dead, 2 of another actor, 4 without regard to its rank), age u8, a byte for
+ * each column. Returns the bytes it took. */
+static size_t row_make(struct str *s, const char *p, size_t n)
+{
+    const struct table *t = table_get((enum table_id)(byte(p, n, 0) % T_N));
+    unsigned flags = byte(p, n, 1);
+    struct val vals[TABLE_COLS_MAX];
+    AUTOSTR struct str key = STR_INIT;
+    AUTOSTR struct str bytes = STR_INIT;
+    for (size_t i = 0; i < (size_t)t->cols_n; i++)
+        vals[i] = value(&t->cols[i], byte(p, n, 3 + i));
+    if (!table_fits(t, vals))
+        return 3 + (size_t)t->cols_n;
+    table_key(t, vals, &key);
+    row_encode(&bytes, t->cols, vals, (size_t)t->cols_n, (struct span){NULL, 0});
+    buf_bytes(s, t->name, strlen(t->name));
+    buf_bytes(s, str_get(&key), key.n);
+    buf_i64(s, t->epoch >= 0 && !(flags & 4) ? vals[t->epoch].i : flags >> 3);
+    buf_i64(s, ((REAL_MS + 100000) << 16) + byte(p, n, 2));
+    buf_i64(s, flags & 2 ? 78 : 77);
+    buf_u8(s, flags & 1);
+    buf_bytes(s, flags & 1 ? "" : str_get(&bytes), flags & 1 ? 0 : bytes.n);
+    return 3 + (size_t)t->cols_n;
+}
+
+static void rows(struct rig *g, const char *p, size_t n)
+{
+    AUTOSTR struct str s = STR_INIT;
+    AUTOSTR struct str all = STR_INIT;
+    uint32_t count = 0;
+    for (size_t at = 0; at < n && count < ROWS_MAX;) {
+        size_t before = all.n;
+        at += row_make(&all, p + at, n - at);
+        count += all.n > before;
+    }
+    buf_u8(&s, PULL_PAGE);
+    vector_write(&s, &VV_INIT);
+    buf_u8(&s, false);
+    buf_u32(&s, count);
+    str_add(&s, str_get(&all), all.n);
+    for (int i = 0; i < 40 && !is_asked(g, PULL); i++) {
+        good_pong(g);
+        pass(g, 20);
+    }
+    answered_at(g, PULL, 200, s.p, s.n);
+}
+
+/* ---- what the peer says unasked ---- */
 
 static void pinged(struct rig *g, const char *p, size_t n)
 {
@@ -275,14 +402,14 @@ static struct request *request_new(struct rig *g)
     return r;
 }
 
-static void mail(struct rig *g, const char *p, size_t n)
+static void peer_posts(struct rig *g, const char *path, const char *p, size_t n)
 {
     struct request *r = request_new(g);
     struct str s = STR_INIT;
     who_it_is(&s);
     str_add(&s, p, n);
     r->method = HTTP_M_POST;
-    r->path = mem_dup("/v1/peer/mail");
+    r->path = mem_dup(path);
     r->who = (struct principal){.role = ROLE_PEER, .node = other};
     r->body_n = s.n;
     r->body = str_take(&s);
@@ -334,11 +461,6 @@ static uint64_t run_of(const struct rig *g)
     return g->runs_n ? g->runs[(g->runs_n - 1) % RUNS_MAX] : 0;
 }
 
-static unsigned byte(const char *p, size_t n, size_t i)
-{
-    return i < n ? (unsigned char)p[i] : 0;
-}
-
 static void happens(struct rig *g, enum what what, const char *p, size_t n)
 {
     static const struct id *const node = &other;
@@ -353,8 +475,16 @@ static void happens(struct rig *g, enum what what, const char *p, size_t n)
         answered(g, LANE_BULK, 200, p, n);
         return;
     case WHAT_MAIL:
-        mail(g, p, n);
+        peer_posts(g, "/v1/peer/mail", p, n);
         return;
+    case WHAT_ROWS:
+        rows(g, p, n);
+        return;
+    case WHAT_POST: {
+        static const char *const paths[] = {"/v1/peer/resync", "/v1/peer/compare", "/v1/peer/relay"};
+        peer_posts(g, paths[byte(p, n, 0) % COUNT(paths)], p + (n > 0), n - (n > 0));
+        return;
+    }
     case WHAT_LINE:
         turn(g,
              (struct event){.kind = EV_CHILD_LINE, .run = run_of(g), .bytes = mem_copy(p, n), .bytes_n = n});
@@ -369,7 +499,7 @@ static void happens(struct rig *g, enum what what, const char *p, size_t n)
         answered(g, LANE_FORWARD, byte(p, n, 0) ? 200 : 503, p, n);
         return;
     case WHAT_FAILED: {
-        struct peer_call *c = call_take(g, (int)(byte(p, n, 0) % 3));
+        struct peer_call *c = call_take(g, (int)(byte(p, n, 0) % LANES));
         if (c)
             turn(g, (struct event){.kind = EV_PEER_FAILED,
                                    .call = c->id,
@@ -444,6 +574,7 @@ static void open_node(struct rig *g)
                                    .down_ms = 3000,
                                    .ping_ms = 200,
                                    .sync_ms = 200,
+                                   .compare_ms = 1000,
                                    .batch_window_ms = 500,
                                    .brake_ms = 5000,
                                    .handoff_ttl_ms = 60000,
