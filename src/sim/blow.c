@@ -13,6 +13,7 @@
 #define LEAD_US     (3 * SIM_SECOND) /* what was answered so shortly before a partition is not everywhere yet */
 #define REFRESH_US  (15 * SIM_SECOND) /* until a node that had forgotten things has them again */
 #define FORGET_US   (60 * SIM_SECOND)
+#define HANG_US     (35 * SIM_SECOND) /* at most, of a commit */
 #define Y2038_MS    INT64_C(2147483647000)
 #define HOUR_MS     INT64_C(3600000)
 
@@ -351,7 +352,6 @@ static bool strike_full(struct nemesis *n, int node)
 static void disk_fast(struct nemesis *n, int node)
 {
     sim_slow_disk(n->sim, node, 1);
-    n->weak[node]--;
 }
 
 /* Sometimes one commit stands for the disk of a machine that hangs. */
@@ -360,9 +360,10 @@ static bool strike_late(struct nemesis *n, int node)
     if (!nemesis_spare(n, node))
         return false;
     bool hangs = nemesis_toss(n, 8);
-    sim_slow_disk(n->sim, node, (int)(hangs ? nemesis_draw(n, 1000, 20000) : nemesis_draw(n, 5, 60)));
-    n->weak[node]++;
-    nemesis_later(n, hangs ? SIM_SECOND : nemesis_span(n, 2 * SIM_SECOND, 15 * SIM_SECOND), disk_fast, node);
+    int64_t for_us = hangs ? SIM_SECOND : nemesis_span(n, 2 * SIM_SECOND, 15 * SIM_SECOND);
+    sim_slow_disk(n->sim, node, (int)(hangs ? nemesis_draw(n, 1000, 20000) : nemesis_draw(n, 5, 200)));
+    nemesis_later(n, for_us, disk_fast, node);
+    weaken(n, node, hangs ? HANG_US : for_us);
     return true;
 }
 
@@ -584,7 +585,7 @@ static bool strike_join(struct nemesis *n, int node UNUSED)
         return false;
     int joiner = sim_add(n->sim);
     nemesis_start(n, joiner, nemesis_draw(n, SIM_SECOND / 10, 2 * SIM_SECOND));
-    if (nemesis_toss(n, 2))
+    if (!nemesis_toss(n, 4))
         seconds_later(n, 10, 40, leave, joiner);
     return true;
 }

@@ -5,10 +5,13 @@
 
 #include "base/ensure.h"
 
-#define WARM_UP_US (5 * SIM_SECOND)  /* before the first operation */
-#define SPARES     6                 /* nodes that may join, or be cloned */
-#define ANSWERS_US (50 * SIM_SECOND) /* every operation is answered within */
-#define AUDIT_US   (2 * SIM_SECOND)
+#define WARM_UP_US (5 * SIM_SECOND) /* before the first operation */
+#define SPARES     6                /* nodes that may join, or be cloned */
+/* where nodes are away for half a minute and more, that must be longer than tombstones are kept */
+#define TOMBSTONE_MIN_MS 5000
+#define TOMBSTONE_MAX_MS 20000
+#define ANSWERS_US       (50 * SIM_SECOND) /* every operation is answered within */
+#define AUDIT_US         (2 * SIM_SECOND)
 
 struct run {
     const struct scenario *c;
@@ -66,6 +69,10 @@ static bool all_up(struct sim *s, void *ctx UNUSED, struct str *why)
 bool scenario_run(const struct scenario *c, const struct sim_brain *brain)
 {
     struct sim_opts o = c->sim;
+    if (nemesis_lot(c->faults, o.seed) & NEMESIS_BIT(NEMESIS_AWAY) && !o.tombstone_max_ms) {
+        o.tombstone_min_ms = TOMBSTONE_MIN_MS;
+        o.tombstone_max_ms = TOMBSTONE_MAX_MS;
+    }
     o.spare = o.spare + o.nodes + SPARES < SIM_NODES_MAX ? o.spare + SPARES : 0;
     struct run r = {.c = c, .sim = sim_new(&o, brain)};
     int64_t quiet = c->for_us / 4 > 30 * SIM_SECOND ? c->for_us / 4 : 30 * SIM_SECOND;

@@ -406,7 +406,7 @@ static int64_t commit_us(struct sim *s, const struct sim_node *n)
 {
     int64_t us = sim_draw(&s->net_prng, s->opts.commit) * n->slow;
     bool slow = prng_below(&s->net_prng, 1000000) < (uint64_t)s->opts.slow_commit_ppm;
-    return slow ? us * 20 : us;
+    return slow && n->slow == 1 ? us * 20 : us;
 }
 
 /* The brain's turn with what is there, bounded. */
