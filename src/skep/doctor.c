@@ -10,23 +10,14 @@
 #include "base/when.h"
 #include "db/db.h"
 #include "real/pki.h"
+#include "skep/doctor.h"
 #include "skep/folder.h"
 #include "skep/options.h"
 #include "skep/place.h"
 
 #define EXPIRY_WARN_MS (INT64_C(30) * 86400000)
 
-enum verdict { GOOD, WARN, BAD };
-
-struct doctor {
-    struct print *print;
-    int bad;
-};
-
-static void finding(struct doctor *d, enum verdict verdict, const char *check, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void finding(struct doctor *d, enum verdict verdict, const char *check, const char *fmt, ...)
+void doctor_finding(struct doctor *d, enum verdict verdict, const char *check, const char *fmt, ...)
 {
     static const char *const words[] = {[GOOD] = "ok", [WARN] = "warning", [BAD] = "failed"};
     char text[700];
@@ -52,7 +43,7 @@ static void check_nodes(struct doctor *d, struct cli *c)
     struct err why = {0};
     struct span item;
     if (cli_call_json(c, "GET", "/v1/nodes?limit=1000", NULL, &a, &why)) {
-        finding(d, BAD, "nodes", "%s", why.text);
+        doctor_finding(d, BAD, "nodes", "%s", why.text);
         http_answer_fini(&a);
         return;
     }
@@ -63,7 +54,7 @@ static void check_nodes(struct doctor *d, struct cli *c)
         enum verdict v = strcmp(status, "healthy") == 0 || strcmp(status, "left") == 0 ? GOOD
                          : strcmp(status, "down") == 0                                 ? BAD
                                                                                        : WARN;
-        finding(d, v, "node", "%s is %s", name, status);
+        doctor_finding(d, v, "node", "%s is %s", name, status);
     }
     http_answer_fini(&a);
 }
@@ -73,21 +64,21 @@ static void check_cluster(struct doctor *d, struct cli *c)
     struct http_answer a = {0};
     struct err why = {0};
     if (cli_call_json(c, "GET", "/v1/cluster", NULL, &a, &why)) {
-        finding(d, BAD, "cluster", "%s", why.text);
+        doctor_finding(d, BAD, "cluster", "%s", why.text);
         http_answer_fini(&a);
         return;
     }
     struct span doc = {a.body, a.body_n};
     char *id AUTOFREE = text_at(doc, "id"), *cut AUTOFREE = text_at(doc, "partitioned");
     char *locked AUTOFREE = text_at(doc, "locked"), *pending AUTOFREE = text_at(doc, "pending");
-    finding(d, GOOD, "cluster", "%s answers for cluster %s", http_addr(c->http), id);
+    doctor_finding(d, GOOD, "cluster", "%s answers for cluster %s", http_addr(c->http), id);
     bool is_cut = strcmp(cut, "true") == 0, is_locked = strcmp(locked, "true") == 0;
-    finding(d, is_cut ? BAD : GOOD, "partition",
-            is_cut ? "this side has no quorum and starts nothing" : "none");
+    doctor_finding(d, is_cut ? BAD : GOOD, "partition",
+                   is_cut ? "this side has no quorum and starts nothing" : "none");
     if (is_locked)
-        finding(d, WARN, "lock", "a swarm is locked until its nodes agree again");
+        doctor_finding(d, WARN, "lock", "a swarm is locked until its nodes agree again");
     if (*pending && strcmp(pending, "0") != 0 && strcmp(pending, "[]") != 0)
-        finding(d, WARN, "pending", "%s", pending);
+        doctor_finding(d, WARN, "pending", "%s", pending);
     http_answer_fini(&a);
     check_nodes(d, c);
 }
@@ -98,16 +89,16 @@ static void check_certificate(struct doctor *d, const char *dir, const char *fil
     int64_t expires_ms, left;
     struct err why = {0};
     if (pki_expiry(path, &expires_ms, &why)) {
-        finding(d, BAD, "certificate", "%s", why.text);
+        doctor_finding(d, BAD, "certificate", "%s", why.text);
         return;
     }
     left = expires_ms - (int64_t)time(NULL) * 1000;
-    finding(d,
-            left < 0                ? BAD
-            : left < EXPIRY_WARN_MS ? WARN
-                                    : GOOD,
-            "certificate", "%s %s %s", path, left < 0 ? "expired at" : "is valid until",
-            when_text(expires_ms, when));
+    doctor_finding(d,
+                   left < 0                ? BAD
+                   : left < EXPIRY_WARN_MS ? WARN
+                                           : GOOD,
+                   "certificate", "%s %s %s", path, left < 0 ? "expired at" : "is valid until",
+                   when_text(expires_ms, when));
 }
 
 static int run(struct cli *c, struct err *e)
@@ -119,15 +110,18 @@ static int run(struct cli *c, struct err *e)
     struct doctor d = {.print = print_new(&c->style, columns)};
     char *dir AUTOFREE = NULL;
     const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
-    finding(&d, GOOD, "program", "skep %s, libcurl %s, %s", SKEP_VERSION, curl->version, curl->ssl_version);
-    finding(&d, GOOD, "wal",
-            "SQLite %s: only skepd checkpoints; a shell may read, its checkpoint gets \"busy\"",
-            db_library_version());
+    doctor_finding(&d, GOOD, "program", "skep %s, libcurl %s, %s", SKEP_VERSION, curl->version,
+                   curl->ssl_version);
+    doctor_finding(&d, GOOD, "wal",
+                   "SQLite %s: only skepd checkpoints; a shell may read, its checkpoint gets \"busy\"",
+                   db_library_version());
     check_cluster(&d, c);
     if (place_dir(c, &dir, NULL) == 0) {
         check_certificate(&d, dir, "node.crt");
         check_certificate(&d, dir, "ca.crt");
     }
+    doctor_rows(&d, c);
+    doctor_incidents(&d, c);
     print_end(d.print);
     return d.bad ? err_set(e, SKEP_EINTERNAL, "%s", "") : 0;
 }
@@ -144,7 +138,8 @@ static const struct verb_option options[] = {
 const struct verb verb_doctor = {
     .name = "doctor",
     .args = "",
-    .help = "Look for what is wrong with a node and its cluster.",
+    .help =
+        "Look for what is wrong with a node and its cluster, and prove that all nodes hold the same rows.",
     .options = options,
     .run = run,
 };
