@@ -75,6 +75,17 @@ static int counter_asked(struct counter *c, const struct skep_line *line)
                    : skep_worker_reply(c->w, line->ref, counter_json(c, json));
 }
 
+/* Two of us ran, on two sides of a cut: the greater count is kept. */
+static int counter_resolve(struct counter *c, const struct skep_line *line)
+{
+    char json[64];
+    long long other = 0;
+
+    skep_json_integer(line->state, "count", &other);
+    c->count = other > c->count ? other : c->count;
+    return skep_worker_checkpoint(c->w, counter_json(c, json), NULL);
+}
+
 /* 1 = end in order, < 0 = the channel broke or this process was fenced. */
 static int counter_step(struct counter *c, const struct skep_line *line)
 {
@@ -90,6 +101,8 @@ static int counter_step(struct counter *c, const struct skep_line *line)
     case SKEP_END_HANDOFF:
         skep_json_integer(line->state, "count", &c->count);
         return skep_worker_restored(c->w, line->ref);
+    case SKEP_RESOLVE_CONFLICT:
+        return counter_resolve(c, line);
     case SKEP_CALL:
     case SKEP_MESSAGE:
         return counter_asked(c, line);
@@ -97,7 +110,6 @@ static int counter_step(struct counter *c, const struct skep_line *line)
         return -ECANCELED;
     case SKEP_STOP:
         return 1;
-    case SKEP_RESOLVE_CONFLICT:
     case SKEP_MODE:
     case SKEP_WORK:
     case SKEP_TURN:

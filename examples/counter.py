@@ -39,9 +39,9 @@ class Counter:
         if ref is not None:
             self.send("reply", ref=ref, data={"count": count})
 
-    def take(self, state):
+    def take(self, state, least=0):
         if isinstance(state, dict) and isinstance(state.get("count"), int):
-            self.count = state["count"]
+            self.count = max(least, state["count"])
 
     def asked(self, line):
         """A call has a ref and is answered; a message has none."""
@@ -66,6 +66,9 @@ class Counter:
         elif kind == "end_handoff":
             self.take(line["state"])
             self.send("restored", ref=line["ref"])
+        elif kind == "resolve_conflict":  # two of us ran, on two sides of a cut: the greater count is kept
+            self.take(line["state"], self.count)
+            self.send("checkpoint", data={"count": self.count})
         elif kind in ("call", "message"):
             self.asked(line)
         elif kind == "ok" and line["ack"] in self.waiting:

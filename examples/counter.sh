@@ -75,6 +75,12 @@ step() {
         take "$1"
         send "{\"type\":\"restored\",\"ref\":\"$ref\"}"
         ;;
+    resolve_conflict) # two of us ran, on two sides of a cut: the greater count is kept
+        local mine=$count
+        take "$1"
+        [ "$count" -ge "$mine" ] || count=$mine
+        send "{\"type\":\"checkpoint\",\"data\":{\"count\":$count}}"
+        ;;
     call | message) asked "$1" "$ref" ;;
     ok) durable "$1" ;;
     error)

@@ -36,19 +36,20 @@ static const struct json_table settings_table = JSON_TABLE(struct settings, sett
 /* ---- strategies ---- */
 
 struct strategy {
-    const char *field, *word; /* the word that is carried out */
+    const char *field, *words[2]; /* those that are carried out; the first one is meant without a word */
     size_t offset;
 };
 
 static const struct strategy strategies[] = {
-    {"restart", "transient",
+    {"restart",
+     {"transient"},
      offsetof(struct settings, restart)}, /* of a process that asks for nothing else */
-    {"distribution", "consistent_hashing", offsetof(struct settings, distribution)},
-    {"redundancy", "singularity", offsetof(struct settings, redundancy)},
-    {"migration", "cold_swap", offsetof(struct settings, migration)},
-    {"partition", "divergence", offsetof(struct settings, partition)},
-    {"synchronization", "pull", offsetof(struct settings, synchronization)},
-    {"conflict", "newest", offsetof(struct settings, conflict)},
+    {"distribution", {"consistent_hashing"}, offsetof(struct settings, distribution)},
+    {"redundancy", {"singularity"}, offsetof(struct settings, redundancy)},
+    {"migration", {"cold_swap"}, offsetof(struct settings, migration)},
+    {"partition", {"divergence"}, offsetof(struct settings, partition)},
+    {"synchronization", {"pull"}, offsetof(struct settings, synchronization)},
+    {"conflict", {"newest", "oldest"}, offsetof(struct settings, conflict)},
 };
 
 static int options_check(const struct strategy *s, struct span object, struct err *e)
@@ -60,7 +61,7 @@ static int options_check(const struct strategy *s, struct span object, struct er
         json_unquote(key, &name);
         AUTOFREE char *field = mem_printf("%s.%.60s", s->field, str_get(&name));
         if (strcmp(str_get(&name), "kind") != 0)
-            return err_field(e, SKEP_EARG, field, "no such option; \"%s\" has none", s->word);
+            return err_field(e, SKEP_EARG, field, "no such option; \"%s\" has none", s->words[0]);
     }
     return 0;
 }
@@ -72,12 +73,14 @@ static int strategy_check(const struct strategy *s, struct span value, struct er
         return 0;
     bool object = json_type(value) == JSON_T_OBJECT;
     struct span kind = object ? json_raw_member(value.p, value.n, "kind") : value;
+    const char *other = s->words[1] ? s->words[1] : "", *between = s->words[1] ? "\" or \"" : "";
     if (!kind.p || !json_unquote(kind, &word))
         return err_field(e, SKEP_EARG, s->field,
-                         "must be a word, or an object with a word as \"kind\"; supported: \"%s\"", s->word);
-    if (strcmp(str_get(&word), s->word) != 0)
-        return err_field(e, SKEP_EARG, s->field, "\"%.60s\" is not supported; supported: \"%s\"",
-                         str_get(&word), s->word);
+                         "must be a word, or an object with a word as \"kind\"; supported: \"%s%s%s\"",
+                         s->words[0], between, other);
+    if (strcmp(str_get(&word), s->words[0]) != 0 && (!*other || strcmp(str_get(&word), other) != 0))
+        return err_field(e, SKEP_EARG, s->field, "\"%.60s\" is not supported; supported: \"%s%s%s\"",
+                         str_get(&word), s->words[0], between, other);
     return object ? options_check(s, value, e) : 0;
 }
 
@@ -140,7 +143,7 @@ static void write_swarm(const struct frozen *f, const struct swarm_row *row, int
         if (said.p && json_type(said) != JSON_T_NULL)
             jw_kv_raw(j, strategies[i].field, said);
         else
-            jw_kv_string(j, strategies[i].field, strategies[i].word);
+            jw_kv_string(j, strategies[i].field, strategies[i].words[0]);
     }
     jw_kv_bool(j, "handoff", true);
     jw_kv_object(j, "limits");

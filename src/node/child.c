@@ -102,6 +102,9 @@ static void destroy(struct node *n, void *arg)
     free(c->name);
     free(c->move_to);
     free(c->session_turn);
+    free(c->spec_text);
+    free(c->op);
+    free(c->lost_metadata);
     free(c);
 }
 
@@ -214,6 +217,8 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
         rc = kill_row(n, T_CHECKPOINT, c);
     if (rc == 0)
         rc = handoff_forget(n, c->swarm, c->name);
+    if (rc == 0)
+        rc = conflict_forget(n, c->swarm, c->name);
     if (rc == 0)
         rc = kill_row(n, T_NAME, c);
     if (rc == 0)
@@ -368,7 +373,7 @@ int child_spawn(struct node *n, struct child *c)
     c->s.run = s->run = ++n->next_run;
     c->s.is_asked = c->s.given_up = false;
     c->s.backoff_until_ms = 0;
-    c->s.checkpoint_hlc = 0;
+    c->s.checkpoint_hlc = c->s.resolving = 0;
     c->s.queued_bytes = c->s.queued_lines = 0;
     eff_do(n, run_enter, c, NULL);
     eff_do(n, spawn_now, s, spawn_drop);
@@ -403,6 +408,8 @@ static int begin_incarnation(struct node *n, struct child *c, const struct name_
         spec_fini(&c->spec);
         spec_defaults(&c->spec);
     }
+    mem_replace(&c->spec_text, row->spec);
+    mem_replace(&c->op, row->op);
     child_touch(n, c);
     c->s = (struct child_state){.epoch = row->epoch, .incarnation = row->incarnation};
     return remember(n, c);
@@ -414,8 +421,7 @@ bool child_wants_copy(struct node *n, const struct name_row *row)
     return !c || c->s.run == 0;
 }
 
-/* A better claim for what runs here already: the same process goes on under it. */
-static int adopt(struct node *n, struct child *c, const struct name_row *row)
+int child_adopt(struct node *n, struct child *c, const struct name_row *row)
 {
     if (c->s.epoch == row->epoch)
         return 0;
@@ -468,7 +474,7 @@ int child_owned(struct node *n, const struct name_row *row, bool covered)
     if (!c)
         c = child_new(n, row->swarm, row->name);
     if (c->s.run && c->s.incarnation == row->incarnation)
-        return adopt(n, c, row);
+        return child_adopt(n, c, row);
     if (c->s.run) { /* the process of a former life: the new one starts when it is gone */
         if (!c->s.is_asked)
             child_end(n, c, EXIT_FENCED, CHAN_NAME_CONFLICT);
@@ -478,6 +484,7 @@ int child_owned(struct node *n, const struct name_row *row, bool covered)
         rc = begin_incarnation(n, c, row);
     child_touch(n, c);
     c->s.epoch = row->epoch;
+    c->s.since = row->since;
     return rc < 0 || c->s.given_up ? rc : idle(n, c, row, covered);
 }
 
@@ -492,7 +499,9 @@ int child_disowned(struct node *n, const char *swarm, const char *name, const st
     }
     if (c->s.is_asked)
         return 0;
-    child_end(n, c, EXIT_FENCED, now ? CHAN_NAME_CONFLICT : CHAN_REMOVED);
+    if (now)
+        return conflict_beaten(n, c, now);
+    child_end(n, c, EXIT_FENCED, CHAN_REMOVED);
     return node_log(n, "name_conflict", swarm, name, n->name, c->s.epoch, NULL, NULL);
 }
 

@@ -3,6 +3,7 @@
 #define SKEP_NODE_CHILD_H
 
 #include "node/brain.h"
+#include "node/conflict.h"
 #include "node/spec.h"
 
 #define CHILD_LINES_MAX 1000
@@ -27,6 +28,8 @@ struct child_state {
     bool moving;            /* its claim is to go to another node */
     bool session;           /* a session's worker: no rows of its own */
     int64_t session_due_ms; /* boot: when its turn must have ended, or its idle time ends; 0 = never */
+    int64_t since;          /* first claim of this process */
+    int64_t resolving;      /* epoch of the loser whose state is on its way to it; 0 = none */
     int64_t checkpoint_hlc; /* of its last checkpoint: what it says next leaves after the copies of that */
     size_t queued_bytes, queued_lines;
 };
@@ -51,6 +54,8 @@ struct child {
     uint64_t next_ref;
     int asks;           /* requests of this run that wait */
     char *move_to;      /* node id a move named; NULL: where the strategy says */
+    char *spec_text, *op; /* as its claim had them, for a claim again */
+    char *lost_metadata;  /* conflict.c: before a better claim's replaced it; NULL = none */
     char *session_turn; /* session.c: the turn it works on */
     UT_hash_handle hh, run_hh;
 };
@@ -65,6 +70,8 @@ int child_spawn(struct node *n, struct child *c);
 int child_write(struct node *n, struct child *c, const char *status, const char *reason);
 /* Stop line, SIGTERM, and SIGKILL after shutdown_ms. */
 void child_end(struct node *n, struct child *c, enum exit_kind asked, enum chan_stop reason);
+/* A better claim for what runs here already: the same process goes on under it. */
+int child_adopt(struct node *n, struct child *c, const struct name_row *row);
 /* It is up: row, log, who waits. */
 int child_up(struct node *n, struct child *c);
 /* The name is free again, with all that depends on it. type: of the log row. */

@@ -39,7 +39,7 @@ void child_asks(struct node *n, uint64_t run, int more);
 /* The claim in `row` is this run's own: spawn, adopt or go on, as rule 6 says. covered: a second node has it.
  */
 int child_owned(struct node *n, const struct name_row *row, bool covered);
-/* The name is not ours (any more): stops what runs under it. */
+/* The name is not ours (any more): stops what runs under it. 1 if it is ours again by the policy `oldest`. */
 int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now_or_null);
 /* Asked by the owner's side of DELETE, restart and move. 0 = under way: wait for the row to change. */
 int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why);

@@ -121,7 +121,8 @@ static int leases_due(struct node *n, struct timer *t)
 static int reap_due(struct node *n, struct timer *t)
 {
     timer_set(n, t, n->now_ms + REAP_MS);
-    return sessions_reap(n);
+    int rc = sessions_reap(n);
+    return rc < 0 ? rc : conflicts_offer(n);
 }
 
 static void timer_begin(struct node *n, struct timer *t, int (*fire)(struct node *, struct timer *),
@@ -187,6 +188,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     if (rc == 0) {
         run_mark(n);
         store_run(n->store, n->actor);
+        store_on_loss(n->store, conflict_losing, n);
         rc = store_vv(n->store, &n->vv, e);
     }
     if (rc == 0)

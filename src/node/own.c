@@ -187,7 +187,7 @@ static int owner_side(struct node *n, const struct name_row *row)
 {
     bool has_copy;
     if (strcmp(row->kind, "address") == 0)
-        return 0;
+        return child_disowned(n, row->swarm, row->name, row);
     if (is_session(row))
         return session_changed(n, row->name);
     if (!is_mine(n, row))

@@ -85,6 +85,7 @@ static void counter_conflict(struct sim_worker *w, const char *p, size_t n)
     struct counter *c = worker_state(w);
     int64_t other = member_int(p, n, "state", 0);
     c->value = other > c->value ? other : c->value;
+    worker_say(w, "{\"type\":\"checkpoint\",\"data\":%lld}", (long long)c->value);
 }
 
 static void counter_turn(struct sim_worker *w, const char *p, size_t n)

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,6 +38,18 @@ void doctor_finding(struct doctor *d, enum verdict verdict, const char *check, c
     d->bad += verdict == BAD;
 }
 
+#define CLOCK_OFF_MS 250 /* from here on a node decides nothing */
+
+static void check_clock(struct doctor *d, struct span node, const char *name)
+{
+    int64_t off_ms;
+    struct span raw = json_raw_member(node.p, node.n, "clock_off_ms");
+    if (raw.p && json_int(raw, &off_ms) && llabs(off_ms) > CLOCK_OFF_MS)
+        finding(d, WARN, "clock",
+                "the clock of %s is off by %+.1f s; set it right (timedatectl, chronyc tracking)", name,
+                (double)off_ms / 1000);
+}
+
 static void check_nodes(struct doctor *d, struct cli *c)
 {
     struct http_answer a = {0};
@@ -51,6 +64,7 @@ static void check_nodes(struct doctor *d, struct cli *c)
     struct json_iter it = json_iter_init(list);
     while (list.p && json_iter_next(&it, NULL, &item)) {
         char *name AUTOFREE = text_at(item, "name"), *status AUTOFREE = text_at(item, "status");
+        check_clock(d, item, name);
         enum verdict v = strcmp(status, "healthy") == 0 || strcmp(status, "left") == 0 ? GOOD
                          : strcmp(status, "down") == 0                                 ? BAD
                                                                                        : WARN;

@@ -21,6 +21,8 @@ struct store {
     int64_t gc_floor;      /* the highest stamp or rank of any tombstone that was dropped here */
     bool asides;           /* there may be rows in "aside" */
     int snapshots;         /* begun and not ended, one inside the other */
+    int (*on_loss)(void *ctx, const struct remote_row *row, const struct stamp *old, struct err *e);
+    void *on_loss_ctx;
     char *frozen;          /* why nothing may be stamped; NULL: it may */
     char *notice;          /* what is not ours in the schema */
     struct str key, bytes; /* scratch, so that the hot path does not allocate */

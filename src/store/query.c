@@ -39,6 +39,7 @@ static const struct query_text queries[Q_N] = {
     [Q_GCVV_FALL] = {T_N, "UPDATE gcvv SET hlc = ?1 WHERE hlc > ?1"},
     [Q_LOG_FALL] = {T_N, "UPDATE log SET at = at - ?2 WHERE at >= ?1"},
     [Q_CONFLICTS] = {T_CONFLICT, "ORDER BY swarm, name, epoch LIMIT ?1"},
+    [Q_CONFLICT_NAME] = {T_CONFLICT, "WHERE swarm = ?1 AND name = ?2 LIMIT ?3"},
     [Q_CONFLICT_OLD] = {T_CONFLICT, "WHERE at <= ?1 LIMIT 200"},
     [Q_VV_ALL] = {T_N, "SELECT actor, hlc FROM vv ORDER BY actor"},
     [Q_VV_SEEN] = {T_N, "SELECT actor, max(hlc, seen) FROM vv ORDER BY actor"},

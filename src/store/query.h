@@ -26,6 +26,7 @@ enum query {
     Q_LOG_FALL,
     Q_CONFLICTS,
     Q_CONFLICT_OLD,
+    Q_CONFLICT_NAME,
     Q_VV_ALL,
     Q_VV_SEEN,
     Q_VV_RAISE,

@@ -304,6 +304,14 @@ static int dot_is_taken(struct store *s, const struct remote_row *row, struct er
     return rc;
 }
 
+void store_on_loss(struct store *s,
+                   int (*fn)(void *ctx, const struct remote_row *row, const struct stamp *old, struct err *e),
+                   void *ctx)
+{
+    s->on_loss = fn;
+    s->on_loss_ctx = ctx;
+}
+
 int store_merge_as(struct store *s, const struct remote_row *row, const char *aside, enum merged *ret,
                    struct err *e)
 {
@@ -322,6 +330,10 @@ int store_merge_as(struct store *s, const struct remote_row *row, const char *as
         return rc < 0 ? rc
                       : err_set(e, SKEP_EARG, "a row of table %.*s has the stamp of another row",
                                 (int)row->tbl.n, row->tbl.p);
+    bool ranked = row->t != T_N && table_get(row->t)->epoch >= 0;
+    if (s->on_loss && ranked && old.found && !old.dead &&
+        (rc = s->on_loss(s->on_loss_ctx, row, &old.stamp, e)) < 0)
+        return rc;
     struct err why = {0};
     if (aside)
         err_set(&why, SKEP_EARG, "%s", aside);

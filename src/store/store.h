@@ -166,6 +166,12 @@ enum merged { MERGED_KEPT, MERGED_TAKEN, MERGED_ASIDE };
 /* Merges by (rank, hlc, actor). SKEP_EARG: its stamp is that of another row. */
 int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e);
 
+/* Before a live row that ranks by epoch is replaced or deleted by merging `row`: fn may read and write other
+ * rows, and ends the merge with a failure of its own. */
+void store_on_loss(struct store *s,
+                   int (*fn)(void *ctx, const struct remote_row *row, const struct stamp *old, struct err *e),
+                   void *ctx);
+
 /* Reasons to keep a row aside though it could be applied. */
 #define STORE_ASIDE_AMBIGUOUS "it may have been deleted: decide with skep doctor"
 #define STORE_ASIDE_CRASHED   "applying it ended skepd twice"
