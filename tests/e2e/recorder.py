@@ -2,6 +2,7 @@
 
     load = Load(c)                  # clients of the cluster c; they work until they are told otherwise
     with load.lax(): …              # what is deleted now may come back: both sides of a split may claim a name
+    load.strike(c, node, dice)      # kill -9 right after an answer of a ledger that runs there
     load.more(100)                  # waits for so many acknowledgements
     load.rest()                     # no request is under way any more
     load.judge()                    # nothing acknowledged is missing, nothing deleted is back, each name runs once
@@ -20,6 +21,7 @@ import http.client
 import itertools
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -45,7 +47,7 @@ class Thing:
         self.state = "unknown"   # unknown | live | gone
         self.refused = False     # no try to make it can have worked
         self.doubt = False       # a try to make it may be under way still
-        self.gone_at = None
+        self.gone_at, self.tries = None, []
         self.sent, self.told = [], []  # of a ledger: numbers; of a session: (number, entry's id) of what is told
 
     def __repr__(self):
@@ -121,6 +123,7 @@ class Client(threading.Thread):
             body[field] = thing.name
         r, thing.doubt = self.ask(method, path if method == "POST" else "%s/%s" % (path, quote(thing.name)), body,
                                   {"Idempotency-Key": thing.name})
+        thing.tries = self.tries
         if r is None:
             thing.refused = not thing.doubt
             self.unknown += thing.doubt
@@ -135,7 +138,7 @@ class Client(threading.Thread):
         thing.state = "unknown"
         r, open_end = self.ask("DELETE", "%s/%s" % (path, quote(thing.name)))
         if r is not None and r.status == 200:
-            thing.state, thing.gone_at = "gone", time.monotonic()
+            thing.state, thing.gone_at, thing.tries = "gone", time.monotonic(), [*thing.tries, *self.tries]
             self.note("delete " + thing.kind)
         elif r is not None and r.status != 404:  # 404: an earlier try, or a node that does not know it yet
             self.wrong.append("DELETE %r: %r; %s" % (thing, r, self.tries))
@@ -161,9 +164,11 @@ class Client(threading.Thread):
         self.made += 1
         token = (self.who, self.made)
         thing.sent.append(token)
-        r, _ = self.once(self.node(), "POST", "%s/%s/calls?timeout_ms=%d" % (
+        node = self.node()
+        r, _ = self.once(node, "POST", "%s/%s/calls?timeout_ms=%d" % (
             CHILDREN, quote(thing.name), self.load.answer_s * 800), {"data": {"add": token}})
         if r is not None and r.status == 200:
+            self.load.struck(thing, node)
             thing.told.append((token, time.monotonic()))
             self.note("add")
         elif r is not None and r.status not in (404, 422, 503, 504):
@@ -233,7 +238,7 @@ class Load:
         self.number = next(loads)  # a later one on the same cluster has keys of its own
         self.cluster, self.answer_s, self.pause_s = cluster, answer_s, pause_s
         self.ends, self.resting = threading.Event(), threading.Event()
-        self.refusals = collections.Counter()
+        self.refusals, self.blows = collections.Counter(), {}
         self.splits = []  # (from, to) of what was lax
         self.template = "load"
         assert cluster.nodes[0].put(TEMPLATES + "/load", {"argv": SLEEP}).status in (200, 201)
@@ -276,6 +281,31 @@ class Load:
         goal = sum(self.told().values()) + count
         until(lambda: sum(self.told().values()) >= goal, timeout_s, "%d more acknowledgements" % count, 0.05)
 
+    def strike(self, c, node, dice):
+        """A fault of a node: it dies with an answer of one of its ledgers on its lips, and stays away until others have
+        taken over."""
+        names = [t.name for t in self.shared if c.named(c.alone(t.name)["node"]) is node]
+        hit = threading.Event()
+
+        def blow(asked):
+            if asked is node and not hit.is_set():
+                hit.set()
+                os.kill(node.pid, signal.SIGKILL)
+        self.blows.update({name: blow for name in names})
+        struck = hit.wait(20)
+        self.blows.clear()
+        assert struck or not names, "%s do not answer" % names
+        if struck:
+            node.gone()
+            for name in names:
+                c.alone(name, 40, not_on=node)
+            node.start()
+
+    def struck(self, thing, asked):
+        blow = self.blows.get(thing.name)
+        if blow:
+            blow(asked)
+
     def told(self):
         return sum((k.told.copy() for k in self.clients), collections.Counter())
 
@@ -305,9 +335,10 @@ class Load:
                 shown = {v["id" if kind in ("session", "template") else "name"] for v in pages(n, path, plural, 1000)}
                 for t in (t for t in self.things() if t.kind == kind):
                     if t.state == "live" and t.name not in shown:
-                        wrong.append("%r is missing on %s" % (t, n.name))
+                        wrong += ["%r is missing on %s" % (t, n.name), *self.story(t.name)]
                     if t.state == "gone" and not t.doubt and t.name in shown and not self.in_split(t.gone_at):
-                        wrong.append("%r is back on %s" % (t, n.name))
+                        wrong += ["%r is back on %s, deleted %.1f s ago by %s" % (
+                            t, n.name, time.monotonic() - t.gone_at, t.tries), *self.story(t.name)]
                     if t.state == "unknown" and t.refused and t.name in shown:
                         wrong.append("%r was refused by all, and is there on %s" % (t, n.name))
         return wrong
@@ -333,11 +364,14 @@ class Load:
         return wrong
 
     def story(self, name):
-        """What every node says about a child, and what runs."""
+        """What every node says about a name, and what runs."""
         told = ["%s runs as %s" % (name, {pid: (env["SKEP_NODE"], env["SKEP_EPOCH"])
                                           for pid, env in self.cluster.processes(name).items()})]
         for n in self.cluster.living():
             v = n.child(name) or {}
+            told += ["%s holds %s" % (n.name, row) for row in n.sql(
+                "SELECT tbl, rank, actor, hlc, dead, strftime('%H:%M:%f', (hlc >> 16) / 1000.0, 'unixepoch') "
+                "FROM change WHERE key LIKE '%' || ?", name)]
             told.append("%s shows %s" % (n.name, {k: v.get(k) for k in ("status", "node", "epoch", "pid", "reason")}))
             told += ["%s of %s: %s" % (name, n.name, {k: x for k, x in e.items() if x not in (None, name)})
                      for e in works(n.get("%s/%s/history" % (CHILDREN, quote(name))))["history"]]
