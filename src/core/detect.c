@@ -133,11 +133,12 @@ static bool silent(const struct detector *d, int64_t limit_ms, int64_t now_ms, i
     return now_ms - later(life(d), d->began_ms) >= limit_ms + self_late_ms;
 }
 
-/* Silent for long enough to be given up. An opinion counts that is as fresh as a sign of life must be. */
+/* Silent for long enough to be given up. An opinion counts that is not much older than the verdict. */
 static bool given_up(const struct detector *d, const struct detect_opts *o, int64_t now_ms,
                      int64_t self_late_ms)
 {
-    bool alone = o->second_opinion && (d->seconded_ms < 0 || now_ms - d->seconded_ms >= o->suspect_ms);
+    int64_t due_ms = later(life(d), d->began_ms) + o->down_ms + self_late_ms;
+    bool alone = o->second_opinion && d->seconded_ms < due_ms - o->suspect_ms;
     return silent(d, alone ? 2 * o->down_ms : o->down_ms, now_ms, self_late_ms);
 }
 

@@ -197,6 +197,30 @@ static void test_deadline_is_where_the_verdict_changes(void **state)
     }
 }
 
+static void test_a_verdict_of_silence_wants_a_second_opinion(void **state)
+{
+    (void)state;
+    struct detect_opts o = opts;
+    struct detector d;
+    o.second_opinion = true;
+    detector_init(&d, 0);
+    detector_answered(&d, 990, 1000, 0);
+    detector_seconded(&d, 3000); /* too long ago to second the verdict */
+    assert_int_equal(detector_judge(&d, &o, 31000, 0), LIVENESS_SUSPECT);
+    assert_false(detector_in_view(&d, &o, 31000, 0)); /* the view does not wait for it */
+    assert_int_equal(detector_judge(&d, &opts, 31000, 0), LIVENESS_DOWN); /* nobody could have one */
+    assert_int_equal(detector_deadline_ms(&d, &o, 32000, 0), 61000);
+    assert_int_equal(detector_judge(&d, &o, 60999, 0), LIVENESS_SUSPECT);
+    assert_int_equal(detector_judge(&d, &o, 61000, 0), LIVENESS_DOWN);
+    detector_seconded(&d, 26000);
+    assert_int_equal(detector_judge(&d, &o, 30999, 0), LIVENESS_SUSPECT);
+    assert_int_equal(detector_judge(&d, &o, 31000, 0), LIVENESS_DOWN);
+    assert_int_equal(detector_judge(&d, &o, 50000, 0), LIVENESS_DOWN);
+    assert_false(detector_proven(&d, &o, 31000));
+    detector_heard(&d, 30000); /* what was said of it before says nothing now */
+    assert_int_equal(detector_judge(&d, &o, 60000, 0), LIVENESS_SUSPECT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_doubt_fades),
         cmocka_unit_test(test_fresh_counts_from_sending),
         cmocka_unit_test(test_rtt),
+        cmocka_unit_test(test_a_verdict_of_silence_wants_a_second_opinion),
         cmocka_unit_test(test_deadline_is_where_the_verdict_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -324,6 +324,31 @@ static void timeouts_count_from_the_call(void **state UNUSED)
     rig_free(rig);
 }
 
+/* A run of a peer that is over answers nobody, and a new one is called over new connections. */
+static void calls_to_a_node_can_be_ended_at_once(void **state UNUSED)
+{
+    struct rig *rig = rig_new(&certs, &usual);
+    struct caller *k = caller_new(&plain);
+    uint64_t elsewhere = call(k, "127.0.0.1", rig->port, &(struct id){{0}}, LANE_BULK, "/later", "", 5000);
+    uint64_t idle = call(k, "127.0.0.1", rig->port, &node_a, LANE_CONTROL, "/hello", "", 5000);
+    assert_int_equal(await_outcome(k, idle)->status, 200);
+    int64_t start = clock_ms();
+    uint64_t sent = call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/later", "", 5000);
+    uint64_t queued = call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/hello", "", 5000);
+    turn_until(k, rig_stats(rig).open == 3);
+    http_client_reset(k->client, &node_a);
+    expect_failure(k, sent, NET_CLOSED);
+    expect_failure(k, queued, NET_CLOSED);
+    assert_true(clock_ms() - start < 2000);
+    assert_null(outcome_of(k, elsewhere));
+    assert_int_equal(k->closed_n, 0); /* it was us who closed */
+    turn_until(k, rig_stats(rig).open == 1);
+    uint64_t again = call(k, "127.0.0.1", rig->port, &node_a, LANE_BULK, "/hello", "", 5000);
+    assert_int_equal(await_outcome(k, again)->status, 200);
+    caller_free(k);
+    rig_free(rig);
+}
+
 static void a_mute_peer(void **state UNUSED)
 {
     struct http_client_options o = {.connect_ms = 100};
@@ -711,6 +736,7 @@ int main(void)
         cmocka_unit_test(connections_to_all_peers_are_rationed),
         cmocka_unit_test(who_cannot_be_reached_is_tried_less_often),
         cmocka_unit_test(a_peer_that_is_back_is_not_waited_for),
+        cmocka_unit_test(calls_to_a_node_can_be_ended_at_once),
         cmocka_unit_test(freeing_with_calls_in_flight),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

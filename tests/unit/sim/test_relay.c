@@ -336,7 +336,7 @@ static void a_flapping_link(void **state)
     (void)state;
     for (int nodes = 3; nodes <= 7; nodes += 2)
         flap((uint64_t)nodes, nodes);
-    for (uint64_t seed = 100; seed < (getenv("FLAPS") ? 160u : 105u); seed++)
+    for (uint64_t seed = 100; seed < (getenv("FLAPS") ? 160u : 102u); seed++)
         flap(seed, 3);
 }
 
@@ -348,7 +348,7 @@ static void a_link_breaks_while_a_start_is_under_way(void **state)
     rig_begin(&r, 6, 3);
     for (int ms = 0; ms < 24; ms++) {
         for (int i = 0; i < 6; i++) {
-            char name[16];
+            char name[32];
             snprintf(name, sizeof name, "u%d-%d", ms, i);
             start(&r, i % 2, name);
         }
