@@ -45,9 +45,9 @@ static void check_clock(struct doctor *d, struct span node, const char *name)
     int64_t off_ms;
     struct span raw = json_raw_member(node.p, node.n, "clock_off_ms");
     if (raw.p && json_int(raw, &off_ms) && llabs(off_ms) > CLOCK_OFF_MS)
-        finding(d, WARN, "clock",
-                "the clock of %s is off by %+.1f s; set it right (timedatectl, chronyc tracking)", name,
-                (double)off_ms / 1000);
+        doctor_finding(d, WARN, "clock",
+                       "the clock of %s is off by %+.1f s; set it right (timedatectl, chronyc tracking)",
+                       name, (double)off_ms / 1000);
 }
 
 static void check_nodes(struct doctor *d, struct cli *c)
