@@ -23,7 +23,7 @@
  * replaced. */
 static void vector_grows(struct invariants *v, int i, struct look *l, const struct node *n)
 {
-    bool same = l->brain == sim_node_brain(sim_node(v->sim, i));
+    bool same = l->actor == n->actor; /* memory may be the same in the next life, an actor never is */
     bool fell = false;
     if (same && n->vv.n == l->vv.n && n->vv.floor == l->vv.floor &&
         (n->vv.n == 0 || memcmp(n->vv.e, l->vv.e, n->vv.n * sizeof *n->vv.e) == 0))
@@ -32,13 +32,15 @@ static void vector_grows(struct invariants *v, int i, struct look *l, const stru
         fell = !vv_covers(&n->vv, l->vv.e[k].actor, l->vv.e[k].hlc);
     if (fell && same)
         look_broken(v, "%s: its vector fell [I4]", look_name(v, i));
-    if (fell && !same)
+    if (fell && !same) {
         look_clear(l);
+        l->forgot = true;
+    }
     if (!same) {
         l->written = 0;
         l->own = NULL;
     }
-    l->brain = sim_node_brain(sim_node(v->sim, i));
+    l->actor = n->actor;
     vv_copy(&l->vv, &n->vv);
 }
 
@@ -242,7 +244,8 @@ static void drops_are_known(struct invariants *v, int i, struct node *n)
             continue;
         for (int j = 0; j < sim_nodes(v->sim); j++) {
             const struct node *other = j == i ? NULL : look_node(v, j);
-            if (other && other->member && !vv_covers(&other->vv, gc.e[k].actor, gc.e[k].hlc))
+            if (other && other->member && !v->looks[j].forgot &&
+                !vv_covers(&other->vv, gc.e[k].actor, gc.e[k].hlc))
                 look_broken(v, "%s dropped the tombstone (%lld, %lld), which %s has not [I13]",
                             look_name(v, i), (long long)gc.e[k].actor, (long long)gc.e[k].hlc,
                             look_name(v, j));
@@ -255,7 +258,8 @@ static void drops_are_known(struct invariants *v, int i, struct node *n)
 /* A look is of the run that goes on: turns have been looked at since. */
 static bool looked_at(const struct invariants *v, int i)
 {
-    return look_node(v, i) && v->looks[i].brain == sim_node_brain(sim_node(v->sim, i));
+    const struct node *n = look_node(v, i);
+    return n && v->looks[i].actor == n->actor;
 }
 
 /* Whether what replaced a row is still to come: a page that was cut proves the rest, and the rest may name

@@ -31,9 +31,9 @@ struct fact {
 
 /* What is known of a node. */
 struct look {
-    const void *brain; /* of the run that was looked at last; NULL = never */
-    struct vv vv;      /* as its last turn left it */
-    int64_t written;   /* own rows up to here were looked at */
+    int64_t actor;   /* of the run that was looked at last; 0 = never */
+    struct vv vv;    /* as its last turn left it */
+    int64_t written; /* own rows up to here were looked at */
     int64_t real_max_ms;
     struct row *rows; /* uthash */
     uint64_t round;
@@ -42,6 +42,7 @@ struct look {
     uint64_t sum;     /* of the live rows */
     int64_t writes;   /* store_writes then */
     struct stmt *own; /* of its store, which frees it */
+    bool forgot;      /* its files went back once */
 };
 
 struct invariants {

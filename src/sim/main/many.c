@@ -397,7 +397,8 @@ int many_run(const struct many *m)
         progress(&p, false);
     }
     progress(&p, true);
-    qsort(p.failures, p.failures_n, sizeof *p.failures, failure_compare);
+    if (p.failures_n)
+        qsort(p.failures, p.failures_n, sizeof *p.failures, failure_compare);
     for (size_t i = 0; i < p.failures_n; i++)
         tell_failure(m, &p.failures[i]);
     summary(&p);
