@@ -3,7 +3,7 @@
  * A tombstone goes once every member that is not forgotten has it and it is old enough, or is so old that
  * nobody should wait; gcvv says so to those who come back and have not seen it (pull.h). An actor that has
  * ended and has no row left is folded into the floor, once every member's vector agrees on its end: never by
- * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0011).
+ * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0012).
  */
 #include "base/hlc.h"
 #include "node/child.h"
