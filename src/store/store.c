@@ -534,11 +534,12 @@ static int save(struct store *s, enum table_id id, const void *row, bool always,
     table_vals(t, row, vals);
     if (!table_fits(t, vals))
         return err_set(e, SKEP_EARG, "what is to be written to %s is no row of it", t->name);
-    int64_t rank = t->epoch < 0 ? 0 : vals[t->epoch].i;
     struct span key = key_of(s, t, vals);
     int rc = version_get(s, table_span(t), key, &old, e);
     if (rc < 0)
         return rc;
+    /* where nothing ranks rows, one that came with a rank must not fence everybody for ever */
+    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : old.found ? old.stamp.rank : 0;
     str_clear(&s->bytes);
     row_encode(&s->bytes, t->cols, vals, (size_t)t->cols_n, (struct span){extra->p, extra->n});
     if (!always && says_so(&old, rank, (struct span){str_get(&s->bytes), s->bytes.n}))

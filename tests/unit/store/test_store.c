@@ -135,6 +135,22 @@ static struct name_row claim(int64_t epoch)
         .swarm = (char *)"s", .name = (char *)"n", .kind = (char *)"child", .epoch = epoch};
 }
 
+/* Whatever a peer sent: what has no epoch can always be written over. */
+static void a_rank_where_there_is_none_fences_nobody(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct swarm_row w = {.swarm = (char *)"jobs", .settings = (char *)"{}"};
+    struct stamp stamp;
+    bool dead;
+    ok(store_save(s, T_SWARM, &w, e));
+    ok(store_kill(s, T_SWARM, &w, 13, e));
+    ok(store_save(s, T_SWARM, &w, e));
+    assert_int_equal(store_version(s, T_SWARM, &w, &stamp, &dead, NULL), 1);
+    assert_int_equal(stamp.rank, 13);
+    assert_false(dead);
+    store_end(s);
+}
+
 /* What is said again is no write: no stamp, so nobody hears of it. */
 static void what_the_row_says_already_is_not_set_again(void **state)
 {
@@ -417,6 +433,7 @@ int main(void)
         T(a_row_that_is_not_there_leaves_the_struct_alone),
         T(columns_of_a_newer_version_stay_with_their_row),
         T(random_writes_keep_versions_and_rows_together),
+        T(a_rank_where_there_is_none_fences_nobody),
         T(what_the_row_says_already_is_not_set_again),
         T(an_older_epoch_is_fenced),
         T(a_tombstone_keeps_the_rank_and_still_fences),
