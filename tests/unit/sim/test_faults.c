@@ -141,7 +141,7 @@ static void node_start(struct rig *g)
     const struct world w = {.clock = {g, real_ms, boot_ms},
                             .random = {g, fill},
                             .net = {g, answer, call},
-                            .proc = {g, spawn, find, NULL, end, end, line},
+                            .proc = {g, spawn, find, NULL, end, end, line, NULL},
                             .disk = {.path = DB, .vfs = VFS, .exclusive = true},
                             .log = &quiet};
     struct err e = {0};
