@@ -3,15 +3,12 @@
 
 extern const struct route cluster_routes[], digest_routes[], swarm_routes[], child_routes[],
     child_read_routes[], name_routes[], session_routes[], template_routes[], event_routes[], token_routes[],
-    peer_routes[], probe_routes[], backup_routes[];
+    peer_routes[], probe_routes[], backup_routes[], quarantine_routes[];
 
-const struct route *const api_routes[] = {probe_routes,    cluster_routes,
-                                          digest_routes,   swarm_routes,
-                                          child_routes,    child_read_routes,
-                                          name_routes,     session_routes,
-                                          template_routes, event_routes,
-                                          token_routes,    peer_routes,
-                                          backup_routes,   NULL};
+const struct route *const api_routes[] = {probe_routes,    cluster_routes,    digest_routes, swarm_routes,
+                                          child_routes,    child_read_routes, name_routes,   session_routes,
+                                          template_routes, event_routes,      token_routes,  peer_routes,
+                                          backup_routes,   quarantine_routes, NULL};
 
 size_t api_routes_n(void)
 {

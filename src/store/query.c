@@ -55,6 +55,17 @@ static const struct query_text queries[Q_N] = {
     [Q_GC_FLOOR] = {T_N, "SELECT hlc FROM gcvv WHERE actor = 0"},
     [Q_QUARANTINE] = {T_N, "INSERT INTO quarantine (at, tbl, key, rank, actor, hlc, dead, why, row) "
                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
+    [Q_QUARANTINE_AFTER] = {T_N, "SELECT tbl, key, at, why, row, rank, hlc, actor, dead, id FROM quarantine "
+                                 "WHERE id > ?1 ORDER BY id LIMIT 1"},
+    [Q_QUARANTINE_GET] = {T_N, "SELECT tbl, key, at, why, row, rank, hlc, actor, dead, id FROM quarantine "
+                               "WHERE id = ?1"},
+    [Q_QUARANTINE_DROP] = {T_N, "DELETE FROM quarantine WHERE id = ?1"},
+    [Q_HELD_ASIDE_AFTER] = {T_N, "SELECT a.tbl, a.key, a.at, a.why, a.row, c.rank, c.hlc, c.actor, c.dead "
+                                 "FROM aside a CROSS JOIN change c ON c.tbl = a.tbl AND c.key = a.key "
+                                 "WHERE (a.tbl, a.key) > (?1, ?2) ORDER BY a.tbl, a.key LIMIT 1"},
+    [Q_HELD_ASIDE_GET] = {T_N, "SELECT a.tbl, a.key, a.at, a.why, a.row, c.rank, c.hlc, c.actor, c.dead "
+                               "FROM aside a CROSS JOIN change c ON c.tbl = a.tbl AND c.key = a.key "
+                               "WHERE a.tbl = ?1 AND a.key = ?2"},
     [Q_ASIDE_SOME] = {T_N, "SELECT count(*) FROM (SELECT 1 FROM aside LIMIT 1)"},
     [Q_ASIDE_GET] = {T_N, "SELECT row FROM aside WHERE tbl = ?1 AND key = ?2"},
     [Q_ASIDE_PUT] = {T_N, "INSERT INTO aside (tbl, key, at, why, row) VALUES (?1, ?2, ?3, ?4, ?5)"},
