@@ -12,6 +12,7 @@
 #include "db/db.h"
 #include "real/pki.h"
 #include "skep/doctor.h"
+#include "skep/doctor_held.h"
 #include "skep/folder.h"
 #include "skep/options.h"
 #include "skep/place.h"
@@ -117,6 +118,8 @@ static void check_certificate(struct doctor *d, const char *dir, const char *fil
 
 static int run(struct cli *c, struct err *e)
 {
+    if (doctor_held_asked(c))
+        return doctor_held(c, e);
     static const struct column columns[] = {{"CHECK", "check", CELL_TEXT},
                                             {"STATUS", "status", CELL_STATUS},
                                             {"DETAIL", "detail", CELL_LONG},
@@ -146,6 +149,7 @@ static const struct verb_option options[] = {
      .value = "N",
      .help = "a node of the last \"skep dev\"",
      .complete = COMPLETE_NODE},
+    DOCTOR_HELD_OPTIONS,
     OPTION_END,
 };
 
