@@ -10,7 +10,7 @@
 
 #define CALL_MS    10000
 #define ROUND_MS   300000 /* nothing takes so long */
-#define AGAIN_MS   200    /* when the other side is not ready */
+#define AGAIN_MS   500    /* when the other side is not ready */
 #define BUSY_MS    3000
 #define CONFIRM_OF 10 /* times sync_ms between the two passes */
 
@@ -52,12 +52,16 @@ static void next_round(struct node *n, int64_t in_ms)
 void round_end(struct node *n)
 {
     struct round *r = &n->compare->round;
+    /* where rows were mended there may be more than one round can look at */
+    int64_t in_ms = r->mended && CONFIRM_OF * n->o.sync_ms < n->o.compare_ms ? CONFIRM_OF * n->o.sync_ms
+                                                                             : n->o.compare_ms;
     r->step = STEP_NONE;
     r->call = 0;
+    r->mended = false;
     suspects_clear(r->before, &r->before_n);
     suspects_clear(r->found, &r->found_n);
     str_clear(&r->rows);
-    next_round(n, n->o.compare_ms);
+    next_round(n, in_ms);
 }
 
 static void round_busy(struct node *n)
@@ -297,6 +301,18 @@ static void judged(struct node *n)
     }
 }
 
+/* What was asked for is in. */
+static void fetched_more(struct node *n)
+{
+    struct round *r = &n->compare->round;
+    if (r->fetched < r->found_n) {
+        go_to(n, STEP_FETCH, 0);
+        return;
+    }
+    suspects_clear(r->found, &r->found_n);
+    judged(n);
+}
+
 static void rows_answered(struct node *n, struct reader *in)
 {
     struct round *r = &n->compare->round;
@@ -308,11 +324,11 @@ static void rows_answered(struct node *n, struct reader *in)
     }
     r->fetched += left < FETCH_MAX ? left : FETCH_MAX;
     r->rows_n = count;
+    str_clear(&r->rows);
     if (count == 0) {
-        round_rows_in(n);
+        fetched_more(n);
         return;
     }
-    str_clear(&r->rows);
     str_add(&r->rows, in->p, in->n);
     rescan_work(n);
 }
@@ -321,14 +337,10 @@ void round_rows_in(struct node *n)
 {
     struct round *r = &n->compare->round;
     str_clear(&r->rows);
-    if (r->step != STEP_FETCH)
-        return;
-    if (r->fetched < r->found_n) {
-        go_to(n, STEP_FETCH, 0);
-        return;
-    }
-    suspects_clear(r->found, &r->found_n);
-    judged(n);
+    r->mended = true;
+    r->mended_ms = n->now_ms;
+    if (r->step == STEP_FETCH)
+        fetched_more(n);
 }
 
 static void step_answered(struct node *n, struct reader *in)
@@ -369,9 +381,9 @@ bool compare_answered(struct node *n, const struct event *ev)
     uint8_t status = read_u8(&in);
     if (r->step == STEP_NONE || ev->kind != EV_PEER_ANSWERED || ev->status != 200 || in.bad)
         round_end(n);
-    else if (status == COMPARE_WAIT)
+    else if (status == COMPARE_WAIT && r->step != STEP_PREPARE) /* it looks at its rows, as we do */
         go_to(n, r->step, AGAIN_MS);
-    else if (status == COMPARE_OK)
+    else if (status == COMPARE_OK || status == COMPARE_WAIT)
         step_answered(n, &in);
     else
         round_busy(n);

@@ -72,7 +72,9 @@ struct round {
     struct id peer;
     uint64_t call;
     int64_t due_ms, deadline_ms, next_ms;
-    bool confirming; /* the second pass */
+    bool confirming;   /* the second pass */
+    bool mended;       /* rows came in */
+    int64_t mended_ms; /* when they last did */
     unsigned char groups[SUMS_GROUPS];
     size_t groups_n;
     uint32_t buckets[BUCKETS_MAX];

@@ -16,6 +16,8 @@ bool rescan_fresh(const struct node *n)
 {
     const struct compare *c = n->compare;
     int64_t quarter = n->o.compare_ms / 4, twice = 2 * c->took_ms;
+    if (c->round.mended_ms > c->began_ms) /* they are of before that */
+        return false;
     return c->sums && n->now_ms - c->done_ms < (quarter > twice ? quarter : twice);
 }
 
