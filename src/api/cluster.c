@@ -8,7 +8,7 @@
 
 #include "api/api.h"
 
-#define SWARMS_MAX  1000
+#define SWARMS_MAX 1000
 
 /* ---- the swarms a node serves ---- */
 

@@ -17,7 +17,7 @@ struct frozen_node {
     bool self, left, draining, member, forgotten, in_view;
     int64_t actor, started_at_ms, rtt_ms, load, weight;
     int64_t clock_off_ms; /* its clock's distance from what this node believes */
-    int64_t lag_ms; /* how far what it has of our writes is behind */
+    int64_t lag_ms;       /* how far what it has of our writes is behind */
     double avg_rtt_ms;
 };
 
@@ -42,7 +42,7 @@ struct frozen {
     int64_t actor, born, started_at_ms, published_boot_ms;
     bool member, open, draining, leaving, left, ready;
     uint64_t signature;
-    int64_t clock_line_ms; /* CLOCK_BOOTTIME + this is what the node believes to be the time */
+    int64_t clock_line_ms;     /* CLOCK_BOOTTIME + this is what the node believes to be the time */
     struct frozen_node *nodes; /* sorted by name; this node among them */
     int nodes_n;
     struct frozen_token *tokens;

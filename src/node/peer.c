@@ -348,7 +348,7 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
     if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
         detector_refused(&p->detector, ev->at_boot_ms);
         p->way.ask_next_ms = n->now_ms; /* if it lives, whoever reaches it says so before the verdict */
-        if (!p->down || !p->proven) /* proof spares the names of a silent node their orphan delay */
+        if (!p->down || !p->proven)     /* proof spares the names of a silent node their orphan delay */
             down_batch_refused(&n->down_batch, &p->id, ev->at_boot_ms);
     }
 }

@@ -24,22 +24,23 @@ struct peer {
     bool known;  /* answered us at least once */
     bool member, left, draining;
     int64_t down_since_ms, load, weight, skew_said_ms;
-    int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that was
-                                      measured, boot; 0 = never */
-    struct vv vv; /* what it has on disk, as its last pull request said */
-    uint64_t ping_call; /* the direct one */
+    int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that
+                                      was measured, boot; 0 = never */
+    struct vv vv;                  /* what it has on disk, as its last pull request said */
+    uint64_t ping_call;            /* the direct one */
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
     struct way way;
     struct pull pull;
     struct {
         uint64_t call;
-        struct str out;     /* messages to send */
-        struct str again;   /* those on their way that are sent again if they may be lost */
+        struct str out;   /* messages to send */
+        struct str again; /* those on their way that are sent again if they may be lost */
         int tries;
         bool poke, carries; /* carries: the mail that is on its way has messages */
         int64_t next_ms;
-        int failures;     /* since the last that was taken */
-        double on_budget; /* mails after a failure that went out soon, less a tenth of those that were taken */
+        int failures; /* since the last that was taken */
+        double
+            on_budget; /* mails after a failure that went out soon, less a tenth of those that were taken */
     } mail;
     struct {
         int64_t actor, since_ms, said_ms;
@@ -90,7 +91,8 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine); /* p
 /* A ping to that peer, not sent yet. */
 struct peer_call *ping_new(struct node *n, const struct peer *p);
 /* When the next one is due: at next_ms, or earlier while the view is closed and waits for an answer. */
-int64_t ping_due_ms(const struct node *n, const struct peer *p, int64_t sent_ms, int64_t ask, int64_t next_ms);
+int64_t ping_due_ms(const struct node *n, const struct peer *p, int64_t sent_ms, int64_t ask,
+                    int64_t next_ms);
 /* The answer to a ping that was sent then, with that ask. False: it is none. */
 bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t sent_ms, int64_t ask);
 void peer_closed(struct node *n, const struct id *id, int64_t at_ms);
