@@ -751,6 +751,15 @@ int pki_check(const char *ca_path, const char *crt_path, const char *key_path, c
     return rc == 0 ? owner_check(cert, crt_path, node, ret_node, e) : rc;
 }
 
+int pki_cluster(const char *ca_path, struct id *ret_cluster, struct err *e)
+{
+    CLEANUP(cert_free) X509 *cert = NULL;
+    int rc = cert_read(ca_path, &cert, e);
+    if (rc == 0 && !subject_node(X509_get_subject_name(cert), ret_cluster))
+        rc = err_set(e, SKEP_ECONFIG, "%s names no cluster: its common name must be a cluster's id", ca_path);
+    return rc;
+}
+
 int pki_expiry(const char *crt_path, int64_t *ret_real_ms, struct err *e)
 {
     CLEANUP(cert_free) X509 *cert = NULL;

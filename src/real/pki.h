@@ -77,6 +77,8 @@ int pki_install(const char *crt_path, const char *pem, struct err *e);
 int pki_check(const char *ca_path, const char *crt_path, const char *key_path, const struct id *node,
               int64_t now_real_ms, struct id *ret_node, struct err *e);
 
+/* The cluster that a CA's certificate was made for. */
+int pki_cluster(const char *ca_path, struct id *ret_cluster, struct err *e);
 /* The end of the first certificate in the file. */
 int pki_expiry(const char *crt_path, int64_t *ret_real_ms, struct err *e);
 /* SHA-256 over the DER form of the first certificate in a file or a text: what

@@ -13,6 +13,7 @@
 #include "real/pki.h"
 #include "skep/doctor.h"
 #include "skep/doctor_held.h"
+#include "skep/doctor_repair.h"
 #include "skep/folder.h"
 #include "skep/options.h"
 #include "skep/place.h"
@@ -118,6 +119,8 @@ static void check_certificate(struct doctor *d, const char *dir, const char *fil
 
 static int run(struct cli *c, struct err *e)
 {
+    if (args_text(&c->args, "repair"))
+        return doctor_repair(c, e);
     if (doctor_held_asked(c))
         return doctor_held(c, e);
     static const struct column columns[] = {{"CHECK", "check", CELL_TEXT},
@@ -150,6 +153,7 @@ static const struct verb_option options[] = {
      .help = "a node of the last \"skep dev\"",
      .complete = COMPLETE_NODE},
     DOCTOR_HELD_OPTIONS,
+    DOCTOR_REPAIR_OPTION,
     OPTION_END,
 };
 
