@@ -303,6 +303,15 @@ static void lease_gone(struct node *n, void *arg)
     lease_forget(n, key, name);
 }
 
+/* While nothing may be stamped, only what must end does: a thaw looks at every name again. */
+static int decide(struct node *n, struct name_row *row)
+{
+    if (watch_frozen(n))
+        return is_mine(n, row) ? 0 : owner_side(n, row);
+    int rc = owner_side(n, row);
+    return rc == 0 ? home_side(n, row) : rc;
+}
+
 int own_changed(struct node *n, const char *swarm, const char *name)
 {
     struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
@@ -311,10 +320,8 @@ int own_changed(struct node *n, const char *swarm, const char *name)
         eff_do(n, lease_gone, mem_printf("%s\n%s", swarm, name), free);
     if (rc == 0)
         rc = *swarm ? child_disowned(n, swarm, name, NULL) : session_changed(n, name);
-    else if (rc == 1 && watch_frozen(n)) /* a thaw looks at every name again */
-        rc = is_mine(n, &row) ? 0 : owner_side(n, &row);
-    else if (rc == 1 && is_session(&row) == (*swarm == 0) && (rc = owner_side(n, &row)) == 0)
-        rc = home_side(n, &row);
+    else if (rc == 1 && is_session(&row) == (*swarm == 0))
+        rc = decide(n, &row);
     row_fini(T_NAME, &row);
     return rc < 0 ? rc : 0;
 }

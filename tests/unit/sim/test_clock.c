@@ -164,6 +164,9 @@ static void what_happens_meanwhile_is_carried_out_later(void **state)
     run_ms(&r, 10000);
     assert_int_equal(running(&r, name), 0);
     assert_true(node_held_bytes(node_at(&r, wrong)) > 0);
+    want(&r, 201, (wrong + 1) % 3, HTTP_M_PUT, "/v1/swarms/default/names/meanwhile", "{\"address\":\"1\"}");
+    run_ms(&r, 2000);
+    all_have(&r, "meanwhile", "1"); /* what waits holds up no page */
     sim_step_clock(r.sim, wrong, -HOUR);
     run_ms(&r, 10000);
     assert_int_equal(node_held_bytes(node_at(&r, wrong)), 0);

@@ -323,6 +323,74 @@ static void the_offer_dies_with_its_name(void **state)
     rig_end(&r);
 }
 
+static int64_t rows_of(struct rig *r, int node, enum query q, enum table_id t, void *row)
+{
+    struct stmt *stmt = store_ask(node_at(r, node)->store, q, "tti", "default", "one", (int64_t)1);
+    int rc = store_next(stmt, t, row, NULL);
+    stmt_reset(stmt);
+    return rc;
+}
+
+/* It comes when the name lives another life already. */
+static void an_offer_for_a_former_life_is_dropped(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct conflict_row row = {0};
+    begin(&r, 35, 2);
+    split(&r, (const int[]){0, 1});
+    start_at(&r, 0, 900);
+    run_ms(&r, 2000);
+    start_at(&r, 1, 9);
+    sim_heal(r.sim, 0, 1);
+    sim_heal(r.sim, 1, 0);
+    for (int i = 0; i < 60000 && rows_of(&r, 0, Q_CONFLICT_NAME, T_CONFLICT, &row) != 1; i++)
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + 100));
+    sim_crash(r.sim, 0);
+    assert_int_equal(rows_of(&r, 1, Q_CONFLICT_NAME, T_CONFLICT, &row), 0);
+    run_ms(&r, 15000);
+    want(&r, 200, 1, HTTP_M_DELETE, NAME, NULL);
+    want(&r, 201, 1, HTTP_M_PUT, NAME, "{\"argv\":[\"counter\"]}");
+    assert_true(sim_start(r.sim, 0));
+    agree_within(&r, 2, 10000);
+    run_ms(&r, 8000);
+    assert_int_equal(process_of(&r, "one").value, 0);
+    assert_int_equal(conflicts_left(&r), 0);
+    digests_equal(&r);
+    row_fini(T_CONFLICT, &row);
+    rig_end(&r);
+}
+
+/* Under its new epoch, in the transaction that claims again: or the next start would begin with the other
+ * side's. */
+static void who_claims_again_keeps_its_checkpoint(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 36, 2);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":\"oldest\"}");
+    run_ms(&r, 1000);
+    split(&r, (const int[]){0, 1});
+    start_at(&r, 0, 7);
+    run_ms(&r, 2000);
+    start_at(&r, 1, 900);
+    struct checkpoint_row row = {.swarm = mem_dup("default"), .name = mem_dup("one")};
+    struct child *c = child_find(node_at(&r, 0), "default", "one");
+    int64_t before = child_epoch(c);
+    sim_heal_all(r.sim);
+    for (int i = 0; i < 60000 && child_epoch(c) == before; i++)
+        run_ms(&r, 1);
+    assert_true(child_epoch(c) > before);
+    assert_int_equal(store_load(node_at(&r, 0)->store, T_CHECKPOINT, &row, NULL), 1);
+    assert_int_equal(row.epoch, child_epoch(c));
+    assert_int_equal(row.data.n, 1);
+    assert_int_equal(*row.data.p, '7');
+    row_fini(T_CHECKPOINT, &row);
+    run_ms(&r, 8000);
+    settled(&r, 0, 900);
+    rig_end(&r);
+}
+
 /* One side runs a process, the other one registers an address. */
 static void a_process_that_lost_its_name_to_an_address_ends(void **state)
 {
@@ -384,6 +452,8 @@ int main(void)
         cmocka_unit_test(the_offer_outlives_the_winners_node),
         cmocka_unit_test(the_offer_waits_for_a_process),
         cmocka_unit_test(the_offer_dies_with_its_name),
+        cmocka_unit_test(an_offer_for_a_former_life_is_dropped),
+        cmocka_unit_test(who_claims_again_keeps_its_checkpoint),
         cmocka_unit_test(a_process_that_lost_its_name_to_an_address_ends),
         cmocka_unit_test(what_the_loser_wrote_to_a_session_stays_as_a_branch),
     };
