@@ -52,11 +52,11 @@ struct child {
     struct child_call *calls;
     size_t calls_n, calls_cap;
     uint64_t next_ref;
-    int asks;           /* requests of this run that wait */
-    char *move_to;      /* node id a move named; NULL: where the strategy says */
+    int asks;             /* requests of this run that wait */
+    char *move_to;        /* node id a move named; NULL: where the strategy says */
     char *spec_text, *op; /* as its claim had them, for a claim again */
     char *lost_metadata;  /* conflict.c: before a better claim's replaced it; NULL = none */
-    char *session_turn; /* session.c: the turn it works on */
+    char *session_turn;   /* session.c: the turn it works on */
     UT_hash_handle hh, run_hh;
 };
 

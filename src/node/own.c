@@ -83,8 +83,8 @@ bool own_target(struct node *n, const char *swarm, const char *name, char *const
     for (size_t i = 0; i < count; i++) {
         const struct id *id = &list[i].id;
         struct peer *p = peer_find(n, &list[i].id);
-        bool takes = p ? peer_placeable(n, p)
-                       : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
+        bool takes =
+            p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
         list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
                            swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
     }
