@@ -103,6 +103,8 @@ static int begin_run(struct node *n, void *arg UNUSED)
         rc = first_token(n);
     if (rc == 0)
         rc = forget_others(n);
+    if (rc == 0)
+        rc = probe_passed(n);
     return rc < 0 ? rc : node_log(n, "node_started", NULL, NULL, n->name, 0, NULL, NULL);
 }
 

@@ -741,7 +741,7 @@ static bool may_join(const struct node *n)
 
 bool peers_have_work(const struct node *n)
 {
-    return n->peer_facts_n > 0 || may_join(n);
+    return n->peer_facts_n > 0 || n->probe.met || may_join(n);
 }
 
 static void facts_written(struct node *n, void *arg UNUSED)
@@ -787,6 +787,8 @@ static char *fact_data(struct node *n, const struct peer_fact *f, const struct p
 
 int peers_work(struct node *n)
 {
+    if (n->probe.met)
+        return probe_work(n);
     for (size_t i = 0; i < n->peer_facts_n; i++) {
         struct peer *p = peer_find(n, &n->peer_facts[i].id);
         const char *name = p && p->name ? p->name : id_equal(&n->peer_facts[i].id, &n->self) ? n->name : "";

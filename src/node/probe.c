@@ -9,7 +9,8 @@
 #define CLAIM_KEEP_MS INT64_C(86400000)
 #define ECHOES        3
 #define CLONE_SAY_MS  60000
-#define AGAIN_STATUS  75 /* a new run finds out more */
+#define OTHER_KEY     "other_run" /* where the last run was told that a later one is */
+#define AGAIN_STATUS  75          /* a new run finds out more */
 
 /* ---- before the run ---- */
 
@@ -34,10 +35,13 @@ static void dial(struct node *n, int i)
 int probe_begin(struct node *n, struct err *e)
 {
     struct node_row row = {.node = mem_dup(n->self_text)};
+    AUTOFREE char *other = store_meta(n->store, OTHER_KEY);
     int rc = store_load(n->store, T_NODE, &row, e);
     if (rc == 1 && row.url) {
         n->probe.urls[0] = mem_dup(row.url);
-        n->probe.urls[1] = n->url && strcmp(n->url, row.url) != 0 ? mem_dup(n->url) : NULL;
+        n->probe.urls[1] = other && *other ? TAKE(other) : mem_dup(n->url);
+        if (n->probe.urls[1] && strcmp(n->probe.urls[1], row.url) == 0)
+            free(TAKE(n->probe.urls[1]));
     }
     row_fini(T_NODE, &row);
     n->probe.until_ms = n->now_ms + PROBE_MS;
@@ -46,6 +50,12 @@ int probe_begin(struct node *n, struct err *e)
         if (n->probe.urls[i])
             dial(n, i);
     return rc < 0 ? rc : n->probe.running;
+}
+
+int probe_passed(struct node *n)
+{
+    AUTOFREE char *other = store_meta(n->store, OTHER_KEY);
+    return other && *other ? store_meta_set(n->store, OTHER_KEY, "", &n->fault) : 0;
 }
 
 static void refuse_to_run(struct node *n, const char *url, const struct ping *m)
@@ -97,26 +107,39 @@ void probe_fini(struct probe *p)
 {
     free(p->urls[0]);
     free(p->urls[1]);
+    free(p->met);
 }
 
 /* ---- while it runs ---- */
 
-static void end_run(struct node *n, void *arg)
+static void end_run(struct node *n, void *arg UNUSED)
+{
+    log_error(n->w.log,
+              "a later run of this node is known, at %s: its folder was copied, or this machine was put back "
+              "to an earlier state. Ending; the next start looks whether the other one still runs",
+              n->probe.met);
+    n->exit_status = AGAIN_STATUS;
+}
+
+static void remember(struct node *n, void *arg)
 {
     AUTOFREE char *where = arg;
-    if (n->exit_status >= 0)
-        return;
-    log_error(n->w.log,
-              "a later run of this node is known%s%s: its folder was copied, or this machine was put back to "
-              "an earlier state. Ending; the next start looks whether the other one still runs",
-              *where ? ", at " : "", where);
-    n->exit_status = AGAIN_STATUS;
+    if (!n->probe.met)
+        n->probe.met = TAKE(where);
 }
 
 void probe_met(struct node *n, int64_t actor, int64_t born, const char *where)
 {
-    if (actor != n->actor && born > n->born && n->born > 0)
-        eff_do(n, end_run, mem_dup(where ? where : ""), free);
+    if (actor != n->actor && born > n->born && n->born > 0 && where)
+        eff_do(n, remember, mem_dup(where), free);
+}
+
+int probe_work(struct node *n)
+{
+    if (!n->probe.met || n->exit_status >= 0)
+        return 0;
+    eff_do(n, end_run, NULL, NULL);
+    return store_meta_set(n->store, OTHER_KEY, n->probe.met, &n->fault);
 }
 
 int probe_own_row(struct node *n)

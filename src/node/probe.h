@@ -25,10 +25,13 @@ struct probe {
     uint64_t calls[2];
     char *urls[2]; /* owned; NULL = not asked (any more) */
     int64_t until_ms;
+    char *met; /* owned; where a later run of this node is: this one ends once that is on disk */
 };
 
 /* Whether there is anybody to ask: a first run has no last one. 1: probe_turn goes on; 0; < 0. */
 int probe_begin(struct node *n, struct err *e);
+/* Nobody answered: what was on disk of another run is out of date. Inside a handler. */
+int probe_passed(struct node *n);
 /* A turn while it runs: answers are taken, everything else is kept for the first turn of the run. True once
  * nobody has answered: the run may begin. A clone has an exit status then. */
 bool probe_turn(struct node *n, struct event *events, size_t count);
@@ -37,6 +40,8 @@ void probe_fini(struct probe *p);
 /* Word of a run of this node that is not this one, by a merged row or a ping, in or outside of a handler. If
  * it is the newer one this run ends, once all that came is on disk. */
 void probe_met(struct node *n, int64_t actor, int64_t born, const char *where);
+/* Ends this run if a later one was met; inside a handler. */
+int probe_work(struct node *n);
 /* A merged row of our own node that we did not write; inside a handler. */
 int probe_own_row(struct node *n);
 /* A peer claims to have more of this run than it wrote; inside a handler. Ends this run, for a memory
