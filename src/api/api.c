@@ -311,8 +311,7 @@ int api_fail(struct node *n, struct op *op, const struct err *e)
     return 0;
 }
 
-void api_answer_copies(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
-                       int64_t hlc, int need)
+static struct answer *with_copies(int status, struct str *body TAKES, const char *etag)
 {
     struct str s = STR_INIT;
     str_puts(&s, "{\"copies\":@");
@@ -321,7 +320,19 @@ void api_answer_copies(struct node *n, struct op *op, int status, struct str *bo
     str_fini(body);
     struct answer *a = answer_json(status, &s);
     snprintf(a->etag, sizeof a->etag, "%s", etag ? etag : "");
-    op_answer_covered(n, op, hlc, need, a);
+    return a;
+}
+
+void api_answer_copies(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
+                       int64_t hlc, int need)
+{
+    op_answer_covered(n, op, hlc, need, with_copies(status, body, etag));
+}
+
+void api_answer_owned(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
+                      int64_t hlc, int need)
+{
+    op_answer_owned(n, op, hlc, need, with_copies(status, body, etag));
 }
 
 int api_match(const struct request *r, int64_t rev, struct err *e)

@@ -94,6 +94,9 @@ int api_fail(struct node *n, struct op *op, const struct err *e);
  * of the object's members. */
 void api_answer_copies(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
                        int64_t hlc, int need);
+/* The same of a claim or its end: op_answer_owned. */
+void api_answer_owned(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
+                      int64_t hlc, int need);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
 /* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the

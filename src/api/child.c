@@ -96,7 +96,7 @@ static int answer_child(struct node *n, struct op *op, const struct call *c, int
         err_set(&e, SKEP_ENOTFOUND, "%s has ended meanwhile", c->param[1]);
         return rc < 0 ? rc : api_fail(n, op, &e);
     }
-    api_answer_copies(n, op, status, &body, rev, hlc, need);
+    (need ? api_answer_owned : api_answer_copies)(n, op, status, &body, rev, hlc, need);
     return 0;
 }
 
@@ -168,7 +168,7 @@ static int started_and_gone(struct node *n, struct op *op, const struct call *c,
     jw_kv_raw(&j, "reason", (struct span){k->child.reason, k->child.reason ? strlen(k->child.reason) : 0});
     jw_object_close(&j);
     jw_end(&j);
-    api_answer_copies(n, op, 201, &body, NULL, op->st.hlc, 1);
+    api_answer_owned(n, op, 201, &body, NULL, op->st.hlc, 1);
     return 0;
 }
 
@@ -378,6 +378,19 @@ static int audit(struct node *n, struct op *op, const struct call *c, const char
     return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
 }
 
+/* Whether its home cannot give it away at this moment: it does that with claims of an older view of which
+ * nothing runs. Before our view opened it pulled what we had written until then. */
+static bool may_end(struct node *n, const struct known *k)
+{
+    char view[17];
+    const struct child *child = child_find(n, k->name.swarm, k->name.name);
+    bool waits = !k->current || is(k->child.status, "backoff");
+    own_signature(n, view);
+    if (!child)
+        return false;
+    return child->s.run || !waits || (node_open_now(n) && is(k->name.view, view));
+}
+
 static int stop_serve(struct node *n, struct op *op, const struct call *c)
 {
     CLEANUP(known_fini) struct known k = {0};
@@ -386,17 +399,27 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
         int rc = known_load(n, c, &k);
         if (rc < 0)
             return rc;
-        if (k.found && k.name.incarnation == op->st.incarnation) {
+        bool same = k.found && k.name.incarnation == op->st.incarnation;
+        if (same && k.name.owner_actor == n->actor) {
             op_wait_key(n, op, c->param[0], c->param[1]);
             return 0;
         }
-        str_puts(&body, op->memo);
-        api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 1);
-        return 0;
+        if (!same) {
+            str_puts(&body, op->memo);
+            api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
+            return 0;
+        }
+        op->st.step = 0; /* it was given to another node while we ended it: that one has to end it, too */
+        known_fini(&k);
+        k = (struct known){0};
     }
     int rc = at_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
+    if (!may_end(n, &k)) { /* the home claims again, for us or another node */
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
     if ((rc = render(n, c, "stopped", &body, NULL)) < 0)
         return rc;
     keep_answer(op, &body);

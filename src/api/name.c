@@ -40,7 +40,7 @@ static void answer_address(struct node *n, struct op *op, const struct name_row 
     int64_t rev = hlc ? hlc : rev_of(n->store, row);
     show_address(row, expires_ms, rev, &j);
     snprintf(etag, sizeof etag, "%lld", (long long)rev);
-    api_answer_copies(n, op, status, &body, etag, hlc, need);
+    (need ? api_answer_owned : api_answer_copies)(n, op, status, &body, etag, hlc, need);
 }
 
 static int taken(struct node *n, struct op *op, const struct name_row *row)
@@ -213,7 +213,9 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
         str_fini(&body);
         return rc;
     }
-    api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 1);
+    op->st.step = 1;
+    op->memo = mem_dup(str_get(&body));
+    api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
     return 0;
 }
 
@@ -224,8 +226,14 @@ static int release_serve(struct node *n, struct op *op, const struct call *c)
         return rc;
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_NAME, &row, &n->fault);
-    if (rc >= 0)
+    if (rc == 0 && op->st.step == 1) { /* it is away, and nobody else has brought it back */
+        struct str body = STR_INIT;
+        str_puts(&body, op->memo);
+        api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
+    } else if (rc >= 0) {
+        mem_replace(&op->memo, NULL);
         rc = release_at_home(n, op, &row, rc == 1);
+    }
     row_fini(T_NAME, &row);
     return rc;
 }

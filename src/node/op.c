@@ -335,9 +335,24 @@ void op_answer(struct node *n, struct op *op, struct answer *a TAKES)
     eff_do(n, end_now, end, ending_free);
 }
 
+/* The view closed while the copy was on its way: somebody else may have decided since. The handler looks
+ * again once it is open. */
+static void look_again(struct node *n, struct ending *end)
+{
+    struct op *op = end->op;
+    ending_free(end);
+    op->st.done = false;
+    op->waits_open = true;
+    timer_set(n, &op->timer, op->deadline_ms);
+}
+
 static void covered(struct node *n, void *arg, int copies)
 {
     struct ending *end = arg;
+    if (end->op->owned && copies >= 0 && !node_open_now(n)) {
+        look_again(n, end);
+        return;
+    }
     if (copies < 0) {
         answer_free(end->answer);
         end->answer =
@@ -360,6 +375,12 @@ void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, str
     bool strict = op->acks > 0;
     cover_wait(n, hlc, strict ? op->acks - 1 : need, strict, op->deadline_ms, covered, end, ending_free);
     timer_set(n, &op->timer, INT64_MAX); /* from here the cover has the deadline */
+}
+
+void op_answer_owned(struct node *n, struct op *op, int64_t hlc, int need, struct answer *a TAKES)
+{
+    op->owned = true;
+    op_answer_covered(n, op, hlc, need, a);
 }
 
 void op_fail(struct node *n, struct op *op, const struct err *e, struct span extras)
@@ -385,7 +406,7 @@ static int op_due(struct node *n, struct timer *t)
         op_answer(n, op, TAKE(op->outcome));
         return 0;
     }
-    bool under_way = !id_is_zero(&op->sent_to); /* it waited for an open view before that */
+    bool under_way = op->owned || !id_is_zero(&op->sent_to); /* it waited for an open view before that */
     op_answer(n, op,
               op->waits_open && !under_way
                   ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")

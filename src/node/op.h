@@ -43,6 +43,7 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
+    bool owned; /* its answer is about a claim: what it did may stand */
     uint64_t views; /* of the node when it began to wait */
     bool again, lost; /* forwarded: may be sent twice; its newest try has come to nothing */
     bool unsure;      /* a try was lost, and may have been carried out */
@@ -63,6 +64,10 @@ void op_answer(struct node *n, struct op *op, struct answer *a TAKES);
  * ?acks the number is the client's and is waited for until the deadline; otherwise at most as many as the
  * view has. The body may hold "copies":@ once: replaced by the number. */
 void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, struct answer *a TAKES);
+/* The same for a claim or its end: leaves only while the view is open. If it closed meanwhile, somebody else
+ * may have decided about the name, and the handler runs again once it is open: it must find out by itself
+ * what it has done already. */
+void op_answer_owned(struct node *n, struct op *op, int64_t hlc, int need, struct answer *a TAKES);
 /* Ends it with the problem document of e. extras: see json_problem. */
 void op_fail(struct node *n, struct op *op, const struct err *e, struct span extras);
 /* Runs the handler again when a row of that name (claim, child, end) changes, the view opens or closes, or

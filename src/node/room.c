@@ -56,16 +56,20 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Taking away makes room in the end, and a drain or a claim is what fences. */
-static bool is_end(enum req_method method, const char *path)
+/* Taking away makes room in the end, a drain or a claim is what fences, and calls and messages write nothing.
+ */
+static bool goes_on(enum req_method method, const char *path)
 {
-    return method == HTTP_M_DELETE || ends_with(path, "/stop") || ends_with(path, "/drain") ||
-           ends_with(path, "/claim") || ends_with(path, "/move");
+    static const char *const ends[] = {"/stop", "/drain", "/claim", "/move", "/calls", "/messages"};
+    for (size_t i = 0; i < COUNT(ends); i++)
+        if (ends_with(path, ends[i]))
+            return true;
+    return method == HTTP_M_DELETE;
 }
 
 int room_refuses(const struct node *n, enum req_method method, const char *path, struct err *e)
 {
-    if (!n->room.full || method == HTTP_M_GET || method == HTTP_M_HEAD || is_end(method, path))
+    if (!n->room.full || method == HTTP_M_GET || method == HTTP_M_HEAD || goes_on(method, path))
         return 0;
     return err_set(
         e, SKEP_EDISKFULL,

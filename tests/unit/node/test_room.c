@@ -64,6 +64,7 @@ static void only_ends_get_it(void **state)
     assert_int_equal(room_refuses(b.n, HTTP_M_DELETE, "/v1/swarms/s/children/x", &e), 0);
     assert_int_equal(room_refuses(b.n, HTTP_M_POST, "/v1/swarms/s/stop", &e), 0);
     assert_int_equal(room_refuses(b.n, HTTP_M_PUT, "/v1/nodes/a/drain", &e), 0);
+    assert_int_equal(room_refuses(b.n, HTTP_M_POST, "/v1/swarms/s/children/x/calls", &e), 0);
     bench_end(&b);
 }
 
