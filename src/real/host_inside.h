@@ -70,7 +70,7 @@ struct note {
     struct event event;
     struct setup *setup; /* with EV_RELOADED: a reference */
     unsigned keeper;     /* with EV_KEEPER_DIED: the generation that follows */
-    int keeper_pid; /* of a new keeper; 0 = it is the same */
+    int keeper_pid;      /* of a new keeper; 0 = it is the same */
 };
 
 struct host {
