@@ -24,11 +24,16 @@ void view_fini(struct view *v)
 /* Index of the node, or of the place where it belongs. */
 static size_t place_of(const struct view *v, const struct id *id, bool *ret_found)
 {
-    size_t i = 0;
-    while (i < v->n && id_compare(&v->peers[i].id, id) < 0)
-        i++;
-    *ret_found = i < v->n && id_equal(&v->peers[i].id, id);
-    return i;
+    size_t low = 0, high = v->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (id_compare(&v->peers[middle].id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_found = low < v->n && id_equal(&v->peers[low].id, id);
+    return low;
 }
 
 struct view_node *view_find(struct view *v, const struct id *id)

@@ -101,6 +101,7 @@ struct node {
     bool was_open;
     uint64_t views; /* counts how often it opened or closed */
     struct peers peers;
+    int64_t draw_ms; /* when peers to pull from are drawn next, in a cluster that is no mesh */
     struct peer_fact *peer_facts;
     size_t peer_facts_n, peer_facts_cap;
     struct id *forgotten;

@@ -95,6 +95,7 @@ static void begin(struct node *n, void *arg)
         TAILQ_INSERT_AFTER(&n->covers, after, c, link);
     else
         TAILQ_INSERT_HEAD(&n->covers, c, link);
+    pull_poke_some(n, (size_t)(needed(n, c) - copies));
     c->timer.fire = overdue;
     timer_set(n, &c->timer, c->deadline_ms);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
+#include "core/fanout.h"
 #include "node/brain.h"
 #include "wire/buf.h"
 #include "wire/json.h"
@@ -326,6 +327,25 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
     return true;
 }
 
+/* A ping and its timeout must leave time to ask others, before what was answered last is too old for the
+ * barrier. */
+static int64_t ping_timeout_ms(const struct node *n)
+{
+    int64_t ms = n->o.suspect_ms * 3 / 5 - n->o.ping_ms, least = n->o.suspect_ms / 5;
+    ms = ms < least ? least : ms;
+    return ms < PING_TIMEOUT_MS ? ms : PING_TIMEOUT_MS;
+}
+
+/* Each of many peers at a time of its own, not all of them at once. */
+static int64_t ping_pause_ms(struct node *n, const struct peer *p)
+{
+    size_t nodes = peers_reached(n);
+    if (fanout_is_mesh(nodes) || p->liveness != LIVENESS_HEALTHY)
+        return n->o.ping_ms;
+    int64_t ms = fanout_ping_pause_ms(nodes, n->o.ping_ms, ping_timeout_ms(n), n->view.fresh_within_ms);
+    return ms - (int64_t)prng_below(&n->prng, (uint64_t)ms / 8 + 1);
+}
+
 void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
 {
     struct peer *p;
@@ -337,7 +357,7 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
         return;
     p->ping_call = 0;
     if (ev->kind == EV_PEER_ANSWERED) {
-        p->ping_next_ms = n->now_ms + n->o.ping_ms;
+        p->ping_next_ms = n->now_ms + ping_pause_ms(n, p);
         way_direct(n, p);
         peer_pong(n, p, ev, p->ping_sent_ms, p->ping_ask);
         return;
@@ -361,15 +381,6 @@ void peer_closed(struct node *n, const struct id *id, int64_t at_ms UNUSED)
 }
 
 /* ---- pinging ---- */
-
-/* A ping and its timeout must leave time to ask others, before what was answered last is too old for the
- * barrier. */
-static int64_t ping_timeout_ms(const struct node *n)
-{
-    int64_t ms = n->o.suspect_ms * 3 / 5 - n->o.ping_ms, least = n->o.suspect_ms / 5;
-    ms = ms < least ? least : ms;
-    return ms < PING_TIMEOUT_MS ? ms : PING_TIMEOUT_MS;
-}
 
 void ping_write(struct node *n, struct str *ret)
 {
@@ -416,7 +427,9 @@ int64_t ping_due_ms(const struct node *n, const struct peer *p, int64_t sent_ms,
     struct view_node *v = view_find((struct view *)&n->view, &p->id);
     if (v && v->answered_ask == n->view.ask)
         return next_ms;
-    int64_t soon = ask < n->view.ask ? n->now_ms : sent_ms + PING_CLOSED_MS;
+    int64_t soon = ask < n->view.ask
+                       ? n->now_ms
+                       : sent_ms + fanout_ask_pause_ms(view_others(&n->view) + 1, PING_CLOSED_MS);
     return soon < next_ms ? soon : next_ms;
 }
 

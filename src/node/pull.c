@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "base/hlc.h"
+#include "core/fanout.h"
 #include "node/child.h"
 
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
+#define WHEN_DRAWN      INT64_MAX
 #define WHOLE_EVERY     64 /* requests: one that says all, whatever was lost on the way */
 
 /* The request of a peer: what it has on disk. */
@@ -110,20 +112,66 @@ static bool barrier_wants(const struct node *n, const struct peer *p)
            !p->pull.chaining;
 }
 
-static bool pull_due(const struct node *n, const struct peer *p)
+size_t peers_reached(const struct node *n)
+{
+    const struct peer *p;
+    size_t count = 1;
+    TAILQ_FOREACH (p, &n->peers, link)
+        count += p->known && !p->down && !p->left;
+    return count;
+}
+
+/* Good enough to be drawn: whoever failed has a time of its own, whoever is busy with us has been drawn. */
+static bool is_candidate(const struct peer *p)
+{
+    return p->known && !p->down && !p->left && p->liveness == LIVENESS_HEALTHY && p->pull.failures == 0 &&
+           !id_is_zero(&p->id);
+}
+
+/* Some others, each as likely as any, told apart by `fn`. */
+static void draw(struct node *n, size_t want, void (*fn)(struct node *n, struct peer *p))
+{
+    AUTOFREE struct peer **list = mem_array(n->view.n + 1, sizeof *list);
+    size_t count = 0, drawn[FANOUT_MESH_MAX];
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (is_candidate(p) && count <= n->view.n)
+            list[count++] = p;
+    size_t got = fanout_draw(&n->prng, count, want < COUNT(drawn) ? want : COUNT(drawn), drawn);
+    for (size_t i = 0; i < got; i++)
+        fn(n, list[drawn[i]]);
+}
+
+static int64_t next_tick_ms(struct node *n)
+{
+    return n->now_ms + n->o.sync_ms - n->o.sync_ms / 10 +
+           (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1);
+}
+
+static void ask_now(struct node *n, struct peer *p)
+{
+    p->pull.next_ms = n->now_ms;
+}
+
+static bool pull_due(const struct node *n, const struct peer *p, bool mesh)
 {
     return p->pull.call == 0 && !id_is_zero(&p->id) && p->known && !p->down &&
-           (n->now_ms >= p->pull.next_ms ||
+           (n->now_ms >= p->pull.next_ms || (mesh && p->pull.next_ms == WHEN_DRAWN) ||
             (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
 }
 
 void pulls_tick(struct node *n)
 {
     struct peer *p;
+    bool mesh = fanout_is_mesh(peers_reached(n));
     if (n->resync.wanted)
         return;
+    if (!mesh && n->now_ms >= n->draw_ms) {
+        draw(n, FANOUT_PEERS, ask_now);
+        n->draw_ms = next_tick_ms(n);
+    }
     TAILQ_FOREACH (p, &n->peers, link)
-        if (pull_due(n, p))
+        if (pull_due(n, p, mesh))
             pull_send(n, p);
 }
 
@@ -142,9 +190,29 @@ void pull_poked(struct node *n, struct peer *p)
     (void)n;
 }
 
+static void poke(struct node *n UNUSED, struct peer *p)
+{
+    p->mail.poke = true;
+}
+
+void pull_poke_some(struct node *n, size_t count)
+{
+    struct peer *p;
+    size_t waiting = 0;
+    if (fanout_is_mesh(peers_reached(n)))
+        return;
+    TAILQ_FOREACH (p, &n->peers, link)
+        waiting += p->mail.poke;
+    if (waiting < count)
+        draw(n, count, poke);
+}
+
 void pull_poke_peers(struct node *n)
 {
     struct peer *p;
+    pull_poke_some(n, FANOUT_PEERS);
+    if (!fanout_is_mesh(peers_reached(n)))
+        return;
     TAILQ_FOREACH (p, &n->peers, link)
         if (p->known && !p->down)
             p->mail.poke = true;
@@ -154,8 +222,7 @@ void pull_poke_peers(struct node *n)
 static void chain_later(struct node *n, struct peer *p)
 {
     p->pull.chaining = false;
-    p->pull.next_ms = n->now_ms + n->o.sync_ms - n->o.sync_ms / 10 +
-                      (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1);
+    p->pull.next_ms = fanout_is_mesh(peers_reached(n)) ? next_tick_ms(n) : WHEN_DRAWN;
 }
 
 static void chain_broken(struct node *n, struct peer *p)
@@ -201,6 +268,8 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         view_chain_ended(&n->view, &p->id, p->pull.chain);
         if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
+        if (p->pull.rows)
+            pull_poke_some(n, FANOUT_PEERS);
     }
     ops_seen(n);
     peers_view(n);

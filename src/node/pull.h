@@ -22,6 +22,11 @@
  *  4. A responder sends all it has above the cursor, beyond its own vector too, and proves its own vector
  *     only.
  *
+ * In a cluster of more than FANOUT_MESH_MAX nodes (core/fanout.h) a node asks a few others a tick and pokes a
+ * few; besides them it asks whoever poked it and whoever the barrier waits for. Whoever merged something new
+ * pokes in its turn, so that word of it needs as many hops as its logarithm, and no tick. Merged rows are
+ * acknowledged to the one they came from.
+ *
  * Bayou's prefix exchange (Petersen et al., 1997) with hybrid clocks, pulled instead of pushed.
  */
 #ifndef SKEP_NODE_PULL_H
@@ -69,7 +74,10 @@ void pulls_tick(struct node *n);
 int pull_answered(struct node *n, const struct event *ev);
 void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; memory only */
 void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
+void pull_poke_some(struct node *n, size_t count);        /* no mesh: so many others, at least */
 void pull_poked(struct node *n, struct peer *p);
+/* All nodes that are alive as far as we know, this one among them. */
+size_t peers_reached(const struct node *n);
 /* Somewhere a chain has pages to come, or an actor that is not proven: what is here is ahead of the vector.
  */
 bool pulls_in_the_middle(const struct node *n);
