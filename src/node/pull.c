@@ -328,6 +328,8 @@ static int own_run_merged(struct node *n, int64_t actor)
     int rc = store_load(n->store, T_ACTOR, &row, &n->fault);
     bool own = rc == 1 && actor != n->actor && row.node && strcmp(row.node, n->self_text) == 0;
     bool earlier = own && row.born_at < n->born;
+    if (own && row.born_at > n->born)
+        probe_met(n, actor, row.born_at, "another address");
     row_fini(T_ACTOR, &row);
     return rc < 0 ? rc : earlier ? resync_want(n, "this folder is older than what it has told others") : 0;
 }
@@ -341,7 +343,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         return 0;
     AUTOFREE char *a = key[0].type == VAL_TEXT ? mem_copy(key[0].p, key[0].n) : NULL;
     AUTOFREE char *b =
-        key[1].type == VAL_TEXT && table_get(row->t)->keys_n > 1 ? mem_copy(key[1].p, key[1].n) : NULL;
+        table_get(row->t)->keys_n > 1 && key[1].type == VAL_TEXT ? mem_copy(key[1].p, key[1].n) : NULL;
     switch (row->t) {
     case T_NODE:
     case T_NODE_MARK:
@@ -518,17 +520,11 @@ static int answer_means(struct node *n, const struct peer *p, void (*fn)(struct 
     return 0;
 }
 
-/* Somebody has more of this very run than we wrote: this file, or one like it, lives a second life. */
-static bool is_clone(struct node *n, const struct peer *p, const struct page *g)
+/* Somebody has more of this very run than we wrote: this file, or one like it, lives a second life; or that
+ * peer lies. */
+static bool knows_more_of_us(const struct node *n, const struct page *g)
 {
-    if (vv_get(&g->theirs, n->actor) <= vv_get(&n->vv, n->actor))
-        return false;
-    log_error(n->w.log,
-              "%s knows writes of this run that are not here; was this folder copied or restored while it "
-              "ran? Ending, to begin a new run",
-              p->name);
-    n->exit_status = 75;
-    return true;
+    return vv_get(&g->theirs, n->actor) > vv_get(&n->vv, n->actor);
 }
 
 static int page_said(struct node *n, struct peer *p, struct page *g)
@@ -559,8 +555,12 @@ static int page_take(struct node *n, struct peer *p, struct reader *r)
                                                      : page_merge(n, r, g);
     if (rc == 0 && !g->more)
         rc = vector_raise(n, g);
-    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && is_clone(n, p, g))) {
+    bool more_of_us = rc == 0 && knows_more_of_us(n, g);
+    if (more_of_us)
+        rc = probe_claimed(n, p);
+    if (rc == SKEP_EARG || rc == SKEP_EJSON)
         log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
+    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && more_of_us)) {
         page_free(g);
         return answer_means(n, p, refused);
     }
