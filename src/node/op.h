@@ -43,8 +43,8 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool owned; /* its answer is about a claim: what it did may stand */
-    uint64_t views; /* of the node when it began to wait */
+    bool owned;       /* its answer is about a claim: what it did may stand */
+    uint64_t views;   /* of the node when it began to wait */
     bool again, lost; /* forwarded: may be sent twice; its newest try has come to nothing */
     bool unsure;      /* a try was lost, and may have been carried out */
     int refusals;     /* of its tries */

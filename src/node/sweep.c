@@ -48,11 +48,11 @@ static int sweep_table(struct node *n, const struct swept *s)
 
 int node_sweep(struct node *n)
 {
-    const struct swept all[] = {{T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS, IDEM_KEEP_MS},
-                                {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS, GONE_KEEP_MS},
-                                {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms, n->o.handoff_ttl_ms},
-                                {T_CONFLICT, Q_CONFLICT_OLD, n->real_ms - n->o.handoff_ttl_ms,
-                                 n->o.handoff_ttl_ms}};
+    const struct swept all[] = {
+        {T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS, IDEM_KEEP_MS},
+        {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS, GONE_KEEP_MS},
+        {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms, n->o.handoff_ttl_ms},
+        {T_CONFLICT, Q_CONFLICT_OLD, n->real_ms - n->o.handoff_ttl_ms, n->o.handoff_ttl_ms}};
     int rc = 0;
     if (watch_frozen(n))
         return 0;

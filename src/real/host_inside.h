@@ -16,10 +16,10 @@
 #include "real/http_server.h"
 #include "real/identity.h"
 #include "real/keeper_link.h"
-#include "real/reserve.h"
 #include "real/loop.h"
 #include "real/mailbox.h"
 #include "real/pki.h"
+#include "real/reserve.h"
 
 #define BRAIN_REQUESTS_MAX  10000 /* with the pings and pulls of peers */
 #define BRAIN_ASKED_MAX     8000  /* of these, clients' requests: there is always room for peers */

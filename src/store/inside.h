@@ -18,9 +18,9 @@ struct store {
     struct stmt *query[Q_N];
     struct table_sql sql[T_N];
     int64_t actor, hlc, written, writes, schema;
-    int64_t gc_floor;      /* the highest stamp or rank of any tombstone that was dropped here */
-    bool asides;           /* there may be rows in "aside" */
-    int snapshots;         /* begun and not ended, one inside the other */
+    int64_t gc_floor; /* the highest stamp or rank of any tombstone that was dropped here */
+    bool asides;      /* there may be rows in "aside" */
+    int snapshots;    /* begun and not ended, one inside the other */
     int (*on_loss)(void *ctx, const struct remote_row *row, const struct stamp *old, struct err *e);
     void *on_loss_ctx;
     char *frozen;          /* why nothing may be stamped; NULL: it may */

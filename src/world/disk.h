@@ -1,5 +1,5 @@
-/* Where a node's database lives, and what the machine keeps beside it. SQLite does the rest, through the named
- * VFS.
+/* Where a node's database lives, and what the machine keeps beside it. SQLite does the rest, through the
+ * named VFS.
  */
 #ifndef SKEP_WORLD_DISK_H
 #define SKEP_WORLD_DISK_H

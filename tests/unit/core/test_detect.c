@@ -207,7 +207,7 @@ static void test_a_verdict_of_silence_wants_a_second_opinion(void **state)
     detector_answered(&d, 990, 1000, 0);
     detector_seconded(&d, 3000); /* too long ago to second the verdict */
     assert_int_equal(detector_judge(&d, &o, 31000, 0), LIVENESS_SUSPECT);
-    assert_false(detector_in_view(&d, &o, 31000, 0)); /* the view does not wait for it */
+    assert_false(detector_in_view(&d, &o, 31000, 0));                     /* the view does not wait for it */
     assert_int_equal(detector_judge(&d, &opts, 31000, 0), LIVENESS_DOWN); /* nobody could have one */
     assert_int_equal(detector_deadline_ms(&d, &o, 32000, 0), 61000);
     assert_int_equal(detector_judge(&d, &o, 60999, 0), LIVENESS_SUSPECT);

@@ -35,8 +35,8 @@ struct bench {
     char folder[64], path[96];
     struct bench_answer answers[64];
     int answers_n;
-    int mails;       /* that went out and carried something */
-    struct str mail; /* the newest of them */
+    int mails;                       /* that went out and carried something */
+    struct str mail;                 /* the newest of them */
     bool peer, peer_deaf, peer_full; /* full: it takes no mail */
     struct id peer_id;
     struct event queue[64]; /* what the peer answers in the next turn */

@@ -346,7 +346,8 @@ static char *run_with(enum flaw flaw, uint64_t seed, int nodes, unsigned faults,
 
 static char *run(enum flaw flaw, uint64_t seed, int nodes, bool *ret_good)
 {
-    return run_with(flaw, seed, nodes, NEMESIS_BIT(NEMESIS_KILL) | NEMESIS_BIT(NEMESIS_STOP), false, ret_good);
+    return run_with(flaw, seed, nodes, NEMESIS_BIT(NEMESIS_KILL) | NEMESIS_BIT(NEMESIS_STOP), false,
+                    ret_good);
 }
 
 static void test_a_sound_cluster_passes(void **state)
