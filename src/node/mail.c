@@ -162,6 +162,7 @@ static int forward_arrived(struct node *n, const struct id *from, struct reader 
         op_drop(op);
         return 0;
     }
+    store_heard(n->store, op->st.stamp); /* a copy that comes later is known by what this one wrote */
     struct op *before = op_find(n, &op->id);
     if (before && before->source == OP_PEER && id_equal(&before->from, from)) { /* the same, asked again */
         node_touch(n, &before->from_try, sizeof before->from_try);

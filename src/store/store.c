@@ -368,6 +368,12 @@ int64_t store_stamp(struct store *s)
     return s->hlc = hlc_next(s->hlc, s->clock->real_ms(s->clock->self));
 }
 
+void store_heard(struct store *s, int64_t hlc)
+{
+    if (hlc > s->hlc)
+        s->hlc = hlc;
+}
+
 void store_freeze(struct store *s, const char *why)
 {
     mem_replace(&s->frozen, why);

@@ -70,6 +70,8 @@ int64_t store_actor(const struct store *s);
 int64_t store_hlc(const struct store *s);
 /* A stamp of now, above all others, for what is not a row. */
 int64_t store_stamp(struct store *s);
+/* A stamp that another node gave to what is no row: ours will be greater. */
+void store_heard(struct store *s, int64_t hlc);
 /* Until it is told so again with NULL, whatever needs a stamp fails with SKEP_ECLOCK and this text. */
 void store_freeze(struct store *s, const char *why);
 /* Highest hlc this run has written. Taken together with the commit it is what others must cover. */
@@ -145,8 +147,8 @@ int store_row_after(struct store *s, struct str *tbl, struct str *key, struct st
 int store_read_begin(struct store *s, struct err *e);
 void store_read_end(struct store *s);
 
-/* Rows with a stamp above `limit`, which nobody else can have seen (restamp.c), get new ones of this run, by_ms
- * earlier, and the vectors fall to what is left. Before the run's first write. */
+/* Rows with a stamp above `limit`, which nobody else can have seen (restamp.c), get new ones of this run,
+ * by_ms earlier, and the vectors fall to what is left. Before the run's first write. */
 int store_restamp(struct store *s, int64_t limit, int64_t by_ms, int64_t *ret_rows, struct err *e);
 
 struct remote_row {

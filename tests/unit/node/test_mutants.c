@@ -1,0 +1,183 @@
+/* Moments of one node that a random walk hardly meets, each of which some bug in tests/mutants needs to be
+ * seen.
+ */
+#include "bench.h"
+
+#include "node/child.h"
+
+/* ---- copies ---- */
+
+static int writes(struct bench *b, struct op *op)
+{
+    int rc = bench_write(b, "x");
+    op_answer_covered(b->n, op, store_written(b->n->store), 1, bench_text(201, "{\"copies\":@,\"x\":1}"));
+    return rc;
+}
+
+/* The copy of a node that is silent may be gone for good. */
+static void a_copy_out_of_the_view_counts_for_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, writes);
+    b.peer_deaf = true;
+    bench_run(&b, 12000); /* out of the view, and alone_ms */
+    assert_int_equal(view_others(&b.n->view), 0);
+    struct event ev = bench_pulled(&b, INT64_MAX / 2);
+    bench_turn(&b, 1, &ev);
+    ev = bench_request(&b);
+    bench_turn(&b, 1, &ev);
+    assert_string_equal(b.answers[0].body, "{\"copies\":0,\"x\":1}");
+    bench_end(&b);
+}
+
+/* What an ended run of the peer had on disk, it need not have any more. */
+static void a_pull_of_a_former_run_is_no_copy(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, writes);
+    struct event ev = bench_request(&b);
+    bench_turn(&b, 1, &ev);
+    ev = bench_pulled(&b, store_written(b.n->store));
+    ev.bytes[1 + 2 * sizeof(struct id) + 3] ^= 1; /* of the actor */
+    bench_turn(&b, 1, &ev);
+    bench_run(&b, 100);
+    assert_int_equal(bench_status(&b, 1), 0);
+    ev = bench_pulled(&b, store_written(b.n->store));
+    bench_turn(&b, 1, &ev);
+    assert_int_equal(bench_status(&b, 1), 201);
+    bench_end(&b);
+}
+
+/* ---- the view ---- */
+
+static int waits_open(struct bench *b, struct op *op)
+{
+    if (node_open_now(b->n))
+        op_answer(b->n, op, bench_text(200, "{}"));
+    else
+        op_wait_open(b->n, op);
+    return 0;
+}
+
+static void who_begins_to_wait_as_the_view_opens_is_woken(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t asked = 0;
+    bench_begin(&b, true, waits_open);
+    bench_turn(&b, 4500, NULL); /* it was asleep for more than 0.8 suspect_ms: closed */
+    assert_false(node_open_now(b.n));
+    while (!b.n->was_open && asked < 60) { /* one in each turn, so also in that which opens it */
+        struct event ev = bench_request(&b);
+        bench_turn(&b, 5, &ev);
+        asked++;
+    }
+    assert_true(b.n->was_open);
+    bench_run(&b, 100);
+    for (uint64_t i = 1; i <= asked; i++)
+        assert_int_equal(bench_status(&b, i), 200);
+    bench_end(&b);
+}
+
+/* An answer is worth as much as its question is young, however late it is read. */
+static void an_answer_that_was_long_on_its_way_is_old(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, NULL);
+    struct peer *p = TAILQ_FIRST(&b.n->peers);
+    for (int i = 0; i < 500 && !(p->ping_call && p->ping_sent_ms == b.boot_ms); i++)
+        bench_turn(&b, 10, NULL);
+    int64_t sent_ms = p->ping_sent_ms;
+    assert_int_equal(sent_ms, b.boot_ms);
+    b.peer_deaf = true;
+    bench_turn(&b, 900, NULL);
+    bench_run(&b, sent_ms + 3900 - b.boot_ms);
+    assert_true(node_open_now(b.n));
+    bench_run(&b, 200); /* 0.8 suspect_ms after it was sent */
+    assert_false(node_open_now(b.n));
+    bench_end(&b);
+}
+
+/* ---- spawning ---- */
+
+static int spawned;
+
+static void note_spawn(void *self, struct spawn *s TAKES)
+{
+    (void)self;
+    spawned++;
+    spawn_free(s);
+}
+
+static int find_any(void *self, const char *argv0, char *const *env, const char *cwd, char *ret_path,
+                    size_t bytes)
+{
+    (void)self;
+    (void)env;
+    (void)cwd;
+    snprintf(ret_path, bytes, "/bin/%s", argv0);
+    return 0;
+}
+
+static int64_t commit_ms;
+
+static void time_passes(struct node *n, void *arg)
+{
+    (void)n;
+    ((struct bench *)arg)->boot_ms += commit_ms;
+}
+
+/* What was committed after so long a time: a claim of ours for ourselves, which the peer has. */
+static int claims_for_itself(struct node *n, void *arg)
+{
+    struct name_row row = {.swarm = mem_dup("default"),
+                           .name = mem_dup("x"),
+                           .kind = mem_dup("child"),
+                           .spec = mem_dup("{\"argv\":[\"x\"]}")};
+    eff_do(n, time_passes, arg, NULL);
+    own_claim(n, &row, &n->self, 0);
+    int rc = store_save(n->store, T_NAME, &row, &n->fault);
+    row_fini(T_NAME, &row);
+    return rc < 0 ? rc : own_changed(n, "default", "x");
+}
+
+static void spawn_after(int64_t ms, int want)
+{
+    static char any[] = "*";
+    static char *const allow[] = {any, NULL};
+    struct bench b;
+    bench_begin(&b, true, NULL);
+    b.n->w.proc.spawn = note_spawn;
+    b.n->w.proc.find = find_any;
+    b.n->o.allow_exec = allow;
+    struct event ev = bench_pulled(&b, INT64_MAX / 2);
+    bench_turn(&b, 1, &ev);
+    spawned = 0;
+    commit_ms = ms;
+    assert_int_equal(node_transact(b.n, claims_for_itself, &b), 0);
+    assert_int_equal(spawned, want);
+    b.n->held_n = 0; /* what is tried again later is not of interest */
+    bench_end(&b);
+}
+
+static void a_spawn_does_not_leave_after_a_lapse(void **state)
+{
+    (void)state;
+    spawn_after(10, 1);
+    spawn_after(5000, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_out_of_the_view_counts_for_nothing),
+        cmocka_unit_test(a_pull_of_a_former_run_is_no_copy),
+        cmocka_unit_test(who_begins_to_wait_as_the_view_opens_is_woken),
+        cmocka_unit_test(an_answer_that_was_long_on_its_way_is_old),
+        cmocka_unit_test(a_spawn_does_not_leave_after_a_lapse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
