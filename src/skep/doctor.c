@@ -117,10 +117,26 @@ static void check_certificate(struct doctor *d, const char *dir, const char *fil
                    when_text(expires_ms, when));
 }
 
+/* --node is also who is asked: incidents and quarantine are each node's own. */
+static int ask_named(struct cli *c, struct err *e)
+{
+    char *dir AUTOFREE = NULL;
+    int rc = args_text(&c->args, "node") ? place_dir(c, &dir, e) : 0;
+    if (!dir)
+        return rc;
+    free(c->config.client.addr);
+    c->config.client.addr = mem_printf("unix://%s/skep.sock", dir);
+    c->config.origin[setting_find("client.addr")].layer = CONFIG_IN_FLAG;
+    return 0;
+}
+
 static int run(struct cli *c, struct err *e)
 {
     if (args_text(&c->args, "repair"))
         return doctor_repair(c, e);
+    int rc = ask_named(c, e);
+    if (rc)
+        return rc;
     if (doctor_held_asked(c))
         return doctor_held(c, e);
     static const struct column columns[] = {{"CHECK", "check", CELL_TEXT},
