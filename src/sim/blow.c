@@ -421,6 +421,7 @@ static bool strike_restore(struct nemesis *n, int node)
         return true;
     }
     sim_crash(n->sim, node);
+    sim_loses(n->sim);
     sim_restore(n->sim, node, n->backups[node]);
     if (nemesis_toss(n, 2))
         sim_backup_free(TAKE(n->backups[node]));
@@ -502,6 +503,7 @@ static bool strike_wipe(struct nemesis *n, int node)
     if (!nemesis_spare(n, node))
         return false;
     sim_crash(n->sim, node);
+    sim_loses(n->sim);
     n->held[node]++;
     farewell(n, node, anew);
     return true;
@@ -510,6 +512,7 @@ static bool strike_wipe(struct nemesis *n, int node)
 static void replace(struct nemesis *n, int node)
 {
     sim_crash(n->sim, node);
+    sim_loses(n->sim);
     sim_may_refuse(n->sim, node, false);
     n->held[node]++;
     n->weak[node]--;

@@ -14,10 +14,12 @@
 #define TRIES      3  /* of one entry, each through another node */
 #define CLIENTS    3  /* in one session at once */
 #define SAID_MAX   60 /* entries of a session */
+#define SPREAD_US                                                                                            \
+    (10 * SIM_SECOND) /* what is on one disk is on another one by then, unless that is suspended */
 
-enum deed { DO_TEMPLATE, DO_SESSION, DO_ENTRY, DO_TURN, DO_READ, DO_BRANCHES, DO_BRANCH };
-static const char *const deed_words[] = {"template", "session",  "entry", "turn",
-                                         "read",     "branches", "branch"};
+enum deed { DO_TEMPLATE, DO_SESSION, DO_ENTRY, DO_TURN, DO_READ, DO_BRANCHES, DO_BRANCH, DO_HELD };
+static const char *const deed_words[] = {"template", "session",  "entry",  "turn",
+                                         "read",     "branches", "branch", "held"};
 
 /* What was said once. */
 struct said {
@@ -36,12 +38,20 @@ struct talk {
     struct str branches;       /* what lies beside it, as the first node has it */
 };
 
+/* A 201 that would bind, if what was said with one copy reaches others before its node loses it. */
+struct oath {
+    struct chat *chat;
+    struct said *said;
+    int64_t begun_us;
+};
+
 struct chat {
     struct sim *sim;
     struct talk *talks;
     int talks_n, open;
     bool template_there, audited;
     int64_t numbers, told, repeated, turns;
+    struct str held; /* what waits for a decision, of all nodes, as the audit heard */
     struct str broken;
 };
 
@@ -82,6 +92,14 @@ static bool lost_with_it(const struct chat *c, struct span body)
     return raw.p && json_int(raw, &copies) && copies == 0 && sim_nodes(c->sim) > 1;
 }
 
+static void oath_due(struct sim *s, void *arg)
+{
+    AUTOFREE struct oath *o = arg;
+    bool binds = sim_lost_us(s) < o->begun_us;
+    o->chat->told += binds && !o->said->told;
+    o->said->told |= binds;
+}
+
 static void after_entry(const struct errand *e, const struct sim_reply *r)
 {
     struct said *said = e->said;
@@ -93,9 +111,11 @@ static void after_entry(const struct errand *e, const struct sim_reply *r)
         sim_violation(e->chat->sim, "%s: %lld is the entry %s, and %s through %s", e->talk->name,
                       (long long)said->number, said->id, id, sim_node_name(sim_node(e->chat->sim, e->node)));
     memcpy(said->id, id, sizeof id);
-    bool binds = sim_promised(e->chat->sim, SIM_ANSWERS, e->begun_us) && !lost_with_it(e->chat, body);
-    e->chat->told += binds && !said->told;
-    said->told |= binds;
+    if (!sim_promised(e->chat->sim, SIM_ANSWERS, e->begun_us) || lost_with_it(e->chat, body))
+        return;
+    struct oath *o = mem_alloc(sizeof *o);
+    *o = (struct oath){e->chat, said, e->begun_us};
+    sim_at(e->chat->sim, sim_now_us(e->chat->sim) + SPREAD_US, oath_due, o, free);
 }
 
 /* What no well-formed request of an administrator may get. */
@@ -262,10 +282,12 @@ static void hear(const struct errand *e, const struct sim_reply *r)
     struct span body = {r->body, r->body_n};
     struct talk *t = e->talk;
     if (r->status != 200) {
-        str_printf(&e->chat->broken, "%s of %s: %d; ", deed_words[e->deed], t->name, r->status);
+        str_printf(&e->chat->broken, "%s of %s: %d; ", deed_words[e->deed], t ? t->name : "all", r->status);
         return;
     }
-    if (e->deed == DO_BRANCHES)
+    if (e->deed == DO_HELD)
+        str_add(&e->chat->held, body.p, body.n);
+    else if (e->deed == DO_BRANCHES)
         hear_branches(e, body);
     else if (e->deed == DO_BRANCH)
         str_add(&t->branches, body.p, body.n);
@@ -273,14 +295,31 @@ static void hear(const struct errand *e, const struct sim_reply *r)
         t->seen[e->node] = mem_copy(body.p, body.n);
 }
 
+static void read_held(struct chat *c, int node)
+{
+    struct errand *e = errand_new(c, NULL, DO_HELD);
+    e->node = node;
+    snprintf(e->path, sizeof e->path, "/v1/quarantine");
+    e->query = "limit=1000";
+    errand_send(e);
+}
+
+static bool can_be_asked(const struct chat *c, int node)
+{
+    const struct sim_node *n = sim_node(c->sim, node);
+    return sim_node_up(n) && !sim_node_retired(n);
+}
+
 void chat_audit(struct chat *c)
 {
     ensure(c->open == 0, "%d operations are open", c->open);
+    for (int node = 0; node < sim_nodes(c->sim) && c->template_there; node++)
+        if (can_be_asked(c, node))
+            read_held(c, node);
     for (int i = 0; i < c->talks_n; i++) {
         bool first = true;
         for (int node = 0; node < sim_nodes(c->sim) && c->talks[i].there; node++) {
-            const struct sim_node *n = sim_node(c->sim, node);
-            if (!sim_node_up(n) || sim_node_retired(n))
+            if (!can_be_asked(c, node))
                 continue;
             read_more(c, &c->talks[i], DO_READ, node, NULL);
             if (first)
@@ -297,20 +336,48 @@ static bool is_there(const char *text, const char *id)
     return text && strstr(text, member);
 }
 
-/* One chain, each entry once. */
-static void chain_holds(const struct talk *t, const char *text, struct str *why)
+/* A row that may have been deleted while two sides did not hear of each other waits for a person: until then
+ * what was said lies there, and the conversation begins behind it. */
+static bool is_held(const struct chat *c, const struct talk *t, const char *id)
+{
+    AUTOFREE char *key = mem_printf("\"%s/%s\"", t->name, id);
+    return *id && strstr(str_get(&c->held), key);
+}
+
+/* Nodes where it lies aside and those that had it before they heard of any doubt tell the conversation each
+ * in their own way until then. */
+static bool is_disputed(const struct chat *c, const struct talk *t)
+{
+    char head[sizeof t->name + 4];
+    snprintf(head, sizeof head, "\"%s/", t->name);
+    return strstr(str_get(&c->held), head) != NULL;
+}
+
+/* Whether the conversation may begin behind that entry: there is none; it waits for a decision; or it is
+ * there, but no lesser. The last comes of entries that were sent again, under their keys and in another
+ * order, to the other side of a split: the merge keeps one of each, and two may each have the other one for a
+ * parent. */
+static bool may_begin_behind(const struct chat *c, const struct talk *t, const char *text, const char *parent)
+{
+    return !*parent || is_held(c, t, parent) || is_there(text, parent) ||
+           is_there(str_get(&t->branches), parent);
+}
+
+/* One chain of parents, along which seq rises: no entry can come twice. */
+static void chain_holds(const struct chat *c, const struct talk *t, const char *text, struct str *why)
 {
     struct json_iter it = json_iter_init(json_raw_member(text, strlen(text), "entries"));
     struct span one;
     char parent[100] = "", id[100] = "", last[100] = "";
-    for (int64_t want = 1, seq = 0; json_iter_next(&it, NULL, &one); want++) {
+    for (int64_t before = 0, seq = 0; json_iter_next(&it, NULL, &one); before = seq) {
         struct span raw = json_raw_member(one.p, one.n, "seq");
         *parent = 0;
         member_text(one, "parent", parent, sizeof parent);
         member_text(one, "id", id, sizeof id);
-        if (!raw.p || !json_int(raw, &seq) || seq != want || strcmp(parent, last) != 0)
-            str_printf(why, "%s: entry %s (%lld, behind %s) comes %lld., behind %s; ", t->name, id,
-                       (long long)seq, parent, (long long)want, last);
+        bool fits = *last ? strcmp(parent, last) == 0 : may_begin_behind(c, t, text, parent);
+        if (!raw.p || !json_int(raw, &seq) || seq <= before || !fits)
+            str_printf(why, "%s: entry %s (%lld, behind %s) comes behind %s (%lld); ", t->name, id,
+                       (long long)seq, parent, last, (long long)before);
         memcpy(last, id, sizeof last);
     }
 }
@@ -324,7 +391,7 @@ static int times(const char *text, const char *what)
 }
 
 /* Nothing was said twice, and everything that was acknowledged is somewhere. */
-static void all_was_kept(const struct talk *t, const char *text, struct str *why)
+static void all_was_kept(const struct chat *c, const struct talk *t, const char *text, struct str *why)
 {
     for (int i = 0; i < t->said_n; i++) {
         const struct said *said = &t->said[i];
@@ -332,7 +399,8 @@ static void all_was_kept(const struct talk *t, const char *text, struct str *why
         int n = times(text, content);
         if (n > 1)
             str_printf(why, "%s: %s is there %d times; ", t->name, content, n);
-        if (said->told && !is_there(text, said->id) && !is_there(str_get(&t->branches), said->id))
+        if (said->told && !is_there(text, said->id) && !is_there(str_get(&t->branches), said->id) &&
+            !is_held(c, t, said->id))
             str_printf(why, "%s: %s was acknowledged as %s, and is nowhere; ", t->name, content, said->id);
     }
 }
@@ -347,15 +415,15 @@ static bool talks_hold(struct sim *s, void *ctx, struct str *why)
         for (int node = 0; node < sim_nodes(s); node++) {
             if (!t->seen[node])
                 continue;
-            if (first && strcmp(first, t->seen[node]) != 0)
+            if (first && strcmp(first, t->seen[node]) != 0 && !is_disputed(c, t))
                 str_printf(why, "%s: %s has another conversation; ", t->name,
                            sim_node_name(sim_node(s, node)));
             first = first ? first : t->seen[node];
         }
         if (!first)
             continue;
-        chain_holds(t, first, why);
-        all_was_kept(t, first, why);
+        chain_holds(c, t, first, why);
+        all_was_kept(c, t, first, why);
     }
     return why->n == 0;
 }
@@ -383,6 +451,7 @@ void chat_free(struct chat *c)
             free(c->talks[i].seen[node]);
         str_fini(&c->talks[i].branches);
     }
+    str_fini(&c->held);
     str_fini(&c->broken);
     free(c->talks);
     free(c);

@@ -3,8 +3,9 @@
  *
  * What is promised: an entry that was answered 201 is there, once and only once, on every node, in the
  * conversation or, if its writer was cut off or fenced, on a branch of it; the same key gives the same entry
- * through any node; the conversation is one chain, each entry behind its parent and one further. A turn that
- * was answered 200 has its result on every node.
+ * through any node; the conversation is one chain, each entry behind its parent, and their numbers rise. What
+ * may have been deleted while two sides did not hear of each other for longer than tombstones are kept is in
+ * quarantine instead (GET /v1/quarantine). An answer binds when its node still had its files some time later.
  */
 #ifndef SKEP_SIM_CHAT_H
 #define SKEP_SIM_CHAT_H

@@ -215,12 +215,65 @@ static void meet(struct history *h)
     }
 }
 
+/* How often an address was registered, as far as it is known; once more for who was there at the beginning.
+ */
+static int registered(const struct history *h, int64_t number, int64_t initial)
+{
+    int times = initial == CLAIM_ANY;
+    for (size_t i = 0; i < h->n; i++) {
+        const struct hist_op *o = &h->ops[i];
+        bool took = o->end != HIST_FAILED && (o->end != HIST_OK || o->verdict == CLAIM_DONE);
+        times += (o->kind == CLAIM_TAKE || o->kind == CLAIM_REPLACE) && o->arg == number && took;
+    }
+    return times;
+}
+
+/* A replacement names what it replaces by its revision: of an address that was removed and registered again
+ * there are two, and to be refused for the older one says nothing about who is there. */
+static void mistaken(struct place *p)
+{
+    struct history *h = &p->history;
+    for (size_t i = 0; i < h->n; i++) {
+        struct hist_op *o = &h->ops[i];
+        if (o->kind == CLAIM_REPLACE && o->end == HIST_OK && o->verdict == CLAIM_HELD &&
+            registered(h, o->arg2, p->initial) > 1)
+            o->end = HIST_FAILED;
+    }
+}
+
+/* Whether an answer says that this one had the name. */
+static bool is_seen(const struct history *h, int64_t number)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        const struct hist_op *o = &h->ops[i];
+        bool replaced = o->kind == CLAIM_REPLACE && o->verdict == CLAIM_DONE && o->arg2 == number;
+        if (o->end == HIST_OK && (o->got == number || replaced))
+            return true;
+    }
+    return false;
+}
+
+/* What is tried again through another home may find that it had succeeded, been seen by others and ended by
+ * them: it is then told who is there now, which says nothing of what became of it. */
+static void undone(struct history *h)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        struct hist_op *o = &h->ops[i];
+        if (o->kind == CLAIM_TAKE && o->end == HIST_OK && o->verdict == CLAIM_HELD && is_seen(h, o->arg)) {
+            o->end = HIST_UNKNOWN;
+            o->ended_us = INT64_MAX;
+        }
+    }
+}
+
 /* False, with the story appended: there is no order. */
 static bool judge(struct crowd *c, struct place *p, struct str *why)
 {
     size_t bad = 0;
     if (p->child)
         meet(&p->history);
+    mistaken(p);
+    undone(&p->history);
     enum linear verdict = linear_check(&p->history, p->initial, claim_step, TRIES_MAX, &bad);
     c->histories++;
     c->judged += (int64_t)p->history.n;

@@ -57,6 +57,7 @@ struct sim {
     int nodes_n, nodes_cap;
     unsigned suspended[SIM_PROMISES];
     int64_t resumed_us[SIM_PROMISES];
+    int64_t lost_us; /* of sim_loses */
     struct simlinks *links;
     struct simnet *net;
     struct simproc *proc;

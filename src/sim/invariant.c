@@ -20,10 +20,10 @@
 /* ---- After each turn ---- */
 
 /* Its vector may only grow, as long as it runs. A run that begins with less than the one before had its files
- * replaced. */
+ * replaced, or stamps anew with its first write what it wrote in a future that nobody else has seen. */
 static void vector_grows(struct invariants *v, int i, struct look *l, const struct node *n)
 {
-    bool same = l->actor == n->actor; /* memory may be the same in the next life, an actor never is */
+    bool same = l->actor == n->actor && l->born == n->born; /* memory may be the same in the next life */
     bool fell = false;
     if (same && n->vv.n == l->vv.n && n->vv.floor == l->vv.floor &&
         (n->vv.n == 0 || memcmp(n->vv.e, l->vv.e, n->vv.n * sizeof *n->vv.e) == 0))
@@ -37,10 +37,11 @@ static void vector_grows(struct invariants *v, int i, struct look *l, const stru
         l->forgot = true;
     }
     if (!same) {
-        l->written = 0;
-        l->own = NULL;
+        l->written = fell ? store_written(n->store) : 0;
+        l->own = l->actor == n->actor ? l->own : NULL;
     }
     l->actor = n->actor;
+    l->born = n->born;
     vv_copy(&l->vv, &n->vv);
 }
 
@@ -269,6 +270,31 @@ static bool is_to_come(const struct look *a, const struct fact *f, const struct 
     return stamp_compare(&f->newest, &r->stamp) > 0 && !vv_covers(&a->proven, f->newest.actor, f->newest.hlc);
 }
 
+static bool is_quarantined_at(struct node *n, const struct row *r)
+{
+    char tbl[64];
+    snprintf(tbl, sizeof tbl, "%.*s", (int)strcspn(r->key, " "), r->key);
+    struct stmt *q = stmt_new(store_db(n->store),
+                              "SELECT 1 FROM quarantine WHERE (tbl, key, actor, hlc) = (?1, ?2, ?3, ?4)");
+    stmt_text(q, 1, tbl);
+    stmt_text(q, 2, r->key + strlen(tbl) + 1);
+    stmt_i64(q, 3, r->stamp.actor);
+    stmt_i64(q, 4, r->stamp.hlc);
+    bool is = stmt_step(q, NULL) == 1;
+    stmt_free(q);
+    return is;
+}
+
+/* Whether a copy of the row lies in quarantine somewhere, for a person to decide about: who copied everything
+ * from that node knows of the row, and has neither. */
+static bool is_quarantined(struct invariants *v, const struct row *r)
+{
+    for (int i = 0; i < sim_nodes(v->sim); i++)
+        if (look_node(v, i) && is_quarantined_at(look_node(v, i), r))
+            return true;
+    return false;
+}
+
 /* [I4] What the vector of i covers of the rows of j is at i, or what replaced it. */
 static bool covered_is_there(struct invariants *v, int i, const struct row *r, int j, bool tell)
 {
@@ -284,7 +310,7 @@ static bool covered_is_there(struct invariants *v, int i, const struct row *r, i
                     r->key);
     const struct fact *f = order < 0 ? fact_get(v->keys, r->key) : NULL;
     bool dropped = f && !own && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc;
-    if (order >= 0 || dropped || is_to_come(a, f, r))
+    if (order >= 0 || dropped || is_to_come(a, f, r) || is_quarantined(v, r))
         return true;
     if (own)
         snprintf(lack, sizeof lack, "(%lld, %lld)", (long long)own->stamp.actor, (long long)own->stamp.hlc);

@@ -402,6 +402,16 @@ void sim_backup_free(struct sim_backup *b)
     free(b);
 }
 
+void sim_loses(struct sim *s)
+{
+    s->lost_us = s->now_us;
+}
+
+int64_t sim_lost_us(const struct sim *s)
+{
+    return s->lost_us;
+}
+
 void sim_restore(struct sim *s, int index, const struct sim_backup *b)
 {
     struct sim_node *n = sim_node(s, index);

@@ -32,6 +32,7 @@ struct fact {
 /* What is known of a node. */
 struct look {
     int64_t actor;   /* of the run that was looked at last; 0 = never */
+    int64_t born;    /* its first stamp; 0 = it had written nothing */
     struct vv vv;    /* as its last turn left it */
     int64_t written; /* own rows up to here were looked at */
     int64_t real_max_ms;

@@ -171,6 +171,11 @@ void sim_slow_disk(struct sim *s, int index, int times);
 struct sim_backup;
 struct sim_backup *sim_backup_new(struct sim *s, int index);
 void sim_backup_free(struct sim_backup *b); /* accepts NULL */
+/* What a node that is down has on its disk is lost, or will be: what it said with one copy may be gone. Said
+ * by who takes it away, as soon as it can no longer give it to others. */
+void sim_loses(struct sim *s);
+/* When that was for the last time; 0 = never. */
+int64_t sim_lost_us(const struct sim *s);
 /* Puts it back, on a node that is down. */
 void sim_restore(struct sim *s, int index, const struct sim_backup *b);
 /* An empty disk for a node that is down: it joins as a new one, under a new id and name. */
