@@ -1,9 +1,11 @@
 /* gc: what nobody needs any more: tombstones, runs that have ended, nodes that were forgotten.
  *
- * A tombstone goes once every member that is not forgotten has it and it is old enough, or is so old that
+ * A tombstone goes once every node that is not forgotten has it and it is old enough, or is so old that
  * nobody should wait; gcvv says so to those who come back and have not seen it (pull.h). An actor that has
- * ended and has no row left is folded into the floor, once every member's vector agrees on its end: never by
+ * ended and has no row left is folded into the floor, once every node's vector agrees on its end: never by
  * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0012).
+ * Nodes that are no members count, too: one that copies everything anew is none until it is done, and holds
+ * the rows that these tombstones deleted.
  */
 #include "base/hlc.h"
 #include "node/child.h"
@@ -28,7 +30,7 @@ static bool may_drop(void *ctx, const struct stamp *stamp)
     if (stamp->hlc < hlc_before(n, n->o.tombstone_max_ms))
         return true;
     TAILQ_FOREACH (p, &n->peers, link)
-        if (p->member && !vv_covers(&p->vv, stamp->actor, stamp->hlc))
+        if (!vv_covers(&p->vv, stamp->actor, stamp->hlc))
             return false;
     return true;
 }
@@ -66,13 +68,13 @@ static bool is_current(const struct node *n, int64_t actor)
     return actor == n->actor;
 }
 
-/* Every member agrees where it ended, or has folded it too. */
+/* Every node agrees where it ended, or has folded it too. */
 static bool is_agreed(const struct node *n, const struct vv_entry *e)
 {
     const struct peer *p;
     TAILQ_FOREACH (p, &n->peers, link) {
         int64_t theirs = vv_get(&p->vv, e->actor);
-        if (p->member && theirs != e->hlc && !(theirs == p->vv.floor && theirs > e->hlc))
+        if (theirs != e->hlc && !(theirs == p->vv.floor && theirs > e->hlc))
             return false;
     }
     return true;
