@@ -287,7 +287,7 @@ int session_save(struct node *n, struct session *s)
 {
     s->row.updated_at = n->real_ms;
     node_wake(n, "", s->row.session);
-    return store_save(n->store, T_SESSION, &s->row, &n->fault);
+    return store_set(n->store, T_SESSION, &s->row, &n->fault);
 }
 
 /* The entry is there: fine if it is the same one. */
