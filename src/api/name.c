@@ -207,6 +207,7 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
     struct str body = STR_INIT;
     struct jw j = jw_init(&body);
     show_address(row, lease_expires(n, row), rev_of(n->store, row), &j);
+    int64_t incarnation = row->incarnation;
     int rc = own_end_address(n, row, "name_released", op->request->who.name);
     lease_forget(n, row->swarm, row->name);
     if (rc < 0) {
@@ -214,6 +215,7 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
         return rc;
     }
     op->st.step = 1;
+    op->st.incarnation = incarnation;
     op->memo = mem_dup(str_get(&body));
     api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
     return 0;
@@ -226,7 +228,9 @@ static int release_serve(struct node *n, struct op *op, const struct call *c)
         return rc;
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_NAME, &row, &n->fault);
-    if (rc == 0 && op->st.step == 1) { /* it is away, and nobody else has brought it back */
+    /* it is away: what is there now, if anything, was registered since */
+    bool away = op->st.step == 1 && (rc == 0 || (rc == 1 && row.incarnation > op->st.incarnation));
+    if (away) {
         struct str body = STR_INIT;
         str_puts(&body, op->memo);
         api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
