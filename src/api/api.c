@@ -478,8 +478,11 @@ int api_serve(struct node *n, struct op *op)
         int rc = replay(n, op);
         if (rc != 0)
             return rc < 0 ? rc : 0;
-        if (room_refuses(n, op->request->method, op->request->path, &e) < 0)
+        if (room_refuses(n, op->request->method, op->request->path, &e) < 0) {
+            node_touch(n, &n->counters.disk_full, sizeof n->counters.disk_full);
+            n->counters.disk_full++;
             return api_fail(n, op, &e);
+        }
         if (((const struct call *)op->args)->route->method != HTTP_M_GET && watch_frozen(n)) {
             watch_refuse(n, &e);
             return api_fail(n, op, &e);
