@@ -33,6 +33,7 @@ static inline struct frozen *bench_frozen(void)
                                     .name = (char *)"b \"x\\y\"",
                                     .url = (char *)"https://127.0.0.1:2",
                                     .version = (char *)"",
+                                    .link = (char *)"via d",
                                     .liveness = LIVENESS_SUSPECT,
                                     .rtt_ms = 70,
                                     .avg_rtt_ms = 70.5,

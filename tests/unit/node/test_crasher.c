@@ -43,7 +43,7 @@ static void page(struct bench *b, struct reader *request, struct str *out)
     }
 }
 
-/* The process ends while that row is being applied, and begins again. */
+/* The process ends while that row is being applied, and begins again: a run that does not pull yet. */
 static void end_and_begin(struct bench *b)
 {
     struct node_options o = b->n->o;
@@ -51,9 +51,13 @@ static void end_and_begin(struct bench *b)
     node_close(b->n);
     note = (struct disk_note){A, evil_hlc};
     b->w.disk.note = &note;
-    b->queue_n = 0;
+    while (b->queue_n)
+        event_fini(&b->queue[--b->queue_n]);
     if (node_open(&b->n, &o, &b->w, &e) < 0)
         fail_msg("%s", e.text);
+    for (int64_t end = b->boot_ms + 2 * PROBE_MS; b->n->probe.running && b->boot_ms < end;)
+        bench_turn(b, 10, NULL);
+    assert_false(b->n->probe.running);
     assert_int_equal(note.actor, 0);
 }
 
@@ -78,6 +82,7 @@ static void after(int ends, bool aside)
     assert_int_equal(count(&b, "SELECT count(*) FROM change WHERE key = 'evil'"), 1);
     if (aside) { /* and the next run does not try it again */
         end_and_begin(&b);
+        bench_run(&b, 3000);
         assert_int_equal(count(&b, "SELECT count(*) FROM template WHERE template = 'evil'"), 0);
     }
     bench_end(&b);
