@@ -11,6 +11,7 @@
 
 #include "sim/brain.h"
 #include "sim/invariant.h"
+#include "sim/main/light.h"
 #include "sim/main/many.h"
 #include "sim/scenario.h"
 
@@ -27,6 +28,8 @@ static const char usage[] =
     "  --trace     every operation and process, too\n"
     "  --quiet     only the last line\n"
     "  --log L     the nodes' own logs on standard error: debug, info, warn or error\n"
+    "A thousand nodes without stores: who learns what when, and what it costs, as a table (sim/light.h):\n"
+    "  --light N   2 to 2000 nodes; takes --seed and --for\n"
     "Many seeds, each in a process of its own; each has its own number of nodes and kinds of faults, unless\n"
     "--nodes and --faults say which:\n"
     "  --seeds S   A..B, or random:COUNT for seeds that nobody has tried\n"
@@ -46,6 +49,7 @@ enum {
     OPT_TRACE,
     OPT_QUIET,
     OPT_LOG,
+    OPT_LIGHT,
     OPT_SEEDS,
     OPT_FOR_WALL,
     OPT_JOBS,
@@ -65,6 +69,7 @@ static const struct option options[] = {
     {"trace", no_argument, NULL, OPT_TRACE},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {"log", required_argument, NULL, OPT_LOG},
+    {"light", required_argument, NULL, OPT_LIGHT},
     {"seeds", required_argument, NULL, OPT_SEEDS},
     {"for-wall", required_argument, NULL, OPT_FOR_WALL},
     {"jobs", required_argument, NULL, OPT_JOBS},
@@ -135,6 +140,7 @@ struct asked {
     struct scenario plan;
     struct printer printer;
     struct many many;
+    int light; /* nodes; 0 = real brains */
     bool is_many, one_seed, nodes_said, faults_said;
 };
 
@@ -208,6 +214,15 @@ static bool option_many(struct many *m, int opt)
     default:
         return false;
     }
+}
+
+static bool option_light(int *ret)
+{
+    int64_t number;
+    if (!text_i64(optarg, 2, LIGHT_NODES_MAX, &number))
+        return false;
+    *ret = (int)number;
+    return true;
 }
 
 static bool option(struct scenario *c, struct printer *p, int opt)
@@ -284,8 +299,9 @@ static bool parse(struct asked *a, int argc, char **argv)
         a->one_seed |= opt == OPT_SEED || opt == OPT_TRACE || opt == OPT_LOG;
         a->nodes_said |= opt == OPT_NODES;
         a->faults_said |= opt == OPT_FAULTS;
-        bool good = opt >= OPT_SEEDS && opt < OPT_HELP ? option_many(&a->many, opt)
-                                                       : option(&a->plan, &a->printer, opt);
+        bool good = opt == OPT_LIGHT                     ? option_light(&a->light)
+                    : opt >= OPT_SEEDS && opt < OPT_HELP ? option_many(&a->many, opt)
+                                                         : option(&a->plan, &a->printer, opt);
         if (opt == OPT_HELP) {
             fputs(usage, stdout);
             exit(0);
@@ -293,7 +309,7 @@ static bool parse(struct asked *a, int argc, char **argv)
         if (!good)
             return false;
     }
-    return optind == argc && !(a->is_many && a->one_seed);
+    return optind == argc && !(a->is_many && (a->one_seed || a->light));
 }
 
 static void prepare(struct sim *s, void *ctx)
@@ -326,6 +342,8 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 64;
     }
+    if (a.light)
+        return light_table(a.plan.sim.seed, a.light, a.plan.for_us);
     if (!a.is_many)
         return one(&a);
     if (!a.faults_said)
