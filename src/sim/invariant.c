@@ -263,13 +263,6 @@ static bool looked_at(const struct invariants *v, int i)
     return n && v->looks[i].actor == n->actor;
 }
 
-/* Whether what replaced a row is still to come: a page that was cut proves the rest, and the rest may name
- * rows that what was cut has replaced. */
-static bool is_to_come(const struct look *a, const struct fact *f, const struct row *r)
-{
-    return stamp_compare(&f->newest, &r->stamp) > 0 && !vv_covers(&a->proven, f->newest.actor, f->newest.hlc);
-}
-
 static bool is_quarantined_at(struct node *n, const struct row *r)
 {
     char tbl[64];
@@ -310,7 +303,7 @@ static bool covered_is_there(struct invariants *v, int i, const struct row *r, i
                     r->key);
     const struct fact *f = order < 0 ? fact_get(v->keys, r->key) : NULL;
     bool dropped = f && !own && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc;
-    if (order >= 0 || dropped || is_to_come(a, f, r) || is_quarantined(v, r))
+    if (order >= 0 || dropped || is_quarantined(v, r))
         return true;
     if (own)
         snprintf(lack, sizeof lack, "(%lld, %lld)", (long long)own->stamp.actor, (long long)own->stamp.hlc);

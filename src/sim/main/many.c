@@ -235,15 +235,16 @@ static struct scenario smaller(const struct many *m, const struct failure *f)
     return s.best;
 }
 
+/* Runs it once more, with a trace, and writes that down. ret_again: it failed as before. */
 static bool transcript(const struct many *m, const struct failure *f, const struct scenario *small,
-                       const char *path)
+                       const char *path, bool *ret_again)
 {
     struct job j;
-    AUTOSTR struct str text = STR_INIT;
+    AUTOSTR struct str text = STR_INIT, kind = STR_INIT;
     FILE *file = fopen(path, "w");
-    if (!file)
-        return false;
-    run_alone(m, small, true, &j);
+    enum story_end end = run_alone(m, small, true, &j);
+    story_kind(&j.story, &kind);
+    *ret_again = end == f->end && strcmp(str_get(&kind), f->kind) == 0;
     str_puts(&text, "repeat it:   ");
     command(m, small, &text);
     str_puts(&text, " --trace\nfound with:  ");
@@ -253,9 +254,10 @@ static bool transcript(const struct many *m, const struct failure *f, const stru
     story_tell(&j.story, &text);
     if (j.story.errors.n)
         str_printf(&text, "\nStandard error:\n%s", str_get(&j.story.errors));
-    fwrite(str_get(&text), 1, text.n, file);
     job_fini(&j);
-    return fclose(file) == 0;
+    if (file)
+        fwrite(str_get(&text), 1, text.n, file);
+    return file && fclose(file) == 0;
 }
 
 static void tell_failure(const struct many *m, const struct failure *f)
@@ -263,16 +265,20 @@ static void tell_failure(const struct many *m, const struct failure *f)
     AUTOSTR struct str found = STR_INIT, small = STR_INIT;
     struct scenario least = f->plan;
     AUTOFREE char *path = mem_printf("%s/skep-sim-%llu.txt", m->folder, (unsigned long long)f->plan.sim.seed);
+    bool again, shrinks = m->shrink_ms && f->end != STORY_REFUSED;
     command(m, &f->plan, &found);
     printf("FAILED seed %llu: %.300s\n  %s\n", (unsigned long long)f->plan.sim.seed, f->what,
            str_get(&found));
     fflush(stdout);
-    if (m->shrink_ms && f->end != STORY_REFUSED) {
+    if (shrinks)
         least = smaller(m, f);
-        command(m, &least, &small);
+    bool written = transcript(m, f, &least, path, &again);
+    command(m, &least, &small);
+    if (!again) /* the same bytes in, others out */
+        printf("  NOT THE SAME TWICE: %s\n", str_get(&small));
+    else if (shrinks)
         printf("  smaller: %s\n", str_get(&small));
-    }
-    if (transcript(m, f, &least, path))
+    if (written)
         printf("  its last seconds: %s\n", path);
     fflush(stdout);
 }
