@@ -101,6 +101,100 @@ static void an_answer_that_was_long_on_its_way_is_old(void **state)
     bench_end(&b);
 }
 
+/* ---- deletions that somebody missed ---- */
+
+/* What a pull is answered whose node has `had` of actor 500 and has dropped what was deleted up to `dropped`.
+ */
+static int verdict(struct bench *b, int64_t had, int64_t dropped)
+{
+    struct str ask = STR_INIT, answer = STR_INIT;
+    AUTOVV struct vv vv = VV_INIT, gcvv = VV_INIT;
+    struct pull_memory *memory = pull_memory_new();
+    if (had)
+        vv_put(&vv, 500, had);
+    if (dropped)
+        vv_put(&gcvv, 500, dropped);
+    buf_u8(&ask, PULL_PROTO);
+    buf_id(&ask, &b->n->cluster);
+    buf_id(&ask, &b->peer_id);
+    buf_i64(&ask, BENCH_PEER_ACTOR);
+    buf_varint(&ask, 1);
+    buf_varint(&ask, 0);
+    vector_write(&ask, &vv);
+    vector_write(&ask, &gcvv);
+    vector_write(&ask, &VV_INIT);
+    int rc = node_serve_pull(b->n->store, memory, str_get(&ask), ask.n, &answer, &b->n->fault);
+    assert_int_equal(rc, 0);
+    int said = (unsigned char)str_get(&answer)[0];
+    pull_memory_free(memory);
+    str_fini(&ask);
+    str_fini(&answer);
+    return said;
+}
+
+static int drops(struct node *n, void *arg)
+{
+    (void)arg;
+    int rc = store_vv_raise(n->store, 500, 40, &n->fault);
+    return rc < 0 ? rc : store_gc_raise(n->store, 500, 40, &n->fault);
+}
+
+static void neither_side_of_a_pull_may_have_missed_deletions(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, NULL);
+    assert_int_equal(verdict(&b, 50, 50), PULL_STALE);
+    assert_int_equal(node_transact(b.n, drops, NULL), 0);
+    assert_int_equal(verdict(&b, 0, 0), PULL_RESYNC);
+    assert_int_equal(verdict(&b, 39, 0), PULL_RESYNC);
+    assert_int_equal(verdict(&b, 40, 40), PULL_PAGE);
+    assert_int_equal(verdict(&b, 50, 41), PULL_STALE);
+    bench_end(&b);
+}
+
+static int asked_for_a_resync(struct node *n, void *arg)
+{
+    struct bench *b = arg;
+    struct str ask = STR_INIT, answer = STR_INIT;
+    buf_u8(&ask, PULL_PROTO);
+    buf_id(&ask, &n->cluster);
+    buf_id(&ask, &b->peer_id);
+    buf_i64(&ask, BENCH_PEER_ACTOR);
+    buf_text(&ask, "");
+    buf_text(&ask, "");
+    int rc = resync_serve(n, &b->peer_id, str_get(&ask), ask.n, &answer);
+    b->served = rc < 0 ? rc : (unsigned char)str_get(&answer)[0];
+    str_fini(&ask);
+    str_fini(&answer);
+    return rc;
+}
+
+static int resync_verdict(struct bench *b)
+{
+    assert_int_equal(node_transact(b->n, asked_for_a_resync, b), 0);
+    return b->served;
+}
+
+/* Rows are here then that the vector does not prove, or none that it does. */
+static void nobody_copies_from_who_is_in_the_midst(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, NULL);
+    struct peer *p = TAILQ_FIRST(&b.n->peers);
+    assert_int_equal(resync_verdict(&b), PULL_PAGE);
+    p->pull.chaining = true;
+    p->pull.rows = 1;
+    assert_int_equal(resync_verdict(&b), PULL_BUSY);
+    p->pull.chaining = false;
+    b.n->resync.active = b.n->resync.wanted = true;
+    b.n->resync.from = (struct id){{8}}; /* a third one; of two that want it from each other one gives way */
+    assert_int_equal(resync_verdict(&b), PULL_BUSY);
+    b.n->resync.active = b.n->resync.wanted = false;
+    bench_end(&b);
+}
+
 /* ---- spawning ---- */
 
 static int spawned;
@@ -123,6 +217,8 @@ static int find_any(void *self, const char *argv0, char *const *env, const char 
 }
 
 static int64_t commit_ms;
+static const char *view_said; /* in the claim; NULL: ours */
+static char not_home[16];     /* a name that the peer decides on */
 
 static void time_passes(struct node *n, void *arg)
 {
@@ -134,17 +230,19 @@ static void time_passes(struct node *n, void *arg)
 static int claims_for_itself(struct node *n, void *arg)
 {
     struct name_row row = {.swarm = mem_dup("default"),
-                           .name = mem_dup("x"),
+                           .name = mem_dup(not_home),
                            .kind = mem_dup("child"),
                            .spec = mem_dup("{\"argv\":[\"x\"]}")};
     eff_do(n, time_passes, arg, NULL);
     own_claim(n, &row, &n->self, 0);
+    if (view_said)
+        mem_replace(&row.view, view_said);
     int rc = store_save(n->store, T_NAME, &row, &n->fault);
     row_fini(T_NAME, &row);
-    return rc < 0 ? rc : own_changed(n, "default", "x");
+    return rc < 0 ? rc : own_changed(n, "default", not_home);
 }
 
-static void spawn_after(int64_t ms, int want)
+static void spawn_after(int64_t ms, const char *view, int want)
 {
     static char any[] = "*";
     static char *const allow[] = {any, NULL};
@@ -156,7 +254,10 @@ static void spawn_after(int64_t ms, int want)
     struct event ev = bench_pulled(&b, INT64_MAX / 2);
     bench_turn(&b, 1, &ev);
     spawned = 0;
+    for (int i = 0; i == 0 || own_is_home(b.n, "default", not_home); i++)
+        snprintf(not_home, sizeof not_home, "x%d", i);
     commit_ms = ms;
+    view_said = view;
     assert_int_equal(node_transact(b.n, claims_for_itself, &b), 0);
     assert_int_equal(spawned, want);
     b.n->held_n = 0; /* what is tried again later is not of interest */
@@ -166,8 +267,15 @@ static void spawn_after(int64_t ms, int want)
 static void a_spawn_does_not_leave_after_a_lapse(void **state)
 {
     (void)state;
-    spawn_after(10, 1);
-    spawn_after(5000, 0);
+    spawn_after(10, NULL, 1);
+    spawn_after(5000, NULL, 0);
+}
+
+/* Under another view somebody else may have claimed the same name. */
+static void a_claim_of_another_view_is_not_started(void **state)
+{
+    (void)state;
+    spawn_after(10, "0000000000000001", 0);
 }
 
 int main(void)
@@ -177,7 +285,10 @@ int main(void)
         cmocka_unit_test(a_pull_of_a_former_run_is_no_copy),
         cmocka_unit_test(who_begins_to_wait_as_the_view_opens_is_woken),
         cmocka_unit_test(an_answer_that_was_long_on_its_way_is_old),
+        cmocka_unit_test(neither_side_of_a_pull_may_have_missed_deletions),
+        cmocka_unit_test(nobody_copies_from_who_is_in_the_midst),
         cmocka_unit_test(a_spawn_does_not_leave_after_a_lapse),
+        cmocka_unit_test(a_claim_of_another_view_is_not_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

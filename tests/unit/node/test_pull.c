@@ -90,8 +90,12 @@ static void begin(struct bench *b)
     chain = (struct chain){0};
 }
 
+/* In memory, which must be as it is on disk. */
 static int64_t vector(struct bench *b, int64_t actor)
 {
+    AUTOVV struct vv disk = VV_INIT;
+    assert_int_equal(store_vv(b->n->store, &disk, NULL), 0);
+    assert_int_equal(vv_get(&disk, actor), vv_get(&b->n->vv, actor));
     return vv_get(&b->n->vv, actor);
 }
 
@@ -116,6 +120,7 @@ static void the_vector_moves_at_the_end_of_a_chain(void **state)
     assert_int_equal(chain.cursor_a[0], 0);
     assert_int_equal(chain.cursor_a[1], at);
     assert_int_equal(chain.cursor_a[2], at + 1);
+    assert_int_equal(vector(&b, A), 0);
     bench_turn(&b, 1, NULL);
     bench_turn(&b, 1, NULL);
     assert_in_range(chain.asked, 4, 5); /* what came is acknowledged at once */

@@ -1,7 +1,6 @@
 /* Situations that a random walk hardly meets, each of which some bug in tests/mutants needs to be seen. */
 #include "rig.h"
 
-#include "core/place.h"
 #include "wire/buf.h"
 
 #define ONE "/v1/swarms/default/children/one"
@@ -27,12 +26,6 @@ static void end(struct rig *r, int nodes)
 static void cut(struct rig *r, int from, int to)
 {
     sim_cut(r->sim, from, to);
-}
-
-static void cut_both(struct rig *r, int a, int b)
-{
-    cut(r, a, b);
-    cut(r, b, a);
 }
 
 /* A request whose answer is looked for later. */
@@ -67,24 +60,6 @@ static char *name_at(struct rig *r, int home)
     for (int i = 0;; i++) {
         AUTOFREE char *name = mem_printf("x%d", i);
         if (home_of(r, name) == home)
-            return TAKE(name);
-    }
-}
-
-/* A name whose home is one node, and another one as soon as that is gone. */
-static char *name_then_at(struct rig *r, int home, int next)
-{
-    struct place_node others[8];
-    size_t count = 0;
-    int at = 0;
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (i != home) {
-            at = i == next ? (int)count : at;
-            others[count++] = (struct place_node){sim_node_id(sim_node(r->sim, i)), 1.0, true};
-        }
-    for (int i = 0;; i++) {
-        AUTOFREE char *name = mem_printf("x%d", i);
-        if (home_of(r, name) == home && place_pick(others, count, place_hash("default", name)) == at)
             return TAKE(name);
     }
 }
@@ -308,36 +283,23 @@ static void a_silent_owner_is_not_given_up(void **state)
     end(&r, 3);
 }
 
-/* A home claims for a node that hears of it only when the home has left everybody's view, and another one has
- * claimed the name meanwhile. */
-static void a_claim_of_a_lost_home_is_not_started(void **state)
+static void a_node_that_drains_is_given_nothing(void **state)
 {
     (void)state;
-    struct rig r, lost, won;
-    begin(&r, 8, 4);
-    AUTOFREE char *name = name_then_at(&r, 0, 2), *path = child_path(name);
-    for (int i = 1; i < 4; i++)
-        cut_both(&r, 0, i);
-    ask_later(&r, &lost, 0, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"nodes\":[\"n2\"]}");
-    run_ms(&r, 500);
-    assert_int_equal(sim_running(r.sim, "default", name, NULL), 0);
-    run_ms(&r, 6500);
-    cut(&r, 2, 1); /* what the new home claims is late at n2 */
-    cut(&r, 3, 1);
-    ask_later(&r, &won, 2, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"nodes\":[\"n3\"]}");
-    run_ms(&r, 300);
-    assert_int_equal(sim_running(r.sim, "default", name, NULL), 1);
-    sim_heal(r.sim, 0, 1);
-    sim_heal(r.sim, 1, 0);
-    run_ms(&r, 2500);
-    assert_int_equal(owner_of(&r, name), 2);
-    sim_heal_all(r.sim);
-    run_ms(&r, 20000);
-    assert_int_equal(owner_of(&r, name), 2);
-    assert_int_equal(won.status, 201);
-    str_fini(&won.body);
-    str_fini(&lost.body);
-    end(&r, 4);
+    struct rig r;
+    begin(&r, 13, 3);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/nodes/n1/drain", "");
+    for (int i = 0; i < 20; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i), *path = child_path(name);
+        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}");
+        assert_int_not_equal(owner_of(&r, name), 0);
+    }
+    run_ms(&r, 5000);
+    for (int i = 0; i < 20; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i);
+        assert_int_not_equal(owner_of(&r, name), 0);
+    }
+    end(&r, 3);
 }
 
 /* An owner gives its name away, dies and is back at once; a home that has not heard of the gift must not take
@@ -368,6 +330,79 @@ static void a_new_run_must_be_pulled_from_first(void **state)
     run_ms(&r, 10000);
     assert_int_equal(owner_of(&r, name), 1);
     str_fini(&reply.body);
+    end(&r, 3);
+}
+
+/* ---- deletions ---- */
+
+#define DAY_MS 120000 /* what a week is elsewhere */
+
+static void begin_short(struct rig *r, uint64_t seed)
+{
+    struct sim_opts o = sim_opts_default(seed, 3);
+    o.loss_ppm = o.slow_commit_ppm = 0;
+    o.tombstone_min_ms = 20000;
+    o.tombstone_max_ms = DAY_MS;
+    rig_begin_opts(r, &o);
+    agree_within(r, 3, 3000);
+    run_ms(r, 2000);
+}
+
+static int64_t count(struct rig *r, int node, const char *sql)
+{
+    return db_i64(store_db(node_store(node_at(r, node))), sql, -1);
+}
+
+/* Many pages of rows that were written while it was away, and a deletion that was dropped. */
+static void all_pages_of_a_resync_are_taken(void **state)
+{
+    (void)state;
+    struct rig r;
+    AUTOFREE char *big = mem_alloc(8001);
+    memset(big, 'x', 8000);
+    AUTOFREE char *body = mem_printf("{\"argv\":[\"/bin/x\",\"%s\"]}", big);
+    begin_short(&r, 14);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/templates/gone", body);
+    run_ms(&r, 1000);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 5000);
+    want(&r, 200, 0, HTTP_M_DELETE, "/v1/templates/gone", NULL);
+    for (int i = 0; i < 120; i++) {
+        AUTOFREE char *path = mem_printf("/v1/templates/t%d", i);
+        want(&r, 201, i % 2, HTTP_M_PUT, path, body);
+    }
+    run_ms(&r, DAY_MS + 20000);
+    assert_true(sim_start(r.sim, 2));
+    run_ms(&r, 20000);
+    assert_int_equal(count(&r, 2, "SELECT count(*) FROM log WHERE type = 'resync_done'"), 1);
+    assert_int_equal(count(&r, 2, "SELECT count(*) FROM template"), 120);
+    end(&r, 3);
+}
+
+/* A node in isolation begins a run and writes; elsewhere a later run ends and leaves no row. Were that one
+ * folded before the isolated node agrees, what the isolated run wrote would count as had. */
+static void what_an_isolated_run_wrote_is_not_below_the_floor(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_short(&r, 15);
+    for (int i = 0; i < 2; i++) {
+        cut(&r, i, 2);
+        cut(&r, 2, i);
+    }
+    sim_crash(r.sim, 2);
+    run_ms(&r, 500);
+    assert_true(sim_start(r.sim, 2));
+    want(&r, 201, 2, HTTP_M_PUT, "/v1/templates/alone", "{\"argv\":[\"/bin/x\"]}");
+    run_ms(&r, 5000);
+    sim_crash(r.sim, 1);
+    run_ms(&r, 100);
+    assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 60000);
+    sim_heal_all(r.sim);
+    agree_within(&r, 3, 40000);
+    run_ms(&r, 5000);
+    want(&r, 200, 0, HTTP_M_GET, "/v1/templates/alone", NULL);
     end(&r, 3);
 }
 
@@ -474,7 +509,9 @@ int main(void)
         cmocka_unit_test(a_new_life_begins_without_the_old_state),
         cmocka_unit_test(a_slow_start_outlives_a_change_of_the_view),
         cmocka_unit_test(a_silent_owner_is_not_given_up),
-        cmocka_unit_test(a_claim_of_a_lost_home_is_not_started),
+        cmocka_unit_test(a_node_that_drains_is_given_nothing),
+        cmocka_unit_test(all_pages_of_a_resync_are_taken),
+        cmocka_unit_test(what_an_isolated_run_wrote_is_not_below_the_floor),
         cmocka_unit_test(a_new_run_must_be_pulled_from_first),
         cmocka_unit_test(a_late_start_is_refused),
         cmocka_unit_test(a_copy_of_a_start_from_a_fast_clock_is_refused),
