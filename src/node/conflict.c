@@ -8,8 +8,8 @@
  * latest it dies with its name, or after handoff_ttl.
  *
  * Under the swarm's policy `oldest` a process that is beaten by a younger one claims again in that same
- * transaction. Its `since` stays, so at each such step the `since` of the winning claim falls: with s sides
- * that ends after s - 1 of them.
+ * transaction, unless its node's clock is not believed. Its `since` stays, so at each such step the `since`
+ * of the winning claim falls: with s sides that ends after s - 1 of them.
  */
 #include "node/conflict.h"
 
@@ -63,9 +63,26 @@ static int checkpoint_of(struct node *n, struct child *c, struct blob *ret)
     return rc < 0 ? rc : ret->p != NULL;
 }
 
+/* Nothing may be stamped while the clock is not believed, and the process must end all the same: its state
+ * stays here, where skep doctor lists it. */
+static int save_unstamped(struct node *n, struct child *c)
+{
+    struct checkpoint_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
+    int rc = store_load(n->store, T_CHECKPOINT, &row, &n->fault);
+    if (rc == 1 && row.epoch <= c->s.epoch)
+        rc = store_keep(n->store, T_CHECKPOINT, &row,
+                        "the last state of a process that lost its name while "
+                        "this node's clock was not believed",
+                        &n->fault);
+    row_fini(T_CHECKPOINT, &row);
+    return rc < 0 ? rc : 0;
+}
+
 /* Once for each epoch: the first time is before anything of it is overwritten. */
 static int save(struct node *n, struct child *c)
 {
+    if (watch_frozen(n))
+        return save_unstamped(n, c);
     struct conflict_row row = {
         .swarm = c->swarm, .name = c->name, .node = n->self_text, .epoch = c->s.epoch, .at = n->real_ms};
     struct stamp stamp;
@@ -177,7 +194,7 @@ static int claim_again(struct node *n, struct child *c, const struct name_row *n
 
 int conflict_beaten(struct node *n, struct child *c, const struct name_row *now)
 {
-    bool stays = !n->leaving && c->s.since && c->s.since < now->since;
+    bool stays = !n->leaving && !watch_frozen(n) && c->s.since && c->s.since < now->since;
     if (stays && is_oldest(n, c->swarm))
         return claim_again(n, c, now);
     int rc = save(n, c);

@@ -80,6 +80,15 @@ static bool is_agreed(const struct node *n, const struct vv_entry *e)
     return true;
 }
 
+/* The deletion of its row is still here. Once it is dropped, gcvv has an entry of a later run, and so finds
+ * whoever is put back to a time when this one was alive; until then only this one's own entry would. */
+static int leaves_trace(struct node *n, int64_t actor)
+{
+    struct actor_row row = {.actor = actor};
+    struct stamp stamp;
+    return store_version(n->store, T_ACTOR, &row, &stamp, NULL, &n->fault);
+}
+
 static void vv_read_again(struct node *n, void *arg UNUSED)
 {
     AUTOVV struct vv now = VV_INIT;
@@ -93,8 +102,10 @@ static int fold(struct node *n)
     for (size_t i = 0; rc == 0 && i < n->vv.n && folded < FOLD_MAX; i++) {
         const struct vv_entry *e = &n->vv.e[i];
         if (e->hlc >= hlc_before(n, n->o.tombstone_min_ms) || is_current(n, e->actor) || !is_agreed(n, e) ||
-            store_actor_rows(n->store, e->actor) > 0)
+            store_actor_rows(n->store, e->actor) > 0 || (rc = leaves_trace(n, e->actor)) != 0) {
+            rc = rc < 0 ? rc : 0;
             continue;
+        }
         rc = store_vv_fold(n->store, e->actor, e->hlc, &n->fault);
         folded++;
     }
@@ -153,7 +164,9 @@ static int forgotten_nodes(struct node *n)
 
 int gc_tick(struct node *n)
 {
-    if (n->resync.wanted || n->leaving)
+    if (n->resync.wanted)
+        return resync_alone(n);
+    if (n->leaving)
         return 0;
     int rc = tombstones(n);
     if (rc == 0)

@@ -11,6 +11,7 @@
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
 #define WHEN_DRAWN      INT64_MAX
+#define HOLES           0  /* among the actors that are cut: rows of nobody knows whom */
 #define WHOLE_EVERY     64 /* requests: one that says all, whatever was lost on the way */
 
 /* The request of a peer: what it has on disk. */
@@ -53,6 +54,18 @@ void pull_restart(struct node *n, struct peer *p)
     p->pull.failures = 0;
     p->pull.base = 0;
     p->pull.next_ms = n->now_ms;
+}
+
+void pulls_forget(struct node *n)
+{
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link) {
+        p->pull.call = 0; /* its answer is late, and so ignored */
+        p->pull.base = 0;
+        p->pull.chaining = false;
+        p->pull.rows = 0;
+        vv_clear(&p->pull.cut);
+    }
 }
 
 static void chain_begin(struct node *n, struct peer *p)
@@ -241,7 +254,7 @@ struct page {
     struct id peer;         /* which may be forgotten by the time the page is in: a row of it may say so */
     struct vv theirs, seen; /* of the responder's vector, what is above ours; the highest row of each actor */
     struct vv cut;          /* actors whose rows were left out, by this page or one before it */
-    bool more;
+    bool more, holes;
     uint32_t rows;
 };
 
@@ -509,8 +522,7 @@ static void at_once(struct node *n, void *arg)
         return;
     p->pull.call = 0;
     p->pull.base = 0;
-    p->pull.chaining = false;
-    p->pull.next_ms = n->now_ms;
+    p->pull.next_ms = n->now_ms; /* the same page again: what the chain has brought was judged as it came */
     pulls_tick(n);
 }
 
@@ -530,7 +542,13 @@ static bool knows_more_of_us(const struct node *n, const struct page *g)
 static int page_said(struct node *n, struct peer *p, struct page *g)
 {
     int rc = 0;
-    if (g->cut.n && n->now_ms - p->skew_said_ms > 60000) {
+    if (g->holes && n->now_ms - p->skew_said_ms > 60000) {
+        p->skew_said_ms = n->now_ms;
+        log_warn(n->w.log,
+                 "%s has damaged rows that it cannot send; until they are healed what it sends proves "
+                 "nothing",
+                 p->name);
+    } else if (g->cut.n && !is_cut(g, HOLES) && n->now_ms - p->skew_said_ms > 60000) {
         p->skew_said_ms = n->now_ms;
         rc = node_log(n, "clock_skew", NULL, NULL, p->name, 0, NULL, NULL);
         log_warn(n->w.log,
@@ -549,26 +567,23 @@ static int page_take(struct node *n, struct peer *p, struct reader *r)
     vector_read(r, &g->theirs);
     g->theirs.floor = 0; /* the responder's own business: what it folded, it had */
     cut_vector(n, g);
-    g->more = read_bool(r);
+    uint8_t more = read_u8(r);
+    g->more = more & PULL_MORE;
+    g->holes = more & PULL_HOLES;
+    if (g->holes)
+        vv_raise(&g->cut, HOLES, 1);
     g->rows = read_u32(r);
-    int rc = r->bad || g->rows > 2 * STORE_PAGE_ROWS ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
-                                                     : page_merge(n, r, g);
-    if (rc == 0 && !g->more)
+    bool bad = r->bad || more > (PULL_MORE | PULL_HOLES) || g->rows > 2 * STORE_PAGE_ROWS;
+    bool more_of_us = !bad && knows_more_of_us(n, g);
+    int rc = bad          ? err_set(&n->fault, SKEP_EARG, "a page is malformed")
+             : more_of_us ? probe_claimed(n, p)
+                          : page_merge(n, r, g);
+    if (rc == 0 && !more_of_us && !g->more)
         rc = vector_raise(n, g);
-    bool more_of_us = rc == 0 && knows_more_of_us(n, g);
-    if (more_of_us)
-        rc = probe_claimed(n, p);
-    if (rc == SKEP_EARG || rc == SKEP_EJSON)
-        log_warn(n->w.log, "%s sent a page that cannot be used: %s", p->name, n->fault.text);
-    if (rc == SKEP_EARG || rc == SKEP_EJSON || (rc == 0 && more_of_us)) {
-        page_free(g);
-        return answer_means(n, p, refused);
-    }
-    if (rc < 0) {
-        page_free(g);
-        return rc;
-    }
-    return page_said(n, p, g);
+    if (rc == 0 && !more_of_us)
+        return page_said(n, p, g);
+    page_free(g);
+    return rc < 0 ? rc : answer_means(n, p, refused);
 }
 
 /* gcvv is compared by both sides: what was dropped here since we asked, the responder did not know. */
@@ -591,16 +606,31 @@ static int verdict_take(struct node *n, struct peer *p, struct reader *r)
     }
 }
 
+struct answer_in {
+    struct peer *p;
+    struct reader r;
+    bool taken;
+};
+
+static int answer_take(struct node *n, void *arg)
+{
+    struct answer_in *a = arg;
+    int rc = verdict_take(n, a->p, &a->r);
+    a->taken = rc == 0;
+    return rc;
+}
+
+/* What cannot be used leaves nothing behind but another try. */
 int pull_answered(struct node *n, const struct event *ev)
 {
-    struct peer *p = ev->call ? pulled_from(n, ev->call) : NULL;
-    if (!p)
+    struct answer_in a = {.p = ev->call ? pulled_from(n, ev->call) : NULL,
+                          .r = reader_init(ev->bytes, ev->bytes_n)};
+    if (!a.p)
         return 0;
     int rc = 0;
-    struct reader r = reader_init(ev->bytes, ev->bytes_n);
     if (ev->kind == EV_PEER_ANSWERED && ev->status == 200)
-        rc = verdict_take(n, p, &r);
-    else
-        answer_means(n, p, refused);
+        rc = node_try(n, answer_take, &a, "an answer to a pull");
+    if (rc == 0 && !a.taken)
+        answer_means(n, a.p, refused);
     return rc < 0 ? rc : 1;
 }

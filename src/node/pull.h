@@ -6,7 +6,7 @@
  *              vector       cursor: what this chain has merged
  *   answer  := verdict u8, and after PULL_PAGE:
  *              vector       entries of the responder's vector above the requester's, under its floor
- *              more u8, rows u32, row*      as store_page writes them
+ *              more u8, rows u32, row*      as store_page writes them; more: PULL_MORE | PULL_HOLES
  *
  * A pull is answered only if neither side has dropped a tombstone that the other one never saw: each vector
  * covers the other one's gcvv. Whoever is behind needs a RESYNC (resync.c).
@@ -21,6 +21,7 @@
  *     it; and such a chain proves nothing, of no actor: the row may have superseded one that is covered.
  *  4. A responder sends all it has above the cursor, beyond its own vector too, and proves its own vector
  *     only.
+ *  5. A row that is damaged there is left out (PULL_HOLES), and the chain proves nothing, as with 3.
  *
  * In a cluster of more than FANOUT_MESH_MAX nodes (core/fanout.h) a node asks a few others a tick and pokes a
  * few; besides them it asks whoever poked it and whoever the barrier waits for. Whoever merged something new
@@ -41,6 +42,9 @@ struct event;
 struct remote_row;
 
 #define PULL_PROTO 1
+
+#define PULL_MORE  1 /* the chain goes on */
+#define PULL_HOLES 2 /* rows are missing in this page */
 
 enum verdict {
     PULL_PAGE,
@@ -69,6 +73,9 @@ struct pull {
 void pull_fini(struct pull *p);
 /* A new run of the peer, or word that it lives: asks at once, and from the start. */
 void pull_restart(struct node *n, struct peer *p);
+/* Gives up all chains and what is under way: what they brought is about to be looked through, and maybe taken
+ * out again. */
+void pulls_forget(struct node *n);
 void pulls_tick(struct node *n);
 /* The answer to our pull: merges inside a handler. 1 if the call was a pull. */
 int pull_answered(struct node *n, const struct event *ev);
@@ -104,13 +111,15 @@ struct resync {
     struct id out;
     int failures;
     char *tbl, *key;    /* how far it has come; NULL: the beginning */
-    struct vv vv, gcvv; /* of the responder at the first page */
-    int64_t gc_floor;
+    struct vv vv, gcvv; /* of the responder: at the first page, and of all pages so far */
+    int64_t gc_floor;   /* the same */
     int64_t rows, taken, dropped, kept, aside;
 };
 
 void resync_fini(struct resync *r);
 int resync_load(struct node *n); /* at the start of a run; inside a handler */
+/* All others were forgotten: then there is nobody to copy from. Inside a handler. */
+int resync_alone(struct node *n);
 /* From now on a RESYNC is wanted, for that reason; inside a handler. */
 int resync_want(struct node *n, const char *why);
 void resync_tick(struct node *n);

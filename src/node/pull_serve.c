@@ -146,14 +146,13 @@ static int write_page(struct store *s, const struct own *mine, const struct pull
     uint32_t count;
     bool more;
     vv_copy(&have, &p->vv);
-    for (size_t i = 0; i < cursor->n; i++) /* what the chain has merged counts as had */
-        if (cursor->e[i].hlc > vv_get(&have, cursor->e[i].actor))
-            vv_put(&have, cursor->e[i].actor, cursor->e[i].hlc);
+    vv_merge(&have, cursor); /* what the chain has merged counts as had */
+    have.floor = p->vv.floor;
     int rc = store_page(s, &have, &rows, &count, &more, e);
     if (rc < 0)
         return rc;
     vector_write_above(ret, &mine->vv, &p->vv);
-    buf_u8(ret, more);
+    buf_u8(ret, (uint8_t)((more ? PULL_MORE : 0) | (rc == 1 ? PULL_HOLES : 0)));
     buf_u32(ret, count);
     str_add(ret, str_get(&rows), rows.n);
     return 0;

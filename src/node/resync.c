@@ -88,6 +88,12 @@ static void view_changes(struct node *n, void *arg UNUSED)
     peers_view(n);
 }
 
+static void wanted(struct node *n, void *arg)
+{
+    pulls_forget(n);
+    view_changes(n, arg);
+}
+
 int resync_want(struct node *n, const char *why)
 {
     if (n->resync.wanted)
@@ -97,7 +103,7 @@ int resync_want(struct node *n, const char *why)
     n->resync.wanted = true;
     node_touch(n, &n->resync.began_ms, sizeof n->resync.began_ms);
     n->resync.began_ms = n->now_ms;
-    eff_do(n, view_changes, NULL, NULL);
+    eff_do(n, wanted, NULL, NULL);
     int rc = store_meta_set(n->store, "resync", why, &n->fault);
     AUTOSTR struct str data = STR_INIT;
     struct jw j = jw_init(&data);
@@ -319,6 +325,10 @@ static int theirs_in(struct node *n, struct walk *w, bool both)
     crasher_note(n, &w->theirs);
     int rc = both ? store_merge_as(n->store, &w->theirs, crasher_why(n, &w->theirs), &how, &n->fault)
                   : only_theirs(n, w, &how);
+    if (rc == SKEP_EARG) { /* as in a pull: one stamp for two rows */
+        w->next.aside++;
+        return store_quarantine(n->store, &w->theirs, n->fault.text, &n->fault);
+    }
     if (rc < 0 || how == MERGED_KEPT)
         return rc;
     w->next.taken++;
@@ -389,15 +399,19 @@ static int vectors_write(struct node *n, const struct walk *w)
     return rc < 0 ? rc : store_gc_raise(n->store, 0, w->at->gc_floor, &n->fault);
 }
 
+static int over_write(struct node *n)
+{
+    int rc = store_meta_set(n->store, "resync", "", &n->fault);
+    return rc < 0 ? rc : store_meta_set(n->store, STATE_KEY, "", &n->fault);
+}
+
 static int end_write(struct node *n, const struct walk *w)
 {
     AUTOSTR struct str data = STR_INIT;
     struct jw j = jw_init(&data);
     int rc = vectors_write(n, w);
     if (rc == 0)
-        rc = store_meta_set(n->store, "resync", "", &n->fault);
-    if (rc == 0)
-        rc = store_meta_set(n->store, STATE_KEY, "", &n->fault);
+        rc = over_write(n);
     jw_object(&j);
     jw_kv_string(&j, "from", node_name_of(n, id_text(&w->next.from, (char[ID_TEXT]){0})));
     jw_kv_i64(&j, "taken", w->next.taken);
@@ -407,6 +421,35 @@ static int end_write(struct node *n, const struct walk *w)
     jw_object_close(&j);
     jw_end(&j);
     return rc < 0 ? rc : node_log(n, "resync_done", NULL, NULL, n->name, 0, NULL, str_get(&data));
+}
+
+static void is_over(struct node *n, void *arg UNUSED)
+{
+    struct peer *p;
+    n->resync.wanted = false;
+    start_over(n);
+    TAILQ_FOREACH (p, &n->peers, link)
+        pull_restart(n, p);
+    ops_seen(n);
+    own_scan(n);
+    node_settings_merged(n);
+    view_changes(n, NULL);
+}
+
+int resync_alone(struct node *n)
+{
+    struct peer *p;
+    /* a member that forgot somebody knew them all; but one whose files are old may not */
+    if (!n->member || n->forgotten_n == 0 || n->now_ms - n->resync.began_ms < MEMBERS_WAIT_MS)
+        return 0;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (!id_is_zero(&p->id))
+            return 0;
+    log_warn(n->w.log,
+             "all other nodes were forgotten: there is nobody to copy from, and what is here counts");
+    eff_do(n, is_over, NULL, NULL);
+    int rc = over_write(n);
+    return rc < 0 ? rc : node_log(n, "resync_done", NULL, NULL, n->name, 0, NULL, "{\"from\":null}");
 }
 
 static void ended(struct node *n, const struct resync *s)
@@ -419,15 +462,7 @@ static void ended(struct node *n, const struct resync *s)
                             "ending, to begin a new one");
         n->exit_status = 75;
     }
-    n->resync.wanted = false;
-    start_over(n);
-    struct peer *p;
-    TAILQ_FOREACH (p, &n->peers, link)
-        pull_restart(n, p);
-    ops_seen(n);
-    own_scan(n);
-    node_settings_merged(n);
-    view_changes(n, NULL);
+    is_over(n, NULL);
 }
 
 static void page_done(struct node *n, void *arg)
@@ -436,6 +471,8 @@ static void page_done(struct node *n, void *arg)
     n->counters.rows_merged += w->next.taken;
     struct resync before = n->resync;
     n->resync = w->next;
+    n->resync.out = before.out; /* somebody may have asked in this very batch */
+    n->resync.out_until_ms = before.out_until_ms;
     n->resync.call = 0;
     n->resync.failures = 0;
     n->resync.active = true;
@@ -458,7 +495,8 @@ static void vectors_from(struct walk *w, const struct resync *s)
     w->next.gc_floor = s->gc_floor;
 }
 
-/* The head of a page; the vectors of the first one are those of the whole RESYNC. */
+/* The head of a page; the vector of the first one is that of the whole RESYNC. But what was dropped there
+ * since is missing in this page, too. */
 static bool head_read(struct node *n, struct walk *w)
 {
     AUTOVV struct vv vv = VV_INIT;
@@ -473,8 +511,6 @@ static bool head_read(struct node *n, struct walk *w)
     w->next = (struct resync){.wanted = true,
                               .from = now->from,
                               .began_ms = now->began_ms,
-                              .out = now->out,
-                              .out_until_ms = now->out_until_ms,
                               .taken = now->taken,
                               .dropped = now->dropped,
                               .kept = now->kept,
@@ -482,6 +518,9 @@ static bool head_read(struct node *n, struct walk *w)
                               .tbl = mem_dup(now->tbl ? now->tbl : ""),
                               .key = mem_dup(now->key ? now->key : "")};
     vectors_from(w, now->active ? now : &first);
+    vv_merge(&w->next.gcvv, &gcvv);
+    if (gc_floor > w->next.gc_floor)
+        w->next.gc_floor = gc_floor;
     return !w->r.bad && gc_floor >= 0 && w->rows <= 2 * STORE_PAGE_ROWS &&
            !pull_too_far_ahead(n, vv_max(&vv)) && !pull_too_far_ahead(n, gc_floor);
 }
@@ -507,9 +546,19 @@ static int page_take(struct node *n, struct reader *r)
         return 0;
     }
     walk_free(w);
-    if (rc != SKEP_EARG && rc != SKEP_EJSON)
-        return rc;
-    log_warn(n->w.log, "a page of a RESYNC cannot be used: %s", n->fault.text);
+    return rc;
+}
+
+struct answer_in {
+    struct reader r;
+    bool taken;
+};
+
+static int answer_take(struct node *n, void *arg)
+{
+    struct answer_in *a = arg;
+    int rc = page_take(n, &a->r);
+    a->taken = rc == 0;
     return rc;
 }
 
@@ -517,13 +566,11 @@ int resync_answered(struct node *n, const struct event *ev)
 {
     if (!n->resync.call || ev->call != n->resync.call)
         return 0;
-    struct reader r = reader_init(ev->bytes, ev->bytes_n);
-    bool page = ev->kind == EV_PEER_ANSWERED && ev->status == 200 && read_u8(&r) == PULL_PAGE;
-    int rc = page && n->resync.wanted ? page_take(n, &r) : SKEP_EARG;
-    if (rc == SKEP_EARG || rc == SKEP_EJSON) {
+    struct answer_in a = {.r = reader_init(ev->bytes, ev->bytes_n)};
+    bool page = ev->kind == EV_PEER_ANSWERED && ev->status == 200 && read_u8(&a.r) == PULL_PAGE;
+    int rc = page && n->resync.wanted ? node_try(n, answer_take, &a, "a page of a RESYNC") : 0;
+    if (rc == 0 && !a.taken)
         eff_do(n, tried, NULL, NULL);
-        rc = 0;
-    }
     return rc < 0 ? rc : 1;
 }
 
@@ -575,6 +622,11 @@ int resync_serve(struct node *n, const struct id *peer, const char *body, size_t
     uint32_t count;
     bool more;
     int rc = store_scan_page(n->store, tbl ? tbl : "", key ? key : "", &rows, &count, &more, &n->fault);
+    if (rc == SKEP_EDAMAGED) {
+        log_warn(n->w.log, "a RESYNC must wait until this row is healed: %s", n->fault.text);
+        buf_u8(ret, PULL_BUSY);
+        return 0;
+    }
     buf_u8(ret, PULL_PAGE);
     vector_write(ret, &n->vv);
     vector_write(ret, &n->gcvv);

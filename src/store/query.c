@@ -19,8 +19,8 @@ static const struct query_text queries[Q_N] = {
     [Q_CHANGE_DOT] = {T_N, "SELECT 1 FROM change WHERE actor = ?1 AND hlc = ?2 AND (tbl, key) <> (?3, ?4)"},
     [Q_CHANGE_DROP] = {T_N, "DELETE FROM change WHERE tbl = ?1 AND key = ?2"},
     [Q_CHANGE_PREFIX] = {T_N, "SELECT key FROM change WHERE tbl = ?1 AND key >= ?2 AND key < ?3"},
-    [Q_CHANGE_OF_ACTOR] = {T_N, "SELECT tbl, key, rank, hlc, dead FROM change WHERE actor = ?1 AND hlc > ?2 "
-                                "ORDER BY hlc LIMIT ?3"},
+    [Q_CHANGE_OF_ACTOR] = {T_N, "SELECT tbl, key, rank, hlc, dead, hash FROM change WHERE actor = ?1 "
+                                "AND hlc > ?2 ORDER BY hlc LIMIT ?3"},
     [Q_CHANGE_AFTER] = {T_N, "SELECT tbl, key, rank, hlc, actor, dead, hash FROM change "
                              "WHERE (tbl, key) > (?1, ?2) ORDER BY tbl, key LIMIT ?3"},
     [Q_CHANGE_DEAD] = {T_N, "SELECT tbl, key, rank, hlc, actor FROM change WHERE dead = 1 AND hlc > ?1 "

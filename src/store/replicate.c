@@ -120,16 +120,21 @@ int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret,
     return rc == 0 ? aside_bytes(s, tbl, key, ret, e) : rc;
 }
 
+/* SKEP_EDAMAGED: it is not what its version says, and so must not leave this node. */
 static int row_write(struct store *s, struct span tbl, struct span key, const struct stamp *stamp, bool dead,
-                     struct str *out, struct err *e)
+                     struct span hash, struct str *out, struct err *e)
 {
+    unsigned char sum[DIGEST16_BYTES];
     str_clear(&s->bytes);
     int rc = dead ? 1 : bytes_of(s, tbl, key, &s->bytes, e);
     if (rc < 0)
         return rc;
-    if (rc == 0)
-        return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not there", (int)tbl.n,
-                       tbl.p, (int)key.n, key.p);
+    struct span bytes = {str_get(&s->bytes), s->bytes.n};
+    if (rc == 1 && !dead)
+        digest16(&bytes, 1, sum);
+    if (rc == 0 || (!dead && (hash.n != sizeof sum || memcmp(sum, hash.p, sizeof sum) != 0)))
+        return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not %s", (int)tbl.n,
+                       tbl.p, (int)key.n, key.p, rc == 0 ? "there" : "what its hash says");
     buf_bytes(out, tbl.p, tbl.n);
     buf_bytes(out, key.p, key.n);
     buf_i64(out, stamp->rank);
@@ -150,9 +155,14 @@ static bool page_full(const struct str *out, size_t start, uint32_t count)
     return count >= STORE_PAGE_ROWS || out->n - start >= STORE_PAGE_BYTES;
 }
 
+static struct span col_hash(struct stmt *q, int c)
+{
+    return (struct span){col_blob(q, c), col_bytes(q, c)};
+}
+
 /* The rows of one actor above hlc. 1: the page is full. */
 static int page_actor(struct store *s, int64_t actor, int64_t above, struct str *out, size_t start,
-                      uint32_t *count, struct err *e)
+                      uint32_t *count, bool *left_out, struct err *e)
 {
     struct stmt *q = store_ask(s, Q_CHANGE_OF_ACTOR, "iii", actor, above, (int64_t)STORE_PAGE_ROWS + 1);
     int rc;
@@ -160,9 +170,11 @@ static int page_actor(struct store *s, int64_t actor, int64_t above, struct str 
         struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), actor};
         if (page_full(out, start, *count))
             break;
-        if ((rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 4) != 0, out, e)) < 0)
+        rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 4) != 0, col_hash(q, 5), out, e);
+        if (rc < 0 && rc != SKEP_EDAMAGED)
             break;
-        (*count)++;
+        *left_out |= rc < 0;
+        *count += rc == 0;
     }
     stmt_reset(q);
     return rc;
@@ -173,16 +185,17 @@ int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uin
 {
     AUTOVV struct vv seen = VV_INIT;
     size_t start = ret_rows->n;
+    bool left_out = false;
     *ret_count = 0;
     *ret_more = false;
     int rc = vector(s, Q_VV_SEEN, &seen, e);
     for (size_t i = 0; rc == 0 && i < seen.n; i++) {
         int64_t above = vv_get(have, seen.e[i].actor);
         if (seen.e[i].hlc > above)
-            rc = page_actor(s, seen.e[i].actor, above, ret_rows, start, ret_count, e);
+            rc = page_actor(s, seen.e[i].actor, above, ret_rows, start, ret_count, &left_out, e);
     }
     *ret_more = rc == 1;
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : left_out;
 }
 
 int store_scan_page(struct store *s, const char *tbl, const char *key, struct str *ret_rows,
@@ -196,7 +209,8 @@ int store_scan_page(struct store *s, const char *tbl, const char *key, struct st
         struct stamp stamp = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
         if (page_full(ret_rows, start, *ret_count))
             break;
-        if ((rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 5) != 0, ret_rows, e)) < 0)
+        if ((rc = row_write(s, col_span(q, 0), col_span(q, 1), &stamp, col_i64(q, 5) != 0, col_hash(q, 6),
+                            ret_rows, e)) < 0)
             break;
         (*ret_count)++;
     }
@@ -424,17 +438,29 @@ int store_quarantine(struct store *s, const struct remote_row *row, const char *
     return stmt_run(q, e);
 }
 
-int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e)
+static int keep(struct store *s, struct span tbl, struct span key, const char *why, struct err *e)
 {
+    AUTOSTR struct str bytes = STR_INIT;
     struct version v;
     int rc = version_get(s, tbl, key, &v, e);
-    if (rc == 0 && v.found && quarantine) {
-        AUTOSTR struct str bytes = STR_INIT;
-        rc = v.dead ? 0 : bytes_of(s, tbl, key, &bytes, e);
-        struct remote_row row = {
-            .tbl = tbl, .key = key, .stamp = v.stamp, .dead = v.dead, .bytes = {str_get(&bytes), bytes.n}};
-        rc = rc < 0 ? rc : store_quarantine(s, &row, quarantine, e);
-    }
+    if (rc < 0 || !v.found)
+        return rc;
+    rc = v.dead ? 0 : bytes_of(s, tbl, key, &bytes, e);
+    struct remote_row row = {
+        .tbl = tbl, .key = key, .stamp = v.stamp, .dead = v.dead, .bytes = {str_get(&bytes), bytes.n}};
+    return rc < 0 ? rc : store_quarantine(s, &row, why, e);
+}
+
+int store_keep(struct store *s, enum table_id id, const void *row, const char *why, struct err *e)
+{
+    AUTOSTR struct str key = STR_INIT;
+    store_key(id, row, &key);
+    return keep(s, table_span(table_get(id)), (struct span){str_get(&key), key.n}, why, e);
+}
+
+int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e)
+{
+    int rc = quarantine ? keep(s, tbl, key, quarantine, e) : 0;
     return rc < 0 ? rc : version_drop(s, tbl, key, e);
 }
 

@@ -132,10 +132,12 @@ int store_gc_raise(struct store *s, int64_t actor, int64_t hlc, struct err *e);
 int64_t store_gc_floor(const struct store *s);
 
 /* One page: every row above `have`, by actor and hlc, at most STORE_PAGE_ROWS rows or STORE_PAGE_BYTES (but
- * at least one row). Appends rows as store_read_row reads them. */
+ * at least one row). Appends rows as store_read_row reads them. 1: rows were left out, for they are not what
+ * their versions say. */
 int store_page(struct store *s, const struct vv *have, struct str *ret_rows, uint32_t *ret_count,
                bool *ret_more, struct err *e);
-/* The same of all rows, dead ones too, by table and key, behind these. */
+/* The same of all rows, dead ones too, by table and key, behind these. SKEP_EDAMAGED instead of leaving one
+ * out: who walks over two stores would take it for deleted. */
 int store_scan_page(struct store *s, const char *tbl, const char *key, struct str *ret_rows,
                     uint32_t *ret_count, bool *ret_more, struct err *e);
 /* The version behind (tbl, key), which become its own. 1, 0 at the end. */
@@ -185,6 +187,8 @@ int store_asides_apply(struct store *s, struct err *e);
 
 /* A copy into quarantine. */
 int store_quarantine(struct store *s, const struct remote_row *row, const char *why, struct err *e);
+/* The same of a row that is here, if it is. */
+int store_keep(struct store *s, enum table_id t, const void *row, const char *why, struct err *e);
 /* A row and its version away, without a tombstone; with a reason, into quarantine. */
 int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e);
 
