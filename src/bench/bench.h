@@ -32,7 +32,7 @@ struct figure {
 };
 
 extern const struct figure figure_register, figure_lookup, figure_failover, figure_handoff, figure_visible,
-    figure_million;
+    figure_million, figure_sync;
 
 /* A line on standard error, for people who wait. */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

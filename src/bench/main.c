@@ -16,7 +16,8 @@
 #include "db/db.h"
 
 static const struct figure *const figures[] = {&figure_register, &figure_lookup,  &figure_failover,
-                                               &figure_handoff,  &figure_visible, &figure_million};
+                                               &figure_handoff,  &figure_visible, &figure_million,
+                                               &figure_sync};
 
 static const char usage[] =
     "usage: skep-bench [options]\n"
