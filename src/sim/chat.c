@@ -14,11 +14,13 @@
 #define TRIES      3  /* of one entry, each through another node */
 #define CLIENTS    3  /* in one session at once */
 #define SAID_MAX   60 /* entries of a session */
+#define END_ONE_IN 40 /* things said */
+#define LIVES      5  /* sessions in one place, one after the other */
 #define SPREAD_US                                                                                            \
     (10 * SIM_SECOND) /* what is on one disk is on another one by then, unless that is suspended */
 
-enum deed { DO_TEMPLATE, DO_SESSION, DO_ENTRY, DO_TURN, DO_READ, DO_BRANCHES, DO_BRANCH, DO_HELD };
-static const char *const deed_words[] = {"template", "session",  "entry",  "turn",
+enum deed { DO_TEMPLATE, DO_SESSION, DO_ENTRY, DO_TURN, DO_END, DO_READ, DO_BRANCHES, DO_BRANCH, DO_HELD };
+static const char *const deed_words[] = {"template", "session",  "entry",  "turn", "end",
                                          "read",     "branches", "branch", "held"};
 
 /* What was said once. */
@@ -31,26 +33,30 @@ struct said {
 struct talk {
     char name[32], path[64];
     bool there;
+    bool ends, ended; /* somebody asked for its end; a 200 that binds came */
     struct said said[SAID_MAX];
     int said_n, open;
     /* what the audit heard */
     char *seen[SIM_NODES_MAX]; /* owned: the conversation as a node has it */
-    struct str branches;       /* what lies beside it, as the first node has it */
+    int status[SIM_NODES_MAX];
+    struct str branches; /* what lies beside it, as the first node has it */
 };
 
 /* A 201 that would bind, if what was said with one copy reaches others before its node loses it. */
 struct oath {
     struct chat *chat;
-    struct said *said;
+    struct said *said; /* NULL: the end of a session */
+    struct talk *talk;
     int64_t begun_us;
 };
 
 struct chat {
     struct sim *sim;
-    struct talk *talks;
-    int talks_n, open;
+    struct talk *talks; /* one after the other takes the place of one that was ended */
+    int *current;       /* owned: of talks, the places */
+    int places, talks_n, talks_cap, open;
     bool template_there, audited;
-    int64_t numbers, told, repeated, turns;
+    int64_t numbers, told, repeated, turns, ends;
     struct str held; /* what waits for a decision, of all nodes, as the audit heard */
     struct str broken;
 };
@@ -96,8 +102,29 @@ static void oath_due(struct sim *s, void *arg)
 {
     AUTOFREE struct oath *o = arg;
     bool binds = sim_lost_us(s) < o->begun_us;
+    if (!o->said) {
+        o->chat->ends += binds && !o->talk->ended;
+        o->talk->ended |= binds;
+        return;
+    }
     o->chat->told += binds && !o->said->told;
     o->said->told |= binds;
+}
+
+/* An answer that binds, if it is still true in a while. */
+static void swear(const struct errand *e)
+{
+    struct oath *o = mem_alloc(sizeof *o);
+    *o = (struct oath){e->chat, e->said, e->talk, e->begun_us};
+    sim_at(e->chat->sim, sim_now_us(e->chat->sim) + SPREAD_US, oath_due, o, free);
+}
+
+static void after_end(const struct errand *e, const struct sim_reply *r)
+{
+    struct span body = {r->body, r->body_n};
+    if (r->status == 200 && sim_promised(e->chat->sim, SIM_ANSWERS, e->begun_us) &&
+        !lost_with_it(e->chat, body))
+        swear(e);
 }
 
 static void after_entry(const struct errand *e, const struct sim_reply *r)
@@ -113,9 +140,7 @@ static void after_entry(const struct errand *e, const struct sim_reply *r)
     memcpy(said->id, id, sizeof id);
     if (!sim_promised(e->chat->sim, SIM_ANSWERS, e->begun_us) || lost_with_it(e->chat, body))
         return;
-    struct oath *o = mem_alloc(sizeof *o);
-    *o = (struct oath){e->chat, said, e->begun_us};
-    sim_at(e->chat->sim, sim_now_us(e->chat->sim) + SPREAD_US, oath_due, o, free);
+    swear(e);
 }
 
 /* What no well-formed request of an administrator may get. */
@@ -154,6 +179,8 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
         after_entry(e, r);
     else if (e->deed == DO_TURN)
         c->turns += r->status == 200;
+    else if (e->deed == DO_END)
+        after_end(e, r);
     else
         hear(e, r);
     if (!wants_again(e, r))
@@ -171,11 +198,12 @@ static void errand_send(struct errand *e TAKES)
     bool reads = e->deed >= DO_READ;
     struct sim_ask a = {.node = e->node,
                         .method = reads                    ? HTTP_M_GET
+                                  : e->deed == DO_END      ? HTTP_M_DELETE
                                   : e->deed == DO_TEMPLATE ? HTTP_M_PUT
                                                            : HTTP_M_POST,
                         .path = e->path,
                         .query = e->query,
-                        .body = reads ? NULL : e->body,
+                        .body = reads || e->deed == DO_END ? NULL : e->body,
                         .key = *e->key ? e->key : NULL,
                         .timeout_ms = TIMEOUT_MS,
                         .done = errand_done,
@@ -234,14 +262,27 @@ static void template_make(struct chat *c)
     errand_send(e);
 }
 
+/* Ends a session; from now on another one is in its place. */
+static void end(struct chat *c, struct talk *t, int place)
+{
+    struct errand *e = errand_new(c, t, DO_END);
+    snprintf(e->path, sizeof e->path, "%s", t->path);
+    t->ends = true;
+    c->current[place] = c->talks_n++;
+    errand_send(e);
+}
+
 void chat_act(struct chat *c)
 {
     struct prng *p = sim_prng(c->sim);
-    struct talk *t = &c->talks[prng_below(p, (uint64_t)c->talks_n)];
+    int place = (int)prng_below(p, (uint64_t)c->places);
+    struct talk *t = &c->talks[c->current[place]];
     if (!c->template_there)
         template_make(c);
     else if (!t->there)
         session_make(c, t);
+    else if (!t->open && c->talks_n < c->talks_cap && prng_below(p, END_ONE_IN) == 0)
+        end(c, t, place);
     else if (t->open < CLIENTS && prng_below(p, 5) == 0)
         turn(c, t);
     else if (t->open < CLIENTS && t->said_n < SAID_MAX)
@@ -262,6 +303,10 @@ static void read_more(struct chat *c, struct talk *t, enum deed deed, int node, 
     snprintf(e->path, sizeof e->path, "%s/%s", t->path, deed == DO_BRANCHES ? "branches" : "entries");
     snprintf(e->body, sizeof e->body, "limit=1000%s%s", head ? "&head=" : "", head ? head : "");
     e->query = e->body;
+    if (t->ends) { /* is it there at all */
+        snprintf(e->path, sizeof e->path, "%s", t->path);
+        e->query = NULL;
+    }
     errand_send(e);
 }
 
@@ -281,6 +326,10 @@ static void hear(const struct errand *e, const struct sim_reply *r)
 {
     struct span body = {r->body, r->body_n};
     struct talk *t = e->talk;
+    if (e->deed == DO_READ)
+        t->status[e->node] = r->status;
+    if (t && t->ends)
+        return;
     if (r->status != 200) {
         str_printf(&e->chat->broken, "%s of %s: %d; ", deed_words[e->deed], t ? t->name : "all", r->status);
         return;
@@ -322,7 +371,7 @@ void chat_audit(struct chat *c)
             if (!can_be_asked(c, node))
                 continue;
             read_more(c, &c->talks[i], DO_READ, node, NULL);
-            if (first)
+            if (first && !c->talks[i].ends)
                 read_more(c, &c->talks[i], DO_BRANCHES, node, NULL);
             first = false;
         }
@@ -405,6 +454,15 @@ static void all_was_kept(const struct chat *c, const struct talk *t, const char 
     }
 }
 
+/* What was ended is there no more. */
+static void end_holds(struct sim *s, const struct talk *t, struct str *why)
+{
+    for (int node = 0; t->ended && node < sim_nodes(s); node++)
+        if (t->status[node] && t->status[node] != 404)
+            str_printf(why, "%s was ended, and %s says %d; ", t->name, sim_node_name(sim_node(s, node)),
+                       t->status[node]);
+}
+
 static bool talks_hold(struct sim *s, void *ctx, struct str *why)
 {
     struct chat *c = ctx;
@@ -412,6 +470,7 @@ static bool talks_hold(struct sim *s, void *ctx, struct str *why)
     for (int i = 0; i < c->talks_n && c->audited; i++) {
         const struct talk *t = &c->talks[i];
         const char *first = NULL;
+        end_holds(s, t, why);
         for (int node = 0; node < sim_nodes(s); node++) {
             if (!t->seen[node])
                 continue;
@@ -432,9 +491,13 @@ struct chat *chat_new(struct sim *s, int sessions)
 {
     struct chat *c = mem_alloc(sizeof *c);
     c->sim = s;
-    c->talks_n = sessions;
-    c->talks = mem_array((size_t)sessions, sizeof *c->talks);
-    for (int i = 0; i < sessions; i++) {
+    c->places = c->talks_n = sessions;
+    c->talks_cap = LIVES * sessions;
+    c->talks = mem_array((size_t)c->talks_cap, sizeof *c->talks);
+    c->current = mem_array((size_t)sessions, sizeof *c->current);
+    for (int i = 0; i < sessions; i++)
+        c->current[i] = i;
+    for (int i = 0; i < c->talks_cap; i++) {
         snprintf(c->talks[i].name, sizeof c->talks[i].name, "talk-%d", i);
         snprintf(c->talks[i].path, sizeof c->talks[i].path, "/v1/sessions/talk-%d", i);
     }
@@ -453,6 +516,7 @@ void chat_free(struct chat *c)
     }
     str_fini(&c->held);
     str_fini(&c->broken);
+    free(c->current);
     free(c->talks);
     free(c);
 }
@@ -462,6 +526,7 @@ void chat_summary(struct chat *c)
     int64_t said = 0;
     for (int i = 0; i < c->talks_n; i++)
         said += c->talks[i].said_n;
-    sim_note(c->sim, NULL, "chat     %lld said, %lld acknowledged, %lld sent again, %lld turns",
-             (long long)said, (long long)c->told, (long long)c->repeated, (long long)c->turns);
+    sim_note(c->sim, NULL, "chat     %lld said, %lld acknowledged, %lld sent again, %lld turns, %lld ends",
+             (long long)said, (long long)c->told, (long long)c->repeated, (long long)c->turns,
+             (long long)c->ends);
 }

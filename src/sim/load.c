@@ -16,14 +16,15 @@
 #define BEHIND_US  (5 * SIM_SECOND) /* an open home knows what happened so long ago, lost packets included */
 #define TIMEOUT_MS 35000
 #define BURST      6
+#define SPREAD_US  (10 * SIM_SECOND) /* what one disk has others have by then */
 
 enum slot_kind { SLOT_CHILD, SLOT_NAME };
 enum known { KNOWN_ABSENT, KNOWN_THERE, KNOWN_NOTHING };
-enum deed { DO_START, DO_STOP, DO_LOOKUP, DO_CALL, DO_REGISTER, DO_REMOVE, DO_FIND };
-#define DEEDS 7
+enum deed { DO_START, DO_STOP, DO_LOOKUP, DO_CALL, DO_MOVE, DO_REPEAT, DO_REGISTER, DO_REMOVE, DO_FIND };
+#define DEEDS 9
 
-static const char *const deed_words[DEEDS] = {"start",    "stop",   "lookup", "call",
-                                              "register", "remove", "find"};
+static const char *const deed_words[DEEDS] = {"start",  "stop",     "lookup", "call", "move",
+                                              "repeat", "register", "remove", "find"};
 
 /* A name and what must be true of it. */
 struct slot {
@@ -36,6 +37,10 @@ struct slot {
     int64_t ended_us; /* when it was last heard to be absent */
     int64_t replied;  /* of a counter */
     int64_t asked;    /* calls of it since it was started, each adds 1; -1 = who knows */
+    int64_t starts;   /* the newest of them has this number in its key */
+    char first[32];   /* the epoch that its first answer said; "" = it said none that binds */
+    int by;           /* who gave that answer, and when */
+    int64_t first_us;
     /* what the audit heard */
     char answers[SIM_NODES_MAX + 1]; /* + there, - absent, ? neither, . not asked */
     char where[64];                  /* node and epoch, as the first node said */
@@ -118,11 +123,24 @@ static void odd(const struct errand *e, const struct sim_reply *r)
                   sim_node_name(sim_node(e->load->sim, e->node)), r->status, r->body);
 }
 
+static void epoch_of(const struct sim_reply *r, char ret[32])
+{
+    AUTOSTR struct str text = STR_INIT;
+    struct span raw = json_raw_member(r->body, r->body_n, "epoch");
+    if (raw.p && json_unquote(raw, &text))
+        snprintf(ret, 32, "%s", str_get(&text));
+}
+
 static void after_start(const struct errand *e, const struct sim_reply *r)
 {
     struct slot *slot = e->slot;
     if (indefinite(e, r))
         return;
+    if (r->status == 201) {
+        epoch_of(r, slot->first);
+        slot->by = e->node;
+        slot->first_us = sim_now_us(e->load->sim);
+    }
     /* of a name that ended a moment ago a home may not have heard yet; later nothing but a start brings it
      * back */
     bool behind = slot->ended_us && sim_now_us(e->load->sim) < slot->ended_us + BEHIND_US;
@@ -176,6 +194,30 @@ static void after_call(const struct errand *e, const struct sim_reply *r)
     }
 }
 
+/* A start under the key of an earlier one gets the answer of that, wherever it is asked and whatever has
+ * happened to the process since. */
+static void after_repeat(const struct errand *e, const struct sim_reply *r)
+{
+    char epoch[32] = "";
+    if (indefinite(e, r))
+        return;
+    if (r->status == 201)
+        epoch_of(r, epoch);
+    if (strcmp(epoch, e->slot->first) != 0)
+        odd(e, r);
+}
+
+/* It is somewhere, before and after: with the state that was replied. */
+static void after_move(const struct errand *e, const struct sim_reply *r)
+{
+    if (proves_nothing(e))
+        unsure(e->load, e->slot);
+    else if (r->status == 404 && e->slot->known != KNOWN_THERE)
+        learn(e->load, e->slot, KNOWN_ABSENT);
+    else if (r->status == 404)
+        odd(e, r);
+}
+
 static void after_register(const struct errand *e, const struct sim_reply *r)
 {
     if (indefinite(e, r))
@@ -193,9 +235,9 @@ static void after_lookup(const struct errand *e, const struct sim_reply *r)
 }
 
 static void (*const after[DEEDS])(const struct errand *e, const struct sim_reply *r) = {
-    [DO_START] = after_start, [DO_STOP] = after_end,          [DO_LOOKUP] = after_lookup,
-    [DO_CALL] = after_call,   [DO_REGISTER] = after_register, [DO_REMOVE] = after_end,
-    [DO_FIND] = after_lookup,
+    [DO_START] = after_start,       [DO_STOP] = after_end,   [DO_LOOKUP] = after_lookup,
+    [DO_CALL] = after_call,         [DO_MOVE] = after_move,  [DO_REPEAT] = after_repeat,
+    [DO_REGISTER] = after_register, [DO_REMOVE] = after_end, [DO_FIND] = after_lookup,
 };
 
 /* What no well-formed request of an administrator may get. */
@@ -223,9 +265,26 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
 
 /* ---- Operations ---- */
 
-static enum deed choose(struct prng *p, const struct slot *slot)
+/* Whether the newest start of it may be repeated: its answer has reached every node, on a disk that is still
+ * there. */
+static bool can_repeat(const struct load *l, const struct slot *slot)
 {
+    const struct sim_node *by = sim_node(l->sim, slot->by);
+    return *slot->first && sim_now_us(l->sim) > slot->first_us + SPREAD_US && sim_node_up(by) &&
+           sim_node_down_us(by) < slot->first_us && sim_lost_us(l->sim) < slot->first_us &&
+           sim_promised(l->sim, SIM_ANSWERS, slot->first_us);
+}
+
+static enum deed choose(const struct load *l, const struct slot *slot)
+{
+    struct prng *p = sim_prng(l->sim);
     uint64_t dice = prng_below(p, 100);
+    if (l->opts.rich && slot->kind == SLOT_CHILD && prng_below(p, 20) == 0) {
+        if (slot->known == KNOWN_THERE && prng_below(p, 2) == 0)
+            return DO_MOVE;
+        if (can_repeat(l, slot))
+            return DO_REPEAT;
+    }
     if (slot->kind == SLOT_NAME)
         return dice < 45 ? DO_REGISTER : dice < 85 ? DO_FIND : DO_REMOVE;
     if (slot->known == KNOWN_THERE)
@@ -233,11 +292,14 @@ static enum deed choose(struct prng *p, const struct slot *slot)
     return dice < 60 ? DO_START : dice < 75 ? DO_CALL : dice < 90 ? DO_LOOKUP : DO_STOP;
 }
 
-static struct sim_ask ask_of(const struct errand *e, char *path, size_t path_n)
+static struct sim_ask ask_of(const struct errand *e, char *path, size_t path_n, char *key, size_t key_n)
 {
     struct sim_ask a = {.node = e->node, .timeout_ms = TIMEOUT_MS, .path = e->slot->path};
     switch (e->deed) {
     case DO_START:
+    case DO_REPEAT:
+        snprintf(key, key_n, "%s-%lld", e->slot->name, (long long)e->slot->starts);
+        a.key = key;
         a.method = HTTP_M_PUT;
         a.body =
             "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"handoff\":true}";
@@ -254,6 +316,12 @@ static struct sim_ask ask_of(const struct errand *e, char *path, size_t path_n)
     case DO_FIND:
         a.method = HTTP_M_GET;
         break;
+    case DO_MOVE:
+        a.method = HTTP_M_POST;
+        snprintf(path, path_n, "%s/move", e->slot->path);
+        a.path = path;
+        a.body = "{}";
+        break;
     case DO_CALL:
         a.method = HTTP_M_POST;
         snprintf(path, path_n, "%s/calls", e->slot->path);
@@ -268,10 +336,14 @@ static void errand_run(struct load *l, struct slot *slot)
 {
     struct prng *p = sim_prng(l->sim);
     struct errand *e = mem_alloc(sizeof *e);
-    *e = (struct errand){l, slot, choose(p, slot), (int)prng_below(p, (uint64_t)sim_nodes(l->sim)),
+    *e = (struct errand){l, slot, choose(l, slot), (int)prng_below(p, (uint64_t)sim_nodes(l->sim)),
                          sim_now_us(l->sim)};
-    char path[96];
-    struct sim_ask a = ask_of(e, path, sizeof path);
+    char path[96], key[64];
+    if (e->deed == DO_START) {
+        slot->starts++;
+        *slot->first = 0;
+    }
+    struct sim_ask a = ask_of(e, path, sizeof path, key, sizeof key);
     a.done = errand_done;
     a.drop = free;
     a.arg = e;
