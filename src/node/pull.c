@@ -411,6 +411,18 @@ static void cut_vector(const struct node *n, struct page *g)
             vv_raise(&g->cut, g->theirs.e[i].actor, 1);
 }
 
+/* One stamp for two rows: somebody lies, and the others must go on. It may come again with each chain. */
+static int lie_kept(struct node *n, const struct remote_row *row)
+{
+    struct err why = n->fault;
+    int rc = store_quarantined(n->store, row, &n->fault);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    log_error(n->w.log, "%s", why.text);
+    rc = store_quarantine(n->store, row, why.text, &n->fault);
+    return rc < 0 ? rc : node_log(n, "row_quarantined", NULL, NULL, NULL, 0, NULL, NULL);
+}
+
 /* What a row of a page has become. */
 static int row_merge(struct node *n, struct page *g, const struct remote_row *row, enum merged *ret)
 {
@@ -423,11 +435,8 @@ static int row_merge(struct node *n, struct page *g, const struct remote_row *ro
         return 0;
     crasher_note(n, row);
     int rc = store_merge_as(n->store, row, crasher_why(n, row), ret, &n->fault);
-    if (rc == SKEP_EARG) { /* one stamp for two rows: somebody lies, and the others must go on */
-        log_error(n->w.log, "%s", n->fault.text);
-        rc = store_quarantine(n->store, row, n->fault.text, &n->fault);
-        return rc < 0 ? rc : node_log(n, "row_quarantined", NULL, NULL, NULL, 0, NULL, NULL);
-    }
+    if (rc == SKEP_EARG)
+        return lie_kept(n, row);
     if (rc == 0 && *ret == MERGED_ASIDE)
         rc = node_log(n, "row_set_aside", NULL, NULL, NULL, 0, NULL, NULL);
     return rc;

@@ -55,6 +55,9 @@ static const struct query_text queries[Q_N] = {
     [Q_GC_FLOOR] = {T_N, "SELECT hlc FROM gcvv WHERE actor = 0"},
     [Q_QUARANTINE] = {T_N, "INSERT INTO quarantine (at, tbl, key, rank, actor, hlc, dead, why, row) "
                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
+    [Q_QUARANTINED] = {T_N,
+                       "SELECT 1 FROM quarantine WHERE actor = ?1 AND hlc = ?2 AND tbl = ?3 AND key = ?4 "
+                       "LIMIT 1"},
     [Q_QUARANTINE_AFTER] = {T_N, "SELECT tbl, key, at, why, row, rank, hlc, actor, dead, id FROM quarantine "
                                  "WHERE id > ?1 ORDER BY id LIMIT 1"},
     [Q_QUARANTINE_GET] = {T_N, "SELECT tbl, key, at, why, row, rank, hlc, actor, dead, id FROM quarantine "

@@ -238,6 +238,12 @@ int store_row_after(struct store *s, struct str *tbl, struct str *key, struct st
 
 /* ---- rows on their way in ---- */
 
+/* Tables and keys are texts everywhere, also where a walk over all rows goes on behind one. */
+static bool is_text(struct span s)
+{
+    return text_is_utf8(s.p, s.n) && (s.n == 0 || !memchr(s.p, 0, s.n));
+}
+
 int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
 {
     ret->tbl = read_bytes(r);
@@ -247,8 +253,8 @@ int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
     ret->stamp.actor = read_i64(r);
     ret->dead = read_bool(r);
     ret->bytes = read_bytes(r);
-    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 ||
-        !text_is_utf8(ret->tbl.p, ret->tbl.n) || !text_is_utf8(ret->key.p, ret->key.n))
+    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 || !is_text(ret->tbl) ||
+        !is_text(ret->key))
         return err_set(e, SKEP_EARG, "a page of rows is malformed");
     ret->t = table_find(ret->tbl);
     return 0;
@@ -436,6 +442,16 @@ int store_quarantine(struct store *s, const struct remote_row *row, const char *
     stmt_text(q, 8, why);
     stmt_blob(q, 9, row->bytes.p, row->bytes.n);
     return stmt_run(q, e);
+}
+
+int store_quarantined(struct store *s, const struct remote_row *row, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_QUARANTINED, "ii", row->stamp.actor, row->stamp.hlc);
+    stmt_textn(q, 3, row->tbl.p, row->tbl.n);
+    stmt_textn(q, 4, row->key.p, row->key.n);
+    int rc = stmt_step(q, e);
+    stmt_reset(q);
+    return rc;
 }
 
 static int keep(struct store *s, struct span tbl, struct span key, const char *why, struct err *e)

@@ -189,6 +189,8 @@ int store_asides_apply(struct store *s, struct err *e);
 int store_quarantine(struct store *s, const struct remote_row *row, const char *why, struct err *e);
 /* The same of a row that is here, if it is. */
 int store_keep(struct store *s, enum table_id t, const void *row, const char *why, struct err *e);
+/* 1: this row is in quarantine already. Looks at all that is there. */
+int store_quarantined(struct store *s, const struct remote_row *row, struct err *e);
 /* A row and its version away, without a tombstone; with a reason, into quarantine. */
 int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e);
 

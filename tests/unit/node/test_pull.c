@@ -7,8 +7,8 @@
 #define B INT64_C(600)
 
 struct chain {
-    bool more[8];
-    int64_t rows_of[8], rows_at[8]; /* one dead row of that actor with that stamp; 0 = none */
+    bool more[8], holes[8], lies[8]; /* lies: the row's stamp is that of another one */
+    int64_t rows_of[8], rows_at[8];  /* one dead row of that actor with that stamp; 0 = none */
     int pages, sent;
     int64_t proven; /* that the peer proves for A and B */
     int64_t asked_a[64], asked_b[64], cursor_a[64], cursor_b[64];
@@ -31,9 +31,10 @@ static int64_t entry(struct reader *r, int64_t *ret_b)
     return a;
 }
 
-static void row(struct str *out, int64_t actor, int64_t hlc)
+static void row(struct str *out, int64_t actor, int64_t hlc, bool lies)
 {
-    AUTOFREE char *key = mem_printf("default/%lld-%lld", (long long)actor, (long long)hlc);
+    AUTOFREE char *key =
+        mem_printf("default/%s%lld-%lld", lies ? "lie-" : "", (long long)actor, (long long)hlc);
     buf_bytes(out, "name", 4);
     buf_bytes(out, key, strlen(key));
     buf_i64(out, 1);
@@ -72,10 +73,11 @@ static void page(struct bench *b, struct reader *request, struct str *out)
     }
     buf_u8(out, PULL_PAGE);
     vector_write(out, &vector);
-    buf_u8(out, script && c->more[c->sent]);
+    buf_u8(out, (uint8_t)((script && c->more[c->sent] ? PULL_MORE : 0) |
+                          (script && c->holes[c->sent] ? PULL_HOLES : 0)));
     buf_u32(out, has_row);
     if (has_row)
-        row(out, c->rows_of[c->sent], c->rows_at[c->sent]);
+        row(out, c->rows_of[c->sent], c->rows_at[c->sent], c->lies[c->sent]);
     c->sent++;
 }
 
@@ -203,6 +205,37 @@ static void a_row_from_the_future_cuts_its_actor(void **state)
     bench_end(&b);
 }
 
+/* A responder that leaves out a damaged row proves nothing by that chain; a row with the stamp of another one
+ * is kept once, however often it comes. */
+static void holes_prove_nothing_and_a_lie_is_kept_once(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    int64_t early = stamp(&b, -1000);
+    chain.proven = early;
+    chain.pages = 6;
+    for (int i = 0; i < 6; i++) {
+        chain.rows_of[i] = A;
+        chain.rows_at[i] = early;
+        chain.more[i] = i % 2 == 0;
+        chain.lies[i] = i % 2;
+        chain.holes[i] = i == 0 || i == 3;
+    }
+    b.page = page;
+    while (chain.asked < 4)
+        bench_turn(&b, 10, NULL);
+    bench_turn(&b, 10, NULL);
+    assert_true(has_version(&b, A, early));
+    assert_int_equal(vector(&b, A), 0);
+    while (chain.asked < 6)
+        bench_turn(&b, 10, NULL);
+    bench_turn(&b, 10, NULL);
+    assert_int_equal(vector(&b, A), early); /* the third one is whole */
+    assert_int_equal(db_i64(store_db(b.n->store), "SELECT count(*) FROM quarantine", -1), 1);
+    bench_end(&b);
+}
+
 static void an_idle_pull_comes_every_500_ms(void **state)
 {
     (void)state;
@@ -222,6 +255,7 @@ int main(void)
         cmocka_unit_test(the_vector_moves_at_the_end_of_a_chain),
         cmocka_unit_test(a_chain_that_breaks_proves_nothing),
         cmocka_unit_test(a_row_from_the_future_cuts_its_actor),
+        cmocka_unit_test(holes_prove_nothing_and_a_lie_is_kept_once),
         cmocka_unit_test(an_idle_pull_comes_every_500_ms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
