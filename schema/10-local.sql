@@ -36,7 +36,8 @@ CREATE TABLE change (
     actor INTEGER NOT NULL,   -- run of skepd that wrote it
     hlc INTEGER NOT NULL,     -- when, unique per actor
     dead INTEGER NOT NULL,    -- 1: the row was deleted, this is its tombstone
-    hash BLOB,                -- first 16 bytes of SHA-256 of the row's canonical bytes; NULL when dead
+    hash BLOB,                -- first 16 bytes of SHA-256 of the length (8 bytes, lowest first) and the bytes of the
+                              -- row in canonical form; NULL when dead
     PRIMARY KEY (tbl, key)
 ) STRICT;
 CREATE UNIQUE INDEX change_dot ON change (actor, hlc);

@@ -86,7 +86,7 @@ static int begin_run(struct node *n, void *arg UNUSED)
     eff_do(n, begun, NULL, NULL);
     n->born = store_stamp(n->store);
     if (rc == 0)
-        rc = store_asides_apply(n->store, &n->fault);
+        rc = store_newer_apply(n->store, &n->fault);
     struct actor_row row = {
         .actor = n->actor, .boot = n->boot_text, .node = n->self_text, .born_at = n->born};
     if (rc == 0)

@@ -4,6 +4,7 @@
  * table has, a row that killed it twice) is taken into "change" like any other and kept aside as the bytes it
  * came as: so vectors stay true, hashes equal, and others get it from here.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/ensure.h"
@@ -412,7 +413,7 @@ static int aside_apply(struct store *s, const struct remote_row *row, struct err
     return rc < 0 ? rc : stmt_run(q, e);
 }
 
-int store_asides_apply(struct store *s, struct err *e)
+static int asides_apply(struct store *s, struct err *e)
 {
     AUTOSTR struct str tbl = STR_INIT, key = STR_INIT, bytes = STR_INIT;
     AUTOFREE char *why = NULL;
@@ -425,6 +426,77 @@ int store_asides_apply(struct store *s, struct err *e)
         rc = held ? 0 : aside_apply(s, &row, e);
     }
     return rc;
+}
+
+/* The columns of a row that came as a newer version's, and that this version has. */
+static int extra_apply(struct store *s, enum table_id id, struct stmt *q, struct err *e)
+{
+    const struct table *t = table_get(id);
+    struct val vals[TABLE_COLS_MAX], came[TABLE_COLS_MAX];
+    AUTOSTR struct str rest = STR_INIT;
+    struct span extra;
+    row_vals(q, t, vals, &extra);
+    if (row_decode(extra, t->cols, came, (size_t)t->cols_n, &rest, NULL) < 0)
+        return 0; /* what is not canonical there was never sent on */
+    for (int i = 0; i < t->cols_n; i++)
+        if (!table_is_key(t, i) && val_equal(&vals[i], &t->cols[i].def))
+            vals[i] = came[i];
+    return table_fits(t, vals) ? domain_put(s, id, vals, (struct span){str_get(&rest), rest.n}, e) : 0;
+}
+
+static int extras_of(struct store *s, enum table_id id, struct err *e)
+{
+    const struct table *t = table_get(id);
+    AUTOSTR struct str sql = STR_INIT;
+    str_puts(&sql, "SELECT ");
+    for (int i = 0; i < t->cols_n; i++)
+        str_printf(&sql, "%s, ", t->cols[i].name);
+    str_printf(&sql, "extra, rowid FROM %s WHERE extra IS NOT NULL AND rowid > ?1 ORDER BY rowid LIMIT 1",
+               t->name);
+    struct stmt *q = stmt_new(s->db, str_get(&sql));
+    int rc;
+    for (int64_t after = INT64_MIN;;) {
+        stmt_i64(q, 1, after);
+        if ((rc = stmt_step(q, e)) < 1)
+            break;
+        after = col_i64(q, t->cols_n + 1);
+        if ((rc = extra_apply(s, id, q, e)) < 0)
+            break;
+        stmt_reset(q);
+    }
+    stmt_free(q);
+    return rc;
+}
+
+/* What this program knows, as a word. */
+static void known_tables(char ret_hex[33])
+{
+    unsigned char sum[DIGEST16_BYTES];
+    AUTOSTR struct str names = STR_INIT;
+    AUTOSTR struct str hex = STR_INIT;
+    for (int id = 0; id < T_N; id++) {
+        const struct table *t = table_get((enum table_id)id);
+        if (table_find(table_span(t)) == (enum table_id)id)
+            str_printf(&names, "%s(", t->name);
+        for (int i = 0; i < t->cols_n; i++)
+            str_printf(&names, "%s,", t->cols[i].name);
+    }
+    digest16(&(struct span){str_get(&names), names.n}, 1, sum);
+    str_hex(&hex, sum, sizeof sum);
+    snprintf(ret_hex, 33, "%s", str_get(&hex));
+}
+
+int store_newer_apply(struct store *s, struct err *e)
+{
+    char now[33];
+    AUTOFREE char *done = store_meta(s, "tables_known");
+    known_tables(now);
+    if (done && strcmp(done, now) == 0)
+        return 0;
+    int rc = asides_apply(s, e);
+    for (int id = 0; rc == 0 && id < T_N; id++)
+        rc = extras_of(s, (enum table_id)id, e);
+    return rc < 0 ? rc : store_meta_set(s, "tables_known", now, e);
 }
 
 /* ---- deleting ---- */

@@ -182,8 +182,9 @@ void store_on_loss(struct store *s,
 /* The same, keeping it aside for that reason; NULL: only if it cannot be applied. */
 int store_merge_as(struct store *s, const struct remote_row *row, const char *aside, enum merged *ret,
                    struct err *e);
-/* Applies rows that an older program had to keep aside. Once, when a run begins. */
-int store_asides_apply(struct store *s, struct err *e);
+/* Applies rows and columns that an older program had to keep as bytes. When a run begins; does something only
+ * when the program knows other tables than the last one did. */
+int store_newer_apply(struct store *s, struct err *e);
 
 /* A copy into quarantine. */
 int store_quarantine(struct store *s, const struct remote_row *row, const char *why, struct err *e);

@@ -261,7 +261,10 @@ class Cluster(lib.Cluster):
             tables = [n.sql("SELECT tbl, key, rank, actor, hlc, dead, hash FROM change ORDER BY tbl, key")
                       for n in self.living()]
             return all(t == tables[0] for t in tables) and tables[0]
-        return until(same, timeout_s, "the same rows on every node", 0.1)
+        try:
+            return until(same, timeout_s, "the same rows on every node", 0.1)
+        except AssertionError as e:
+            raise AssertionError("%s: %s" % (e, self.differing("change")))
 
     def same(self, timeout_s=20):
         """Waits until the files of all living nodes hold the same, tables included; what differs is told."""
@@ -333,8 +336,8 @@ class Grown(Cluster):
     def join(self, name, token, url=None):
         return self.skep("join", url or self.nodes[0].url, "--token", token, *self.place(name))
 
-    def run(self, name, conf=""):
-        """Starts what init or join made, with these lines more in its skep.conf."""
+    def run(self, name, conf="", program=None):
+        """Starts what init or join made, with these lines more in its skep.conf; another skepd, if wanted."""
         folder = os.path.join(self.folder, name)
         path = os.path.join(folder, "skep.conf")
         with open(path, "a") as f:
@@ -343,7 +346,7 @@ class Grown(Cluster):
             url = re.search(r"^advertise = '(.*)'$", f.read(), re.M).group(1)
         node = Node(self, {"name": name, "url": url, "socket": os.path.join(folder, "skep.sock"), "pid": None,
                            "keeper_pid": None, "db": os.path.join(folder, "skep.db"),
-                           "argv": [*self.inside(name), os.path.join(BIN, "skepd"), "--config", path]})
+                           "argv": [*self.inside(name), program or os.path.join(BIN, "skepd"), "--config", path]})
         self.nodes.append(node)
         self.ids[self.id_of(node)] = name
         node.start()

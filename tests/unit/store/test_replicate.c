@@ -233,7 +233,7 @@ static void rows_aside_are_applied_once_they_can_be(void **state)
     char before[33], after[33];
     ok(store_digest(s, before, e));
     assert_int_equal(ask(s, "SELECT count(*) FROM template"), 0);
-    ok(store_asides_apply(s, e));
+    ok(store_newer_apply(s, e));
     assert_int_equal(ask(s, "SELECT count(*) FROM template"), 2);
     assert_int_equal(ask(s, "SELECT count(*) FROM aside"), 3);
     assert_int_equal(ask(s, "SELECT count(*) FROM template WHERE template IN ('a', 'd')"), 2);
