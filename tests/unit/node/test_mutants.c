@@ -81,6 +81,21 @@ static void who_begins_to_wait_as_the_view_opens_is_woken(void **state)
     bench_end(&b);
 }
 
+/* What was answered before it slept says nothing of what others did meanwhile. */
+static void who_slept_asks_everybody_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, NULL);
+    int64_t ask = b.n->view.ask;
+    bench_turn(&b, 4500, NULL); /* whatever it finds in its queue */
+    assert_true(b.n->view.ask > ask);
+    assert_false(node_open_now(b.n));
+    bench_run(&b, 1000);
+    assert_true(node_open_now(b.n));
+    bench_end(&b);
+}
+
 /* An answer is worth as much as its question is young, however late it is read. */
 static void an_answer_that_was_long_on_its_way_is_old(void **state)
 {
@@ -284,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_copy_out_of_the_view_counts_for_nothing),
         cmocka_unit_test(a_pull_of_a_former_run_is_no_copy),
         cmocka_unit_test(who_begins_to_wait_as_the_view_opens_is_woken),
+        cmocka_unit_test(who_slept_asks_everybody_again),
         cmocka_unit_test(an_answer_that_was_long_on_its_way_is_old),
         cmocka_unit_test(neither_side_of_a_pull_may_have_missed_deletions),
         cmocka_unit_test(nobody_copies_from_who_is_in_the_midst),

@@ -283,6 +283,7 @@ static void a_silent_owner_is_not_given_up(void **state)
     end(&r, 3);
 }
 
+/* The home is a third node now and then: it would choose by the name alone. */
 static void a_node_that_drains_is_given_nothing(void **state)
 {
     (void)state;
@@ -291,7 +292,7 @@ static void a_node_that_drains_is_given_nothing(void **state)
     want(&r, 200, 0, HTTP_M_PUT, "/v1/nodes/n1/drain", "");
     for (int i = 0; i < 20; i++) {
         AUTOFREE char *name = mem_printf("x%d", i), *path = child_path(name);
-        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}");
+        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"nodes\":[\"n1\",\"n2\"]}");
         assert_int_not_equal(owner_of(&r, name), 0);
     }
     run_ms(&r, 5000);
@@ -329,6 +330,26 @@ static void a_new_run_must_be_pulled_from_first(void **state)
     sim_heal_all(r.sim);
     run_ms(&r, 10000);
     assert_int_equal(owner_of(&r, name), 1);
+    str_fini(&reply.body);
+    end(&r, 3);
+}
+
+/* Where it moved to it cannot start: it goes back, for somebody was told that it exists. */
+static void a_failed_start_after_a_move_frees_no_name(void **state)
+{
+    (void)state;
+    struct rig r, reply;
+    begin(&r, 16, 3);
+    want(&r, 201, 0, HTTP_M_PUT, ONE,
+         "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"nodes\":[\"n1\"]}");
+    run_ms(&r, 1000);
+    sim_process_odds(r.sim, 1, &(struct sim_odds){.fail_ppm = 1000000});
+    ask_later(&r, &reply, 0, HTTP_M_POST, ONE "/move", "{\"node\":\"n2\"}");
+    run_ms(&r, 3000);
+    want(&r, 200, 2, HTTP_M_GET, ONE, NULL);
+    sim_process_odds(r.sim, 1, &(struct sim_odds){0});
+    run_ms(&r, 60000);
+    process_of(&r, "one");
     str_fini(&reply.body);
     end(&r, 3);
 }
@@ -395,9 +416,13 @@ static void what_an_isolated_run_wrote_is_not_below_the_floor(void **state)
     assert_true(sim_start(r.sim, 2));
     want(&r, 201, 2, HTTP_M_PUT, "/v1/templates/alone", "{\"argv\":[\"/bin/x\"]}");
     run_ms(&r, 5000);
+    want(&r, 201, 1, HTTP_M_PUT, "/v1/templates/t", "{\"argv\":[\"/bin/x\"]}");
+    run_ms(&r, 1000);
     sim_crash(r.sim, 1);
     run_ms(&r, 100);
     assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 5000);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/templates/t", "{\"argv\":[\"/bin/y\"]}");
     run_ms(&r, 60000);
     sim_heal_all(r.sim);
     agree_within(&r, 3, 40000);
@@ -510,6 +535,7 @@ int main(void)
         cmocka_unit_test(a_slow_start_outlives_a_change_of_the_view),
         cmocka_unit_test(a_silent_owner_is_not_given_up),
         cmocka_unit_test(a_node_that_drains_is_given_nothing),
+        cmocka_unit_test(a_failed_start_after_a_move_frees_no_name),
         cmocka_unit_test(all_pages_of_a_resync_are_taken),
         cmocka_unit_test(what_an_isolated_run_wrote_is_not_below_the_floor),
         cmocka_unit_test(a_new_run_must_be_pulled_from_first),
