@@ -5,7 +5,7 @@
  * ended and has no row left is folded into the floor, once every node's vector agrees on its end: never by
  * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0012).
  * Nodes that are no members count, too: one that copies everything anew is none until it is done, and holds
- * the rows that these tombstones deleted.
+ * the rows that these tombstones deleted. An address at which nobody ever answered counts for nobody.
  */
 #include "base/hlc.h"
 #include "node/child.h"
@@ -30,7 +30,7 @@ static bool may_drop(void *ctx, const struct stamp *stamp)
     if (stamp->hlc < hlc_before(n, n->o.tombstone_max_ms))
         return true;
     TAILQ_FOREACH (p, &n->peers, link)
-        if (!vv_covers(&p->vv, stamp->actor, stamp->hlc))
+        if (!id_is_zero(&p->id) && !vv_covers(&p->vv, stamp->actor, stamp->hlc))
             return false;
     return true;
 }
@@ -74,9 +74,23 @@ static bool is_agreed(const struct node *n, const struct vv_entry *e)
     const struct peer *p;
     TAILQ_FOREACH (p, &n->peers, link) {
         int64_t theirs = vv_get(&p->vv, e->actor);
-        if (theirs != e->hlc && !(theirs == p->vv.floor && theirs > e->hlc))
+        if (!id_is_zero(&p->id) && theirs != e->hlc && !(theirs == p->vv.floor && theirs > e->hlc))
             return false;
     }
+    return true;
+}
+
+/* No node has told of a run of which nothing is here. Its first stamps may lie below the end of another one:
+ * under that floor its rows would count as had. */
+static bool knows_all(const struct node *n)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        for (size_t i = 0; i < p->vv.n; i++) {
+            const struct vv_entry *e = &p->vv.e[i];
+            if (e->hlc > n->vv.floor && vv_get(&n->vv, e->actor) == n->vv.floor)
+                return false;
+        }
     return true;
 }
 
@@ -106,6 +120,8 @@ static int fold(struct node *n)
             rc = rc < 0 ? rc : 0;
             continue;
         }
+        if (folded == 0 && !knows_all(n))
+            break;
         rc = store_vv_fold(n->store, e->actor, e->hlc, &n->fault);
         folded++;
     }

@@ -280,6 +280,50 @@ static void what_a_folded_run_deleted_stays_deleted(void **state)
     }
 }
 
+/* A configured address at which nobody ever answered, or whose node was forgotten. */
+static void an_address_without_a_node_holds_up_no_deletion(void **state)
+{
+    (void)state;
+    static const struct id nobody;
+    struct rig r;
+    begin(&r, 7, 2);
+    put(&r, 0, "k", "1");
+    struct peer *p = mem_alloc(sizeof *p);
+    struct node *n = node_at(&r, 0);
+    *p = (struct peer){.id = nobody, .url = mem_dup("https://nowhere.sim:7537"), .weight = 1};
+    detector_init(&p->detector, n->now_ms);
+    TAILQ_INSERT_TAIL(&n->peers, p, link);
+    del(&r, 0, "k");
+    run_ms(&r, MIN_MS + 20000);
+    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 0);
+    rig_end(&r);
+}
+
+/* A run that we have not pulled from yet, and whose first stamps lie below the end of one that would fold:
+ * under a floor above them its rows would count as had. */
+static void nothing_folds_above_a_run_that_is_not_here(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 8, 2);
+    for (int i = 0; i < 2; i++) {
+        sim_crash(r.sim, 1);
+        run_ms(&r, 500);
+        sim_start(r.sim, 1);
+        agree_within(&r, 2, 20000);
+    }
+    struct node *n = node_at(&r, 0);
+    size_t entries = n->vv.n;
+    assert_true(entries >= 4);
+    for (int ms = 0; ms < 6 * MIN_MS && n->vv.floor == 0; ms += 1000) {
+        vv_put(&TAILQ_FIRST(&n->peers)->vv, 77, 1000 << 16); /* it says so with each request */
+        run_ms(&r, 1000);
+    }
+    assert_int_equal(n->vv.floor, 0);
+    assert_int_equal(n->vv.n, entries);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +333,8 @@ int main(void)
         cmocka_unit_test(a_loser_whose_clock_is_frozen_ends),
         cmocka_unit_test(a_long_chain_outlives_the_sweep),
         cmocka_unit_test(what_a_folded_run_deleted_stays_deleted),
+        cmocka_unit_test(an_address_without_a_node_holds_up_no_deletion),
+        cmocka_unit_test(nothing_folds_above_a_run_that_is_not_here),
     };
     cmocka_set_test_filter(getenv("SKEP_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);
