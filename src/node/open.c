@@ -21,13 +21,14 @@ static void begun(struct node *n, void *arg UNUSED)
 static int identity_read(struct node *n, struct err *e)
 {
     AUTOFREE char *cluster = store_meta(n->store, "cluster"), *node = store_meta(n->store, "node");
-    AUTOFREE char *member = store_meta(n->store, "member");
+    AUTOFREE char *member = store_meta(n->store, "member"), *ended = store_meta(n->store, "ended");
     n->name = store_meta(n->store, "name");
     if (!cluster || !node || !n->name || !id_parse(cluster, &n->cluster) || !id_parse(node, &n->self))
         return err_set(e, SKEP_EDAMAGED,
                        "%s does not say who this node is; make it with skep init or skep join",
                        n->w.disk.path);
     n->member = member && strcmp(member, "1") == 0;
+    n->unclean = ended && strcmp(ended, "clean") != 0; /* known before the run begins: readers ask once */
     id_text(&n->self, n->self_text);
     return 0;
 }
@@ -47,11 +48,9 @@ static int first_token(struct node *n)
     return rc < 0 ? rc : store_meta_set(n->store, "admin_token_hash", "", &n->fault);
 }
 
-/* Whether the last run ended with a goodbye; from now on this one has not. */
+/* From now on this run has not ended with a goodbye. */
 static int note_ending(struct node *n)
 {
-    AUTOFREE char *ended = store_meta(n->store, "ended");
-    n->unclean = ended && strcmp(ended, "clean") != 0;
     if (store_notice(n->store))
         log_warn(n->w.log, "somebody changed the schema of %s: %s", n->w.disk.path, store_notice(n->store));
     return store_meta_set(n->store, "ended", "not yet", &n->fault);

@@ -90,6 +90,26 @@ static void died(void *ctx)
         loop_timer_start(h->revive, 0);
 }
 
+/* Somebody else may take over what is ours once we are silent for down_ms. */
+static bool has_peers(struct host *h)
+{
+    const struct frozen *f = node_frozen(h->node);
+    bool some = h->setup->config.peers.n > 0;
+    for (int i = 0; i < f->nodes_n && !some; i++)
+        some = !f->nodes[i].self && !f->nodes[i].left;
+    frozen_unref(f);
+    return some;
+}
+
+static void keeper_feed(struct host *h)
+{
+    int64_t limit = has_peers(h) ? h->setup->config.down_ms * 4 / 5 : FEED_ALONE_MS;
+    int64_t left = limit - host_brain_age_ms(h);
+    if (h->keeper && left > 0)
+        keeper_link_feed(h->keeper, left);
+}
+
+/* It is fed before its first spawn: what it starts never outlives a silence that began at once. */
 static int keeper_start(struct host *h, struct err *e)
 {
     const struct keeper_link_callbacks calls = {spawned, failed, exited, line, overlong, drained, died, busy};
@@ -101,7 +121,10 @@ static int keeper_start(struct host *h, struct err *e)
                                     .log_files = c->log_files,
                                     .nofile = h->nofile,
                                     .cgroup = h->cgroup};
-    return keeper_link_new(loop_base(h->loop), &o, &calls, h, &h->keeper, e);
+    int rc = keeper_link_new(loop_base(h->loop), &o, &calls, h, &h->keeper, e);
+    if (rc == 0)
+        keeper_feed(h);
+    return rc;
 }
 
 /* Without a goodbye: the keeper dies of our end, and the next run begins with a sweep. */
@@ -147,25 +170,6 @@ static void keeper_first(struct host *h)
         give_up(h, e.text);
     host_post_note(h, (struct note){.event.kind = EV_TICK, .keeper_pid = (int)keeper_link_pid(h->keeper)});
     log_info(&h->log, "the keeper runs, pid %d", (int)keeper_link_pid(h->keeper));
-}
-
-/* Somebody else may take over what is ours once we are silent for down_ms. */
-static bool has_peers(struct host *h)
-{
-    const struct frozen *f = node_frozen(h->node);
-    bool some = h->setup->config.peers.n > 0;
-    for (int i = 0; i < f->nodes_n && !some; i++)
-        some = !f->nodes[i].self && !f->nodes[i].left;
-    frozen_unref(f);
-    return some;
-}
-
-static void keeper_feed(struct host *h)
-{
-    int64_t limit = has_peers(h) ? h->setup->config.down_ms * 4 / 5 : FEED_ALONE_MS;
-    int64_t left = limit - host_brain_age_ms(h);
-    if (h->keeper && left > 0)
-        keeper_link_feed(h->keeper, left);
 }
 
 /* ---- commands of the other threads ---- */
