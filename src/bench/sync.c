@@ -1,8 +1,10 @@
 /* sync: what replicas cost that are equal: bytes of a round trip, processor time of a node that has nothing
- * to do; and how long replicas that are far from equal need, after the last of many names was acknowledged.
+ * to do, with nothing stored and with many names; and how long replicas that are far from equal need, after
+ * the last of these names was acknowledged.
  */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/bench.h"
 #include "bench/load.h"
@@ -13,6 +15,7 @@
 #define CONNECTIONS   64
 #define SETTLE_MS     3000
 #define IDLE_MS       30000
+#define FULL_MS       60000 /* all rows are compared once a minute */
 #define IDLE_MS_QUICK 4000
 #define LIMIT_MS      60000
 #define PULLS_MIN_HZ  1.4 /* of a connection: pings come once a second, pulls nearly twice */
@@ -20,8 +23,7 @@
 struct syncing {
     struct bench *b;
     struct cluster *c;
-    struct result *trip, *node_bytes, *cpu, *names;
-    int round;
+    struct result *trip, *node_bytes, *cpu, *names, *cpu_full;
     int64_t next[CONNECTIONS];
 };
 
@@ -45,24 +47,31 @@ static int64_t said_between(const struct talk *a, const struct talk *b, double s
     return bytes;
 }
 
+/* Nothing, for so long; ret_cpu: percent of a core that a node took. */
+static double rest(const struct syncing *s, int ms, double *ret_cpu)
+{
+    double cpu_s = cluster_cpu_s(s->c);
+    int64_t from = now_ns();
+    pause_ms(s->b->quick ? IDLE_MS_QUICK : ms);
+    double wall_s = (double)(now_ns() - from) / 1e9;
+    *ret_cpu = (cluster_cpu_s(s->c) - cpu_s) / wall_s / (double)s->c->n * 100;
+    return wall_s;
+}
+
 static int idle(struct syncing *s, struct err *e)
 {
     struct talk a = {0}, b = {0};
-    double trip = NAN;
-    pause_ms(SETTLE_MS); /* no measure of anything: what ends the start, and the last run, is no idleness */
+    double trip = NAN, cpu;
+    pause_ms(SETTLE_MS); /* what ends the start is no idleness */
     int rc = talk_take(s->c->port, s->c->n, &a, e);
-    double cpu_s = cluster_cpu_s(s->c);
-    int64_t from = now_ns();
-    pause_ms(s->b->quick ? IDLE_MS_QUICK : IDLE_MS);
-    double wall_s = (double)(now_ns() - from) / 1e9;
-    cpu_s = cluster_cpu_s(s->c) - cpu_s;
+    double wall_s = rest(s, IDLE_MS, &cpu);
     if (rc == 0)
         rc = talk_take(s->c->port, s->c->n, &b, e);
     if (rc == 0) {
         int64_t bytes = said_between(&a, &b, wall_s, &trip);
         result_run(s->trip, trip, NAN);
         result_run(s->node_bytes, (double)bytes / wall_s / (double)s->c->n, NAN);
-        result_run(s->cpu, cpu_s / wall_s / (double)s->c->n * 100, NAN);
+        result_run(s->cpu, cpu, NAN);
     }
     talk_fini(&a);
     talk_fini(&b);
@@ -75,7 +84,7 @@ static void put_name(void *ctx, int connection, struct str *ret)
 {
     struct syncing *s = ctx;
     char path[96];
-    snprintf(path, sizeof path, "/v1/swarms/default/names/sync-%d-%d-%lld", s->round, connection,
+    snprintf(path, sizeof path, "/v1/swarms/default/names/sync-%d-%lld", connection,
              (long long)s->next[connection]++);
     http_request(ret, "PUT", path, s->c->token, "{\"address\":\"10.1.2.3:5432\"}");
 }
@@ -109,14 +118,16 @@ static int names(struct syncing *s, struct err *e)
                      .request = put_name,
                      .ctx = s};
     struct loaded got = {0};
-    double ms = NAN;
-    int64_t before = raw_ask(s->c->node[0].db, "SELECT count(*) FROM name");
-    s->round++;
+    double ms = NAN, cpu;
     int rc = load_run(&l, &got, e);
     if (rc == 0)
-        rc = everywhere(s, before + got.answered, &ms, e);
-    if (rc == 0)
+        rc = everywhere(s, got.answered, &ms, e);
+    if (rc == 0) {
+        pause_ms(SETTLE_MS);
+        rest(s, FULL_MS, &cpu);
         result_run(s->names, ms / 1000, NAN);
+        result_run(s->cpu_full, cpu, NAN);
+    }
     loaded_fini(&got);
     return rc;
 }
@@ -124,32 +135,42 @@ static int names(struct syncing *s, struct err *e)
 static void results_new(struct syncing *s)
 {
     struct report *r = &s->b->report;
-    int n = s->b->nodes;
+    int n = s->b->nodes, many = s->b->quick ? NAMES_QUICK : NAMES;
     s->trip = report_new(r, "sync", "bytes", "equal replicas, %d nodes: a pull and its answer", n);
     s->node_bytes = report_new(r, "sync", "bytes/s", "idle, %d nodes: to and from each", n);
     s->cpu = report_new(r, "sync", "% of a core", "idle, %d nodes: a node", n);
-    s->names = report_new(r, "sync", "s", "%d names on %d nodes, after the last answer",
-                          s->b->quick ? NAMES_QUICK : NAMES, n);
+    s->names = report_new(r, "sync", "s", "%d names on %d nodes, after the last answer", many, n);
+    s->cpu_full = report_new(r, "sync", "% of a core", "idle, %d nodes with %d names: a node", n, many);
     s->trip->aim = s->cpu->aim = s->names->aim = AIM_MAX;
     s->trip->limit = 1024;
     s->cpu->limit = s->names->limit = 1;
 }
 
+static int one_run(struct syncing *s, struct err *e)
+{
+    AUTOFREE char *dir = folder_new(s->b->dir, "sync");
+    struct cluster c = {0};
+    memset(s->next, 0, sizeof s->next);
+    s->c = &c;
+    int rc = cluster_start(&c, s->b->bin, dir, (size_t)s->b->nodes, e);
+    if (rc == 0)
+        rc = idle(s, e);
+    if (rc == 0)
+        rc = names(s, e);
+    cluster_stop(&c);
+    folder_remove(dir);
+    return rc;
+}
+
 static int measure(struct bench *b, struct err *e)
 {
-    AUTOFREE char *dir = folder_new(b->dir, "sync");
-    struct cluster c = {0};
-    struct syncing s = {.b = b, .c = &c};
-    int rc = cluster_start(&c, b->bin, dir, (size_t)b->nodes, e);
+    struct syncing s = {.b = b};
+    int rc = 0;
     results_new(&s);
     for (int i = 0; rc == 0 && i < b->runs; i++) {
         progress("sync: run %d of %d", i + 1, b->runs);
-        rc = idle(&s, e);
-        if (rc == 0)
-            rc = names(&s, e);
+        rc = one_run(&s, e);
     }
-    cluster_stop(&c);
-    folder_remove(dir);
     return rc;
 }
 

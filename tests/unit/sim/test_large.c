@@ -121,8 +121,8 @@ static void check(int nodes)
 {
     struct measured m = measure(nodes);
     print(nodes, &m);
-    assert_true(m.open_ms < 10000);
-    assert_true(m.again_ms < 5000);
+    assert_true(m.open_ms < 3000);
+    assert_true(m.again_ms < 1500);
     assert_true(m.spread_ms < (nodes <= 24 ? 100 : 800) && m.longest_ms < 2500);
     if (nodes <= 16) {
         assert_true(m.pulls > 1.5 * (nodes - 1));
