@@ -262,6 +262,13 @@ static void template_make(struct chat *c)
     errand_send(e);
 }
 
+/* Not during a split: if the other side has taken the session over, its rows outrank the end, and those that
+ * the end took with it here come back with the next full comparison only, up to a minute later. */
+static bool may_end(const struct chat *c)
+{
+    return sim_promised(c->sim, SIM_ANSWERS, sim_now_us(c->sim));
+}
+
 /* Ends a session; from now on another one is in its place. */
 static void end(struct chat *c, struct talk *t, int place)
 {
@@ -281,7 +288,7 @@ void chat_act(struct chat *c)
         template_make(c);
     else if (!t->there)
         session_make(c, t);
-    else if (!t->open && c->talks_n < c->talks_cap && prng_below(p, END_ONE_IN) == 0)
+    else if (!t->open && c->talks_n < c->talks_cap && prng_below(p, END_ONE_IN) == 0 && may_end(c))
         end(c, t, place);
     else if (t->open < CLIENTS && prng_below(p, 5) == 0)
         turn(c, t);

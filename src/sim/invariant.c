@@ -17,6 +17,13 @@
 #define DAY_MS       86400000
 #define OWN_ROWS_MAX 4096
 
+/* What it reads itself must not meet a fault that was planned for the node. */
+static void spare(const struct invariants *v, bool spared)
+{
+    for (int i = 0; i < sim_nodes(v->sim); i++)
+        simdisk_spare(sim_node_disk(sim_node(v->sim, i)), spared);
+}
+
 /* ---- After each turn ---- */
 
 /* Its vector may only grow, as long as it runs. A run that begins with less than the one before had its files
@@ -137,6 +144,7 @@ static bool each_turn(struct sim *s, void *ctx, struct str *why)
 {
     struct invariants *v = ctx;
     v->why = why;
+    spare(v, true);
     for (int i = 0; i < sim_nodes(s); i++) {
         struct node *n = look_node(v, i);
         if (!n)
@@ -145,6 +153,7 @@ static bool each_turn(struct sim *s, void *ctx, struct str *why)
         vector_grows(v, i, &v->looks[i], n);
         own_rows(v, i, &v->looks[i], n);
     }
+    spare(v, false);
     return why->n == 0;
 }
 
@@ -337,13 +346,27 @@ static void all_is_there(struct invariants *v, int i)
     compare(v, i, true);
 }
 
+/* A live row of a that b has not, or under another stamp. */
+static const struct row *lacking(const struct look *a, const struct look *b)
+{
+    for (const struct row *r = a->rows; r; r = r->hh.next) {
+        const struct row *other;
+        HASH_FIND_STR(b->rows, r->key, other);
+        if (!r->dead && (!other || other->dead || stamp_compare(&r->stamp, &other->stamp) != 0))
+            return r;
+    }
+    return NULL;
+}
+
 /* [I7] */
 static void equal_is_equal(struct invariants *v, int i, int j)
 {
     const struct look *a = &v->looks[i], *b = &v->looks[j];
-    if (a->exact && b->exact && a->sum != b->sum && vv_equal(&a->proven, &b->proven))
-        look_broken(v, "%s and %s have equal vectors and different rows [I7]", look_name(v, i),
-                    look_name(v, j));
+    if (!a->exact || !b->exact || a->sum == b->sum || !vv_equal(&a->proven, &b->proven))
+        return;
+    const struct row *more = lacking(a, b), *less = lacking(b, a);
+    look_broken(v, "%s and %s have equal vectors and different rows: %s, %s [I7]", look_name(v, i),
+                look_name(v, j), more ? more->key : "none more", less ? less->key : "none less");
 }
 
 /* ---- Processes ---- */
@@ -430,6 +453,7 @@ static void second_fire(struct sim *s, void *arg)
     struct invariants *v = arg;
     AUTOSTR struct str why = STR_INIT;
     v->why = &why;
+    spare(v, true);
     processes_hold(v);
     bool read = sim_now_us(s) / EVERY_US % 2 == 0;
     for (int tries = 0; read && tries < sim_nodes(s); tries++) {
@@ -439,6 +463,7 @@ static void second_fire(struct sim *s, void *arg)
         store_holds(v, i, v->turn_of / sim_nodes(s) % DEEP == 0);
         break;
     }
+    spare(v, false);
     if (why.n)
         sim_violation(s, "%s", str_get(&why));
     sim_at(s, sim_now_us(s) + EVERY_US, second_fire, v, NULL);
@@ -448,11 +473,13 @@ bool invariants_hold(struct invariants *v, struct str *why)
 {
     size_t before = why->n;
     v->why = why;
+    spare(v, true);
     processes_hold(v);
     for (int round = 0; round < 2; round++) /* the second one compares all with all as they are now */
         for (int i = 0; i < sim_nodes(v->sim); i++)
             if (looked_at(v, i))
                 store_holds(v, i, true);
+    spare(v, false);
     return why->n == before;
 }
 
@@ -461,6 +488,7 @@ static bool files_hold(struct sim *s, void *ctx, struct str *why)
 {
     struct invariants *v = ctx;
     struct err e = {0};
+    spare(v, true);
     for (int i = 0; i < sim_nodes(s); i++) {
         struct node *n = look_node(v, i);
         int rc = n ? 1 : 0;
@@ -469,6 +497,7 @@ static bool files_hold(struct sim *s, void *ctx, struct str *why)
         if (rc < 0)
             str_printf(why, "%s: %s; ", look_name(v, i), e.text);
     }
+    spare(v, false);
     return why->n == 0;
 }
 

@@ -28,6 +28,7 @@ struct simdisk {
     struct entry *entries;
     size_t entries_n, entries_cap;
     struct plan plans[SIMDISK_OPS];
+    bool spared;
     int64_t counts[SIMDISK_OPS], limit;
     uint64_t life; /* handles of an older life are dead */
     int handles, temps;
@@ -100,6 +101,8 @@ static bool is_dead(const struct handle *h)
 static int strike(struct simdisk *d, enum simdisk_op op)
 {
     struct plan *p = &d->plans[op];
+    if (d->spared)
+        return -1;
     d->counts[op]++;
     return p->left > 0 && --p->left == 0 ? (int)p->fault : -1;
 }
@@ -432,6 +435,11 @@ void simdisk_crash(struct simdisk *d, struct prng *dice)
     enum simfile_fate fate = fates[prng_below(dice, COUNT(fates))];
     die(d);
     settle(d, fate, dice);
+}
+
+void simdisk_spare(struct simdisk *d, bool spare)
+{
+    d->spared = spare;
 }
 
 void simdisk_plan(struct simdisk *d, enum simdisk_op op, int64_t nth, enum simdisk_fault fault)

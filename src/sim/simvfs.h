@@ -55,6 +55,8 @@ enum simdisk_fault {
 /* The nth operation of its kind from now (1 = the next) fails so, once. A new plan replaces the old one
  * of that kind; nth 0 cancels it. A failed sync leaves everything unsynced. */
 void simdisk_plan(struct simdisk *d, enum simdisk_op op, int64_t nth, enum simdisk_fault fault);
+/* While spared, operations are those of an observer: not counted, and no planned fault meets them. */
+void simdisk_spare(struct simdisk *d, bool spare);
 /* No file grows beyond this total: SQLITE_FULL. 0 = no limit. */
 void simdisk_limit(struct simdisk *d, int64_t bytes);
 /* Turns one bit of a file's contents, volatile and durable. False when the file is missing or empty. */
