@@ -8,6 +8,7 @@
 #include "node/pull.h"
 
 #define PULLERS_MAX 1024
+#define ENTRIES_MAX ((size_t)2 << 20) /* of all their vectors */
 
 struct puller {
     struct id id;
@@ -19,6 +20,7 @@ struct puller {
 
 struct pull_memory {
     struct puller *pullers; /* uthash by id */
+    size_t entries;
 };
 
 struct pull_memory *pull_memory_new(void)
@@ -29,6 +31,7 @@ struct pull_memory *pull_memory_new(void)
 static void puller_free(struct pull_memory *m, struct puller *p)
 {
     HASH_DEL(m->pullers, p);
+    m->entries -= p->vv.cap + p->gcvv.cap;
     vv_fini(&p->vv);
     vv_fini(&p->gcvv);
     free(p);
@@ -85,8 +88,17 @@ static bool ask_decode(const char *body, size_t n, struct ask *ret)
     return proto && reader_done(&r);
 }
 
+/* Whoever has to go will say all again. */
+static void make_room(struct pull_memory *m, const struct puller *for_whom)
+{
+    struct puller *p, *next;
+    HASH_ITER(hh, m->pullers, p, next)
+    if (m->entries > ENTRIES_MAX && p != for_whom)
+        puller_free(m, p);
+}
+
 /* What the puller has, out of what it said now and before. false: that is not known here. */
-static bool remember(struct puller *p, const struct ask *a)
+static bool take(struct puller *p, const struct ask *a)
 {
     if (a->base == 0) {
         vv_copy(&p->vv, &a->vv);
@@ -100,6 +112,18 @@ static bool remember(struct puller *p, const struct ask *a)
     p->actor = a->actor;
     p->number = a->number;
     return true;
+}
+
+static bool remember(struct pull_memory *m, struct puller *p, const struct ask *a)
+{
+    m->entries -= p->vv.cap + p->gcvv.cap;
+    bool known = take(p, a);
+    m->entries += p->vv.cap + p->gcvv.cap;
+    make_room(m, p);
+    if (m->entries <= ENTRIES_MAX)
+        return known;
+    puller_free(m, p); /* one that says something else each time */
+    return false;
 }
 
 /* What this side knows of itself, in one snapshot. */
@@ -166,7 +190,7 @@ int node_serve_pull(struct store *s, struct pull_memory *m, const char *body, si
     if (!ask_decode(body, n, &a))
         return err_set(e, SKEP_EARG, "this is no pull request");
     struct puller *p = puller_of(m, &a.node);
-    if (!remember(p, &a)) {
+    if (!remember(m, p, &a)) {
         buf_u8(ret, PULL_BASE);
         return 0;
     }

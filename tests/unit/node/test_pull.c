@@ -236,6 +236,46 @@ static void holes_prove_nothing_and_a_lie_is_kept_once(void **state)
     bench_end(&b);
 }
 
+/* What a puller with that id is answered, who says so many entries. */
+static enum verdict pull_as(struct bench *b, struct pull_memory *memory, int64_t id, uint64_t number,
+                            uint64_t base, int64_t entries)
+{
+    AUTOSTR struct str ask = STR_INIT, answer = STR_INIT;
+    AUTOVV struct vv vv = VV_INIT;
+    struct id puller = {{1}};
+    memcpy(puller.b + 8, &id, sizeof id);
+    for (int64_t i = 1; i <= entries; i++)
+        vv_put(&vv, i, 1);
+    buf_u8(&ask, PULL_PROTO);
+    buf_id(&ask, &b->n->cluster);
+    buf_id(&ask, &puller);
+    buf_i64(&ask, 7);
+    buf_varint(&ask, number);
+    buf_varint(&ask, base);
+    vector_write(&ask, &vv);
+    vector_write(&ask, &(struct vv){0});
+    vector_write(&ask, &(struct vv){0});
+    assert_int_equal(node_serve_pull(b->n->store, memory, ask.p, ask.n, &answer, &b->n->fault), 0);
+    return (enum verdict) * str_get(&answer);
+}
+
+/* Many who say much push out others, who then say all again; it is no more than that. */
+static void what_pullers_said_has_a_bound(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    struct pull_memory *memory = pull_memory_new();
+    assert_int_equal(pull_as(&b, memory, 1, 1, 0, 60000), PULL_PAGE);
+    assert_int_equal(pull_as(&b, memory, 1, 2, 1, 0), PULL_PAGE);
+    for (int64_t i = 2; i < 42; i++)
+        assert_int_equal(pull_as(&b, memory, i, 1, 0, 60000), PULL_PAGE);
+    assert_int_equal(pull_as(&b, memory, 1, 3, 2, 0), PULL_BASE);
+    assert_int_equal(pull_as(&b, memory, 41, 2, 1, 0), PULL_PAGE);
+    pull_memory_free(memory);
+    bench_end(&b);
+}
+
 static void an_idle_pull_comes_every_500_ms(void **state)
 {
     (void)state;
@@ -256,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_chain_that_breaks_proves_nothing),
         cmocka_unit_test(a_row_from_the_future_cuts_its_actor),
         cmocka_unit_test(holes_prove_nothing_and_a_lie_is_kept_once),
+        cmocka_unit_test(what_pullers_said_has_a_bound),
         cmocka_unit_test(an_idle_pull_comes_every_500_ms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
