@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "node/child.h"
+#include "wire/json.h"
 
 #define CHUNK_BYTES 65536
 
@@ -153,7 +154,8 @@ int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char
         row_fini(T_CHUNK, &chunk);
         snprintf(ret_ref, 32, "h%llx", (unsigned long long)row.epoch);
         if (rc >= 0)
-            rc = chunks == row.chunks && (int64_t)ret_state->n == row.bytes;
+            rc = chunks == row.chunks && (int64_t)ret_state->n == row.bytes &&
+                 json_check(str_get(ret_state), ret_state->n, NULL) == 0; /* each chunk alone need not be */
     } else if (rc == 1) {
         rc = 0;
     }

@@ -32,7 +32,7 @@ enum what {
     WHAT_FAILED,  /* how a call failed */
     WHAT_SPAWNED,
     WHAT_ENDED,     /* exit status, signal */
-    WHAT_TIME,      /* ms, u16 */
+    WHAT_TIME,      /* ms, u16; of three bytes: s */
     WHAT_GOOD_PEER, /* the peers answer as they should, for so many turns */
     WHAT_STOP,
     WHAT_KEEPER,
@@ -170,7 +170,7 @@ static void happens(struct rig *g, enum what what, const struct mate *by, const 
         child(g, what, p, n);
         return;
     case WHAT_TIME:
-        pass(g, (int64_t)(byte(p, n, 0) | byte(p, n, 1) << 8));
+        pass(g, (int64_t)(byte(p, n, 0) | byte(p, n, 1) << 8) * (n > 2 ? 1000 : 1));
         return;
     case WHAT_GOOD_PEER:
         good_peer(g, (int)byte(p, n, 0) % 32);

@@ -9,8 +9,9 @@
 #include "wire/digest.h"
 #include "world/event.h"
 
-#define ROWS_MAX 32 /* of one message */
-#define BASE_HLC ((REAL_MS + 100000) << 16)
+#define ROWS_MAX    32   /* of one message */
+#define TABLE_LATER 0xf8 /* from this byte on */
+#define BASE_HLC    ((REAL_MS + 100000) << 16)
 
 unsigned take(struct feed *f)
 {
@@ -71,10 +72,26 @@ static struct val value(const struct col *c, unsigned what)
     return (struct val){.type = c->type, .p = text, .n = strlen(text)};
 }
 
+/* Of a table that a newer version has. */
+static int row_of_later(struct str *s, struct feed *f, unsigned flags, unsigned age)
+{
+    char bytes[] = {1, 2, 3, (char)take(f)};
+    buf_bytes(s, "later", 5);
+    buf_bytes(s, "k", 1);
+    buf_i64(s, 0);
+    buf_i64(s, BASE_HLC + age);
+    buf_i64(s, flags & 2 ? 78 : 77);
+    buf_u8(s, flags & 1);
+    buf_bytes(s, bytes, flags & 1 ? 0 : sizeof bytes);
+    return 1;
+}
+
 int row_make(struct str *s, struct feed *f)
 {
-    const struct table *t = table_get((enum table_id)(take(f) % T_N));
-    unsigned flags = take(f), age = take(f);
+    unsigned which = take(f), flags = take(f), age = take(f);
+    const struct table *t = table_get((enum table_id)(which % T_N));
+    if (which >= TABLE_LATER)
+        return row_of_later(s, f, flags, age);
     struct val vals[TABLE_COLS_MAX];
     AUTOSTR struct str key = STR_INIT, bytes = STR_INIT;
     for (size_t i = 0; i < (size_t)t->cols_n; i++)
@@ -219,7 +236,7 @@ void make_page(struct rig *g, const struct mate *by, struct feed f)
     wait_for_pull(g, by);
     buf_u8(&s, (uint8_t)(take(&f) % (PULL_BUSY + 2)));
     put_vector(g, &f, &s);
-    buf_u8(&s, take(&f) & 1);
+    buf_u8(&s, (uint8_t)(take(&f) % 5));
     put_rows(&s, f);
     answered(g, call_take_path(g, by, PULL), 200, str_get(&s), s.n);
 }

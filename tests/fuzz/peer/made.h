@@ -27,8 +27,9 @@ struct row_copy {
 };
 void copies_free(struct row_copy *list, size_t n);
 
-/* Appends the row of: table u8, flags u8 (1 dead, 2 of another actor, 4 whatever its rank should be), age u8,
- * a byte for each column. Returns how many there are of it: 0 if such a row cannot be. */
+/* Appends the row of: table u8 (0xf8 on: none that we know), flags u8 (1 dead, 2 of another actor, 4 whatever
+ * its rank should be), age u8, a byte for each column. Returns how many there are of it: 0 if such a row
+ * cannot be. */
 int row_make(struct str *s, struct feed *f);
 /* The rows of the rest of an input, by table and key, each key once, with those that were damaged here as
  * they were before. Yours. */

@@ -225,6 +225,8 @@ static void put_rows_asked(struct other_side *o, struct reader *r, struct str *s
     }
     if (o->flags & FLAG_OTHER && rows.n)
         rows.p[rows.n - 1] ^= 1;
+    if (o->flags & FLAG_OTHER && o->flags & FLAG_CUT && rows.n)
+        rows.n--;
     buf_u32(s, count);
     str_add(s, str_get(&rows), rows.n);
     o->done = true;
@@ -261,15 +263,18 @@ static void prove(struct rig *g, const struct mate *by)
 /* flags u8, rounds u8, rows: what the other side has and this one has not, or not so. */
 void make_comparison(struct rig *g, const struct mate *by, struct feed f)
 {
-    struct other_side o = {.flags = take(&f)};
+    struct other_side o = {.flags = take(&f)}, same = {.flags = FLAG_EQUAL};
     unsigned rounds = 1 + take(&f) % 3;
     o.rows_n = rows_sorted(g, &f, &o.rows);
     if (!(o.flags & FLAG_UNPROVEN))
         prove(g, by);
     for (int i = 0; i < 80 && rounds > 0 && node_ended(g->node) < 0; i++) {
         struct peer_call *call = call_take_path(g, by, COMPARE);
+        struct peer_call *another = call_take_path(g, by == &mate_b ? &mate_c : &mate_b, COMPARE);
         if (call)
             compare_reply(g, &o, call);
+        if (another)
+            compare_reply(g, &same, another);
         good_pongs(g);
         pass(g, 100);
         rounds -= o.done;
