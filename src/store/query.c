@@ -140,8 +140,10 @@ static const struct query_text queries[Q_N] = {
     [Q_ENTRY_BEHIND] =
         {T_N, "SELECT entry, seq FROM entry WHERE session = ?1 AND parent IS ?2 AND epoch = ?3 AND seq > ?4 "
               "ORDER BY at DESC, entry LIMIT 1"},
+    /* nobody's parent; a child with a lesser seq is none: no walk goes that way */
     [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
-                                 "WHERE k.session = ?1 AND k.parent IS NOT NULL) ORDER BY at, entry"},
+                                 "CROSS JOIN entry p ON p.session = ?1 AND p.entry = k.parent "
+                                 "WHERE k.session = ?1 AND p.seq < k.seq) ORDER BY at, entry"},
     /* session, head, leaf: how many entries the branch of this leaf has, and where it left the path */
     [Q_ENTRY_BRANCH] = {T_N,
                         "WITH RECURSIVE path(entry, parent, seq) AS ("
