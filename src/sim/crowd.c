@@ -201,15 +201,17 @@ static void note_history(const struct crowd *c, const struct place *p, size_t ba
         sim_note(c->sim, NULL, "  %s", line);
 }
 
-/* Of clients who stop the same process at the same time each is told that it is gone. */
-static void meet(struct history *h)
+/* Of clients who stop the same process at the same time each is told that it is gone. So it is with an
+ * address that waits for its second copy: while it waits it may be removed, registered again, and removed
+ * again. */
+static void meet(struct history *h, bool child)
 {
     for (size_t i = 0; i < h->n; i++) {
         for (size_t j = 0; j < h->n; j++) {
             struct hist_op *a = &h->ops[i], *b = &h->ops[j];
             if (i != j && a->kind == CLAIM_FREE && b->kind == CLAIM_FREE && a->end == HIST_OK &&
                 a->verdict == CLAIM_DONE && b->end != HIST_FAILED && b->verdict != CLAIM_NOBODY &&
-                a->begun_us <= b->ended_us && b->begun_us <= a->ended_us)
+                (child || a->got == b->got) && a->begun_us <= b->ended_us && b->begun_us <= a->ended_us)
                 a->verdict = CLAIM_SAME;
         }
     }
@@ -270,8 +272,7 @@ static void undone(struct history *h)
 static bool judge(struct crowd *c, struct place *p, struct str *why)
 {
     size_t bad = 0;
-    if (p->child)
-        meet(&p->history);
+    meet(&p->history, p->child);
     mistaken(p);
     undone(&p->history);
     enum linear verdict = linear_check(&p->history, p->initial, claim_step, TRIES_MAX, &bad);
