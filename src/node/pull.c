@@ -502,42 +502,41 @@ static struct peer *pulled_from(struct node *n, uint64_t call)
     return NULL;
 }
 
-static void refused(struct node *n, void *arg)
-{
-    AUTOFREE struct id *id = arg;
-    struct peer *p = peer_find(n, id);
-    if (!p)
-        return;
-    p->pull.call = 0;
-    chain_broken(n, p);
-}
+/* What an answer without rows means for the chain, once that is certain. */
+enum next { CHAIN_BROKEN, CHAIN_LATER, CHAIN_AGAIN };
 
-static void put_off(struct node *n, void *arg)
-{
-    AUTOFREE struct id *id = arg;
-    struct peer *p = peer_find(n, id);
-    if (!p)
-        return;
-    p->pull.call = 0;
-    p->pull.base = 0;
-    chain_later(n, p);
-}
+struct meaning {
+    struct id peer;
+    enum next next;
+};
 
-static void at_once(struct node *n, void *arg)
+static void answer_taken(struct node *n, void *arg)
 {
-    AUTOFREE struct id *id = arg;
-    struct peer *p = peer_find(n, id);
+    AUTOFREE struct meaning *m = arg;
+    struct peer *p = peer_find(n, &m->peer);
     if (!p)
         return;
     p->pull.call = 0;
     p->pull.base = 0;
-    p->pull.next_ms = n->now_ms; /* the same page again: what the chain has brought was judged as it came */
-    pulls_tick(n);
+    switch (m->next) {
+    case CHAIN_BROKEN:
+        chain_broken(n, p);
+        break;
+    case CHAIN_LATER:
+        chain_later(n, p);
+        break;
+    case CHAIN_AGAIN: /* the same page: what the chain has brought was judged as it came */
+        p->pull.next_ms = n->now_ms;
+        pulls_tick(n);
+        break;
+    }
 }
 
-static int answer_means(struct node *n, const struct peer *p, void (*fn)(struct node *, void *))
+static int answer_means(struct node *n, const struct peer *p, enum next next)
 {
-    eff_do(n, fn, mem_copy(&p->id, sizeof p->id), free);
+    struct meaning *m = mem_alloc(sizeof *m);
+    *m = (struct meaning){p->id, next};
+    eff_do(n, answer_taken, m, free);
     return 0;
 }
 
@@ -592,7 +591,7 @@ static int page_take(struct node *n, struct peer *p, struct reader *r)
     if (rc == 0 && !more_of_us)
         return page_said(n, p, g);
     page_free(g);
-    return rc < 0 ? rc : answer_means(n, p, refused);
+    return rc < 0 ? rc : answer_means(n, p, CHAIN_BROKEN);
 }
 
 /* gcvv is compared by both sides: what was dropped here since we asked, the responder did not know. */
@@ -601,17 +600,17 @@ static int verdict_take(struct node *n, struct peer *p, struct reader *r)
     uint8_t verdict = read_u8(r);
     switch (verdict) {
     case PULL_PAGE:
-        return p->pull.gc_version == n->gc_version ? page_take(n, p, r) : answer_means(n, p, at_once);
+        return p->pull.gc_version == n->gc_version ? page_take(n, p, r) : answer_means(n, p, CHAIN_AGAIN);
     case PULL_RESYNC:
-        answer_means(n, p, put_off);
+        answer_means(n, p, CHAIN_LATER);
         return resync_want(n, "it was away while others dropped what was deleted");
     case PULL_BASE:
-        return answer_means(n, p, p->pull.base ? at_once : refused);
+        return answer_means(n, p, p->pull.base ? CHAIN_AGAIN : CHAIN_BROKEN);
     case PULL_STALE:
     case PULL_BUSY:
-        return answer_means(n, p, put_off);
+        return answer_means(n, p, CHAIN_LATER);
     default:
-        return answer_means(n, p, refused);
+        return answer_means(n, p, CHAIN_BROKEN);
     }
 }
 
@@ -640,6 +639,6 @@ int pull_answered(struct node *n, const struct event *ev)
     if (ev->kind == EV_PEER_ANSWERED && ev->status == 200)
         rc = node_try(n, answer_take, &a, "an answer to a pull");
     if (rc == 0 && !a.taken)
-        answer_means(n, a.p, refused);
+        answer_means(n, a.p, CHAIN_BROKEN);
     return rc < 0 ? rc : 1;
 }

@@ -1,37 +1,10 @@
 /* Deleting, in a simulated cluster: what becomes of tombstones, and of nodes that missed them. A "day" lasts
  * two minutes here.
  */
-#include "sim/brain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "node/brain.h"
+#include "rig.h"
 
 #define MIN_MS 20000
 #define MAX_MS 120000
-
-struct rig {
-    struct sim *sim;
-    int status;
-    bool answered;
-    struct str body;
-};
-
-static void note(void *ctx, const char *text)
-{
-    (void)ctx;
-    print_message("%s\n", text);
-}
-
-static void run_ms(struct rig *r, int64_t ms)
-{
-    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
-}
 
 static void rig_new(struct rig *r, uint64_t seed, int nodes)
 {
@@ -39,49 +12,8 @@ static void rig_new(struct rig *r, uint64_t seed, int nodes)
     o.tombstone_min_ms = MIN_MS;
     o.tombstone_max_ms = MAX_MS;
     o.loss_ppm = 0;
-    if (getenv("SKEP_TRACE")) {
-        o.trace = true;
-        o.line = note;
-        o.log_fd = 2;
-        o.log_level = LOG_INFO;
-    }
-    *r = (struct rig){.sim = sim_new(&o, &sim_brain_node)};
-    for (int i = 0; i < nodes; i++)
-        assert_true(sim_start(r->sim, i));
+    rig_begin_opts(r, &o);
     run_ms(r, 5000);
-}
-
-static void rig_end(struct rig *r)
-{
-    sim_free(r->sim);
-    str_fini(&r->body);
-}
-
-static void done(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    struct rig *r = arg;
-    (void)s;
-    r->answered = true;
-    r->status = reply->status;
-    str_clear(&r->body);
-    str_add(&r->body, reply->body, reply->body_n);
-}
-
-static int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
-{
-    struct sim_ask a = {.node = node,
-                        .method = method,
-                        .path = path,
-                        .body = body,
-                        .timeout_ms = 40000,
-                        .done = done,
-                        .arg = r};
-    r->answered = false;
-    sim_ask(r->sim, &a);
-    for (int i = 0; i < 45000 && !r->answered; i++)
-        run_ms(r, 1);
-    assert_true(r->answered);
-    return r->status;
 }
 
 static char *path_of(const char *kind, int i)
@@ -119,21 +51,16 @@ static void there(struct rig *r, int node, int i, bool want)
         fail_msg("%d at node %d: %d %d, wanted %s", i, node, a, b, want ? "there" : "gone");
 }
 
-static struct node *node_of(struct rig *r, int i)
-{
-    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
-}
-
 static int64_t number(struct rig *r, int i, const char *sql)
 {
-    return db_i64(store_db(node_store(node_of(r, i))), sql, -1);
+    return db_i64(store_db(node_store(node_at(r, i))), sql, -1);
 }
 
 static bool equal(struct rig *r)
 {
     AUTOSTR struct str why = STR_INIT;
     for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (node_of(r, i)->resync.wanted)
+        if (node_at(r, i)->resync.wanted)
             return false;
     return sim_digests_equal(r->sim, NULL, &why);
 }
@@ -396,19 +323,19 @@ static void it_goes_on_after_a_crash(void **state)
         }
         run_ms(&r, MAX_MS + 20000);
         sim_start(r.sim, 2);
-        for (int ms = 0; ms < 20000 && !(node_of(&r, 2)->resync.active && node_of(&r, 2)->resync.taken >= 0 &&
-                                         node_of(&r, 2)->resync.key);
+        for (int ms = 0; ms < 20000 && !(node_at(&r, 2)->resync.active && node_at(&r, 2)->resync.taken >= 0 &&
+                                         node_at(&r, 2)->resync.key);
              ms++)
             run_ms(&r, 1);
-        assert_true(node_of(&r, 2)->resync.active);
-        int from = id_equal(&node_of(&r, 2)->resync.from, &node_of(&r, 0)->self) ? 0 : 1;
+        assert_true(node_at(&r, 2)->resync.active);
+        int from = id_equal(&node_at(&r, 2)->resync.from, &node_at(&r, 0)->self) ? 0 : 1;
         sim_crash(r.sim, seed % 2 ? 2 : from);
         run_ms(&r, 2000);
         sim_start(r.sim, seed % 2 ? 2 : from);
-        for (int ms = 0; seed % 2 && ms < 3000 && !node_of(&r, 2)->resync.wanted; ms++)
+        for (int ms = 0; seed % 2 && ms < 3000 && !node_at(&r, 2)->resync.wanted; ms++)
             run_ms(&r, 1);
         if (seed % 2) /* the way so far is on disk */
-            assert_true(node_of(&r, 2)->resync.active && node_of(&r, 2)->resync.key);
+            assert_true(node_at(&r, 2)->resync.active && node_at(&r, 2)->resync.key);
         converge(&r, 60000);
         for (int i = 0; i < 120; i++) {
             AUTOFREE char *t = path_of("t", i);
@@ -437,7 +364,7 @@ static void restarts_are_forgotten(void **state)
     for (int i = 0; i < 3; i++) {
         assert_in_range(number(&r, i, "SELECT count(*) FROM actor"), 3, 4);
         assert_in_range(number(&r, i, "SELECT count(*) FROM vv"), 3, 6);
-        assert_true(node_of(&r, i)->vv.floor > 0);
+        assert_true(node_at(&r, i)->vv.floor > 0);
         assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
     }
     converge(&r, 5000);

@@ -1,90 +1,9 @@
 /* A child is stopped in the moment in which its home gives its claim anew: what was acknowledged stays so. */
-#include "sim/brain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "node/brain.h"
-
-struct rig {
-    struct sim *sim;
-    int status;
-    bool answered;
-    struct str body;
-};
-
-static void note(void *ctx, const char *text)
-{
-    (void)ctx;
-    print_message("%s\n", text);
-}
-
-static void run_ms(struct rig *r, int64_t ms)
-{
-    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
-}
-
-static void rig_new(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = 0;
-    if (getenv("SKEP_TRACE")) {
-        o.trace = true;
-        o.line = note;
-        o.log_fd = 2;
-        o.log_level = LOG_INFO;
-    }
-    *r = (struct rig){.sim = sim_new(&o, &sim_brain_node)};
-    for (int i = 0; i < nodes; i++)
-        assert_true(sim_start(r->sim, i));
-    run_ms(r, 5000);
-}
-
-static void rig_end(struct rig *r)
-{
-    sim_free(r->sim);
-    str_fini(&r->body);
-}
-
-static void done(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    struct rig *r = arg;
-    (void)s;
-    r->answered = true;
-    r->status = reply->status;
-    str_clear(&r->body);
-    str_add(&r->body, reply->body, reply->body_n);
-}
-
-static int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
-{
-    struct sim_ask a = {.node = node,
-                        .method = method,
-                        .path = path,
-                        .body = body,
-                        .timeout_ms = 40000,
-                        .done = done,
-                        .arg = r};
-    r->answered = false;
-    sim_ask(r->sim, &a);
-    for (int i = 0; i < 45000 && !r->answered; i++)
-        run_ms(r, 1);
-    assert_true(r->answered);
-    return r->status;
-}
+#include "rig.h"
 
 static char *path_of(const char *name)
 {
     return mem_printf("/v1/swarms/default/children/%s", name);
-}
-
-static struct node *node_of(struct rig *r, int i)
-{
-    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
 }
 
 static bool has_pulled(struct node *home, const struct node *from)
@@ -103,17 +22,20 @@ static void stop_after(uint64_t seed, int64_t us)
     AUTOFREE char *spec = mem_printf("{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\","
                                      "\"max_restarts\":100,\"backoff_min_ms\":5000,\"nodes\":[\"n%d\"]}",
                                      o + 1); /* or its owner would be its home */
-    rig_new(&r, seed, 3);
+    struct sim_opts opts = sim_opts_default(seed, 3);
+    opts.loss_ppm = 0;
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, 3, 5000);
     assert_int_equal(ask(&r, 0, HTTP_M_PUT, child, spec), 201);
     run_ms(&r, 1000);
     assert_true(sim_process_crash(r.sim, o));
-    struct node *n = node_of(&r, o);
+    struct node *n = node_at(&r, o);
     run_ms(&r, 20);
     sim_crash(r.sim, dead);
     for (int i = 0; i < 100000 && view_others(&n->view) == 2; i++)
         assert_true(sim_run(r.sim, sim_now_us(r.sim) + 50));
     struct id home_id = own_home(n, "default", name);
-    struct node *home = node_of(&r, id_equal(&home_id, &n->self) ? o : 3 - o - dead);
+    struct node *home = node_at(&r, id_equal(&home_id, &n->self) ? o : 3 - o - dead);
     for (int i = 0; i < 100000 && home != n && !has_pulled(home, n); i++)
         assert_true(sim_run(r.sim, sim_now_us(r.sim) + 50));
     assert_true(sim_run(r.sim, sim_now_us(r.sim) + us));
