@@ -280,6 +280,48 @@ static void what_a_folded_run_deleted_stays_deleted(void **state)
     }
 }
 
+/* What is dropped at the other side between two pages is missing in the second one. */
+static void deletions_dropped_during_a_resync_count(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 9, 3);
+    AUTOFREE char *big = mem_alloc(60001);
+    memset(big, 'x', 60000);
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "b%d", i);
+        put(&r, 0, name, big);
+    }
+    put(&r, 0, "early", "1");
+    put(&r, 0, "late", "1");
+    converge(&r, 10000);
+    split_off(&r, 2);
+    run_ms(&r, 45000);
+    del(&r, 0, "early");
+    run_ms(&r, 40000);
+    put(&r, 2, "zz", "1"); /* older than this deletion */
+    run_ms(&r, 1000);
+    del(&r, 0, "late");
+    run_ms(&r, MAX_MS - 41000 + 8000);
+    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 1);
+    sim_heal_all(r.sim);
+    for (int ms = 0; ms < 60000 && !(node_at(&r, 2)->resync.active && node_at(&r, 2)->resync.key); ms++)
+        run_ms(&r, 1);
+    assert_true(node_at(&r, 2)->resync.active);
+    assert_true(strcmp(node_at(&r, 2)->resync.key, "zz") < 0);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 45000);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(number(&r, i, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 0);
+    sim_start(r.sim, 2);
+    converge(&r, 60000);
+    assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl = 'template'"), 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(look(&r, i, "zz"), 404);
+    rig_end(&r);
+}
+
 /* A configured address at which nobody ever answered, or whose node was forgotten. */
 static void an_address_without_a_node_holds_up_no_deletion(void **state)
 {
@@ -333,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_loser_whose_clock_is_frozen_ends),
         cmocka_unit_test(a_long_chain_outlives_the_sweep),
         cmocka_unit_test(what_a_folded_run_deleted_stays_deleted),
+        cmocka_unit_test(deletions_dropped_during_a_resync_count),
         cmocka_unit_test(an_address_without_a_node_holds_up_no_deletion),
         cmocka_unit_test(nothing_folds_above_a_run_that_is_not_here),
     };
