@@ -261,7 +261,8 @@ static void undone(struct history *h)
 {
     for (size_t i = 0; i < h->n; i++) {
         struct hist_op *o = &h->ops[i];
-        if (o->kind == CLAIM_TAKE && o->end == HIST_OK && o->verdict == CLAIM_HELD && is_seen(h, o->arg)) {
+        bool takes = o->kind == CLAIM_TAKE || o->kind == CLAIM_REPLACE;
+        if (takes && o->end == HIST_OK && o->verdict == CLAIM_HELD && is_seen(h, o->arg)) {
             o->end = HIST_UNKNOWN;
             o->ended_us = INT64_MAX;
         }
