@@ -4,6 +4,7 @@
 #include "sim/simvfs.h"
 #include "store/inside.h"
 #include "store/scan.h"
+#include "wire/sums.h"
 
 #define SCANS_MAX 4
 
@@ -129,6 +130,31 @@ void __wrap_scan_free(struct scan *scan)
     for (size_t i = 0; i < SCANS_MAX; i++)
         if (scan && kept.scans[i] == scan)
             kept.scan_lent[i] = false;
+}
+
+/* ---- digests ---- */
+
+/* Of nearly all buckets of a comparison, and of nearly all groups, it is the same one: that of nothing, four
+ * thousand times for each root. */
+void __real_digest16(const struct span *parts, size_t n, unsigned char ret_digest[DIGEST16_BYTES]);
+void __wrap_digest16(const struct span *parts, size_t n, unsigned char ret_digest[DIGEST16_BYTES]);
+void __wrap_digest16(const struct span *parts, size_t n, unsigned char ret_digest[DIGEST16_BYTES])
+{
+    static struct {
+        size_t n;
+        unsigned char bytes[SUMS_EACH * DIGEST16_BYTES], digest[DIGEST16_BYTES];
+    } known[2];
+    size_t which = parts[0].n == sizeof known->bytes;
+    if (n != 1 || (!which && parts[0].n != 5 * sizeof(uint64_t))) {
+        __real_digest16(parts, n, ret_digest);
+        return;
+    }
+    if (known[which].n != parts[0].n || memcmp(known[which].bytes, parts[0].p, parts[0].n) != 0) {
+        known[which].n = parts[0].n;
+        memcpy(known[which].bytes, parts[0].p, parts[0].n);
+        __real_digest16(parts, 1, known[which].digest);
+    }
+    memcpy(ret_digest, known[which].digest, DIGEST16_BYTES);
 }
 
 /* ---- transactions ---- */
