@@ -99,6 +99,7 @@ static int register_new(struct node *n, struct op *op, struct name_row *row)
     own_claim(n, row, NULL, v.rank);
     if ((rc = write_address(n, op, row, "name_registered")) < 0)
         return rc;
+    op->st.step = 1;
     answer_address(n, op, row, 201, 0, store_written(n->store), 1);
     return 0;
 }
@@ -138,6 +139,12 @@ static int register_at_home(struct node *n, struct op *op, struct name_row *row,
     if (address && row->op && strcmp(row->op, id_text(&op->id, op_text)) == 0) {
         answer_address(n, op, row, 201, 0, rev_of(n->store, row), 1); /* an earlier try did it */
         return 0;
+    }
+    if (op->st.step ==
+        1) { /* it was written, and has been changed since, or by somebody else at that moment */
+        err_set(&e, SKEP_ETIMEOUT, "%s was registered, but is not what it was any more; look it up",
+                row->name);
+        return api_fail(n, op, &e);
     }
     if (op->request->if_match) {
         if (!found)
