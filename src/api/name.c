@@ -162,7 +162,7 @@ static int register_at_home(struct node *n, struct op *op, struct name_row *row,
     return op->request->if_match ? register_new(n, op, row) : taken(n, op, row);
 }
 
-/* Brings the op to the home of its name. 1: we are it, and may decide. */
+/* Brings the op to the home of its name. 1: we are it, and may decide; or we were, and have done it. */
 static int at_home(struct node *n, struct op *op, const struct call *c)
 {
     int rc = api_swarm_known(n, op, c->param[0]);
@@ -172,6 +172,8 @@ static int at_home(struct node *n, struct op *op, const struct call *c)
         op_wait_open(n, op);
         return 0;
     }
+    if (op->st.step == 1) /* a home that is another one by now knows nothing of that */
+        return 1;
     struct id home = own_home(n, c->param[0], c->param[1]);
     if (id_equal(&home, &n->self))
         return 1;
@@ -241,8 +243,12 @@ static int release_serve(struct node *n, struct op *op, const struct call *c)
         struct str body = STR_INIT;
         str_puts(&body, op->memo);
         api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
-    } else if (rc >= 0) {
+    } else if (rc >= 0 && op->st.step == 1) { /* it is back, under a claim of that moment: all of it again */
         mem_replace(&op->memo, NULL);
+        op->st.step = 0;
+        row_fini(T_NAME, &row);
+        return release_serve(n, op, c);
+    } else if (rc >= 0) {
         rc = release_at_home(n, op, &row, rc == 1);
     }
     row_fini(T_NAME, &row);

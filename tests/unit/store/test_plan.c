@@ -11,6 +11,7 @@ static const struct {
     {"FROM gcvv WHERE actor <> 0 ORDER BY actor", "the same"},
     {"SELECT 1 FROM change WHERE actor = ?1 LIMIT 2", "two rows of an index"},
     {"SELECT 1 FROM aside LIMIT 1", "one row"},
+    {"FROM quarantine WHERE actor = ?1", "asked only of a row whose stamp another one has; few lie there"},
     {"FROM change WHERE dead = 0 ORDER BY tbl, key", "the digest is over everything; for tests and people"},
     {"FROM change WHERE hlc > ?1 OR rank > ?1", "once a run at most, after its clock was wrong"},
     {"FROM change WHERE hlc <= ?1", "the same"},
