@@ -586,12 +586,13 @@ void peers_view(struct node *n)
     TAILQ_FOREACH (p, &n->peers, link)
         view_of(n, p, late_ms);
     weigh_self(n);
-    if (view_update(&n->view, n->now_ms)) {
+    bool another = view_update(&n->view, n->now_ms);
+    if (another) {
         n->frozen_dirty = true;
         cover_check(n);
     }
     bool open = view_is_open(&n->view, n->now_ms);
-    if (open == n->was_open)
+    if (open == n->was_open && !(open && another)) /* alone, one view opens as the other one closes */
         return;
     n->was_open = open;
     n->frozen_dirty = true;

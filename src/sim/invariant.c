@@ -230,13 +230,44 @@ static void chunks_are_there(struct invariants *v, int i, struct store *s)
     stmt_free(q);
 }
 
+/* tbl, key, actor, hlc: in quarantine, or aside for the same reason. */
+static const char doubts[] =
+    "SELECT 1 FROM quarantine WHERE (tbl, key, actor, hlc) = (?1, ?2, ?3, ?4) UNION ALL "
+    "SELECT 1 FROM aside a JOIN change c USING (tbl, key) "
+    "WHERE (a.tbl, a.key, c.actor, c.hlc) = (?1, ?2, ?3, ?4) AND a.why = '" STORE_ASIDE_AMBIGUOUS "'";
+
+static bool is_in_doubt_at(struct node *n, const struct row *r)
+{
+    char tbl[64];
+    snprintf(tbl, sizeof tbl, "%.*s", (int)strcspn(r->key, " "), r->key);
+    struct stmt *q = stmt_new(store_db(n->store), doubts);
+    stmt_text(q, 1, tbl);
+    stmt_text(q, 2, r->key + strlen(tbl) + 1);
+    stmt_i64(q, 3, r->stamp.actor);
+    stmt_i64(q, 4, r->stamp.hlc);
+    bool is = stmt_step(q, NULL) == 1;
+    stmt_free(q);
+    return is;
+}
+
+/* Whether the row waits somewhere for a person to decide about it: who copied everything from a node that put
+ * it into quarantine knows of the row, and has neither; who copied it from one that still had it has it
+ * aside. Nobody has applied it. */
+static bool is_in_doubt(struct invariants *v, const struct row *r)
+{
+    for (int i = 0; i < sim_nodes(v->sim); i++)
+        if (look_node(v, i) && is_in_doubt_at(look_node(v, i), r))
+            return true;
+    return false;
+}
+
 /* [I5] What was deleted stays deleted where that is known. */
 static void the_dead_stay_dead(struct invariants *v, int i, struct look *l)
 {
     for (const struct row *r = l->rows; r; r = r->hh.next) {
         const struct fact *f = r->dead ? NULL : fact_get(v->keys, r->key);
         if (f && stamp_compare(&r->stamp, &f->grave) < 0 &&
-            vv_covers(&l->proven, f->grave.actor, f->grave.hlc))
+            vv_covers(&l->proven, f->grave.actor, f->grave.hlc) && !is_in_doubt(v, r))
             look_broken(v, "%s: %s is there again, deleted at %lld [I5]", look_name(v, i), r->key,
                         (long long)f->grave.hlc);
     }
@@ -270,37 +301,6 @@ static bool looked_at(const struct invariants *v, int i)
 {
     const struct node *n = look_node(v, i);
     return n && v->looks[i].actor == n->actor;
-}
-
-/* tbl, key, actor, hlc: in quarantine, or aside for the same reason. */
-static const char doubts[] =
-    "SELECT 1 FROM quarantine WHERE (tbl, key, actor, hlc) = (?1, ?2, ?3, ?4) UNION ALL "
-    "SELECT 1 FROM aside a JOIN change c USING (tbl, key) "
-    "WHERE (a.tbl, a.key, c.actor, c.hlc) = (?1, ?2, ?3, ?4) AND a.why = '" STORE_ASIDE_AMBIGUOUS "'";
-
-static bool is_in_doubt_at(struct node *n, const struct row *r)
-{
-    char tbl[64];
-    snprintf(tbl, sizeof tbl, "%.*s", (int)strcspn(r->key, " "), r->key);
-    struct stmt *q = stmt_new(store_db(n->store), doubts);
-    stmt_text(q, 1, tbl);
-    stmt_text(q, 2, r->key + strlen(tbl) + 1);
-    stmt_i64(q, 3, r->stamp.actor);
-    stmt_i64(q, 4, r->stamp.hlc);
-    bool is = stmt_step(q, NULL) == 1;
-    stmt_free(q);
-    return is;
-}
-
-/* Whether the row waits somewhere for a person to decide about it: who copied everything from a node that put
- * it into quarantine knows of the row, and has neither; who copied it from one that still had it has it
- * aside. Nobody has applied it. */
-static bool is_in_doubt(struct invariants *v, const struct row *r)
-{
-    for (int i = 0; i < sim_nodes(v->sim); i++)
-        if (look_node(v, i) && is_in_doubt_at(look_node(v, i), r))
-            return true;
-    return false;
 }
 
 /* [I4] What the vector of i covers of the rows of j is at i, or what replaced it. */
