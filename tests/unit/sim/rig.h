@@ -140,6 +140,38 @@ static inline void digests_equal(struct rig *r)
         fail_msg("%s", str_get(&why));
 }
 
+static inline int64_t rows_number(struct rig *r, int node, const char *sql)
+{
+    return db_i64(store_db(node_store(node_at(r, node))), sql, -1);
+}
+
+static inline bool same_everywhere(struct rig *r)
+{
+    AUTOSTR struct str why = STR_INIT;
+    for (int i = 0; i < sim_nodes(r->sim); i++)
+        if (sim_node_up(sim_node(r->sim, i)) && node_at(r, i)->resync.wanted)
+            return false;
+    return sim_digests_equal(r->sim, NULL, &why);
+}
+
+/* Everybody is up and holds the same, within so long. */
+static inline void converge_within(struct rig *r, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms < within_ms && !same_everywhere(r); ms += 100)
+        run_ms(r, 100);
+    assert_true(same_everywhere(r));
+}
+
+/* No link to or from it works. */
+static inline void split_off(struct rig *r, int node)
+{
+    for (int i = 0; i < sim_nodes(r->sim); i++)
+        if (i != node) {
+            sim_cut(r->sim, i, node);
+            sim_cut(r->sim, node, i);
+        }
+}
+
 /* How often an event of this type is in a node's log. */
 static inline int events(struct rig *r, int node, const char *type)
 {

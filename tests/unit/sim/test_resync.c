@@ -51,38 +51,7 @@ static void there(struct rig *r, int node, int i, bool want)
         fail_msg("%d at node %d: %d %d, wanted %s", i, node, a, b, want ? "there" : "gone");
 }
 
-static int64_t number(struct rig *r, int i, const char *sql)
-{
-    return db_i64(store_db(node_store(node_at(r, i))), sql, -1);
-}
-
-static bool equal(struct rig *r)
-{
-    AUTOSTR struct str why = STR_INIT;
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (node_at(r, i)->resync.wanted)
-            return false;
-    return sim_digests_equal(r->sim, NULL, &why);
-}
-
-/* Everybody is up and holds the same, within so long. */
-static void converge(struct rig *r, int64_t within_ms)
-{
-    for (int64_t ms = 0; ms < within_ms && !equal(r); ms += 100)
-        run_ms(r, 100);
-    assert_true(equal(r));
-}
-
-static void cut(struct rig *r, int node)
-{
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (i != node) {
-            sim_cut(r->sim, i, node);
-            sim_cut(r->sim, node, i);
-        }
-}
-
-#define LOGGED(r, i, type) number((r), (i), "SELECT count(*) FROM log WHERE type = '" type "'")
+#define LOGGED(r, i, type) rows_number((r), (i), "SELECT count(*) FROM log WHERE type = '" type "'")
 
 /* ---- */
 
@@ -97,17 +66,17 @@ static void tombstones_go_once_all_have_them(void **state)
         del(&r, (i + 1) % 3, i);
     run_ms(&r, 3000);
     for (int i = 0; i < 3; i++)
-        assert_true(number(&r, i, "SELECT count(*) FROM change WHERE dead = 1") >= 10);
+        assert_true(rows_number(&r, i, "SELECT count(*) FROM change WHERE dead = 1") >= 10);
     run_ms(&r, MIN_MS + 15000);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(number(&r, i, "SELECT count(*) FROM change WHERE dead = 1"), 0);
-        assert_true(number(&r, i, "SELECT count(*) FROM gcvv") > 0);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM change WHERE dead = 1"), 0);
+        assert_true(rows_number(&r, i, "SELECT count(*) FROM gcvv") > 0);
         assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
         there(&r, i, 2, false);
     }
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     put(&r, 0, 2); /* and the key lives again */
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     there(&r, 1, 2, true);
     rig_end(&r);
 }
@@ -119,17 +88,18 @@ static void a_member_that_is_away_is_waited_for(void **state)
     struct rig r;
     rig_new(&r, 2, 3);
     put(&r, 0, 1);
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     sim_crash(r.sim, 2);
     run_ms(&r, 5000);
     del(&r, 0, 1);
     run_ms(&r, MIN_MS + 20000);
-    assert_true(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1") > 0);
+    assert_true(rows_number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1") > 0);
     sim_start(r.sim, 2);
-    converge(&r, 20000);
+    converge_within(&r, 20000);
     there(&r, 2, 1, false);
     run_ms(&r, 15000);
-    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"), 0);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"),
+                     0);
     assert_int_equal(LOGGED(&r, 2, "resync_started"), 0);
     rig_end(&r);
 }
@@ -142,16 +112,17 @@ static void who_was_away_for_too_long_copies(void **state)
         rig_new(&r, seed, 3);
         for (int i = 0; i < 8; i++)
             put(&r, i % 3, i);
-        converge(&r, 5000);
+        converge_within(&r, 5000);
         sim_crash(r.sim, 2);
         run_ms(&r, 5000);
         for (int i = 0; i < 4; i++)
             del(&r, i % 2, i);
         put(&r, 0, 20);
         run_ms(&r, MAX_MS + 20000);
-        assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"), 0);
+        assert_int_equal(
+            rows_number(&r, 0, "SELECT count(*) FROM change WHERE dead = 1 AND tbl = 'template'"), 0);
         sim_start(r.sim, 2);
-        converge(&r, 30000);
+        converge_within(&r, 30000);
         assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
         assert_int_equal(LOGGED(&r, 0, "resync_started") + LOGGED(&r, 1, "resync_started"), 0);
         for (int node = 0; node < 3; node++) {
@@ -172,20 +143,20 @@ static void isolated_writes_are_kept(void **state)
         rig_new(&r, seed, 3);
         for (int i = 0; i < 4; i++)
             put(&r, i % 3, i);
-        converge(&r, 5000);
-        cut(&r, 2);
+        converge_within(&r, 5000);
+        split_off(&r, 2);
         run_ms(&r, 45000);
         del(&r, 0, 0);
         run_ms(&r, MAX_MS + 10000);
         put(&r, 2, 30);
         sim_heal_all(r.sim);
-        converge(&r, 60000);
+        converge_within(&r, 60000);
         for (int node = 0; node < 3; node++) {
             there(&r, node, 0, false);
             there(&r, node, 1, true);
             there(&r, node, 30, true);
         }
-        assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine"), 0);
+        assert_int_equal(rows_number(&r, 2, "SELECT count(*) FROM quarantine"), 0);
         rig_end(&r);
     }
 }
@@ -199,8 +170,8 @@ static void both_sides_may_be_behind(void **state)
         rig_new(&r, seed, 3);
         for (int i = 0; i < 6; i++)
             put(&r, i % 3, i);
-        converge(&r, 5000);
-        cut(&r, 2);
+        converge_within(&r, 5000);
+        split_off(&r, 2);
         run_ms(&r, 45000);
         del(&r, 0, 0);
         del(&r, 2, 1);
@@ -210,7 +181,7 @@ static void both_sides_may_be_behind(void **state)
         put(&r, 1, 12);
         put(&r, 2, 13);
         sim_heal_all(r.sim);
-        converge(&r, 90000);
+        converge_within(&r, 90000);
         for (int node = 0; node < 3; node++) {
             there(&r, node, 0, false);
             there(&r, node, 1, false);
@@ -230,16 +201,17 @@ static void what_may_have_been_deleted_is_set_aside(void **state)
     struct rig r;
     rig_new(&r, 40, 3);
     put(&r, 0, 0);
-    converge(&r, 5000);
-    cut(&r, 2);
+    converge_within(&r, 5000);
+    split_off(&r, 2);
     run_ms(&r, 45000);
     put(&r, 2, 50); /* before the deletion over there */
     run_ms(&r, 1000);
     del(&r, 0, 0);
     run_ms(&r, MAX_MS + 20000);
     sim_heal_all(r.sim);
-    converge(&r, 60000);
-    assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl IN ('template', 'name')"), 2);
+    converge_within(&r, 60000);
+    assert_int_equal(rows_number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl IN ('template', 'name')"),
+                     2);
     for (int node = 0; node < 3; node++) {
         there(&r, node, 0, false);
         there(&r, node, 50, false);
@@ -256,12 +228,12 @@ static void a_new_node_learns_of_nothing_that_was_deleted(void **state)
         put(&r, i, i);
     del(&r, 0, 1);
     run_ms(&r, MIN_MS + 15000);
-    assert_true(number(&r, 0, "SELECT count(*) FROM gcvv") > 0);
+    assert_true(rows_number(&r, 0, "SELECT count(*) FROM gcvv") > 0);
     sim_crash(r.sim, 2);
     sim_wipe(r.sim, 2);
     run_ms(&r, 5000);
     sim_start(r.sim, 2);
-    converge(&r, 30000);
+    converge_within(&r, 30000);
     assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
     there(&r, 2, 0, true);
     there(&r, 2, 1, false);
@@ -277,7 +249,7 @@ static void an_old_backup_revives_nothing(void **state)
         rig_new(&r, seed, 3);
         for (int i = 0; i < 6; i++)
             put(&r, 2, i);
-        converge(&r, 5000);
+        converge_within(&r, 5000);
         struct sim_backup *old = sim_backup_new(r.sim, 2);
         put(&r, 2, 20);
         for (int i = 0; i < 3; i++)
@@ -288,7 +260,7 @@ static void an_old_backup_revives_nothing(void **state)
         sim_restore(r.sim, 2, old);
         sim_backup_free(old);
         sim_start(r.sim, 2);
-        converge(&r, 40000);
+        converge_within(&r, 40000);
         for (int node = 0; node < 3; node++) {
             for (int i = 0; i < 6; i++)
                 there(&r, node, i, i >= 3);
@@ -313,7 +285,7 @@ static void it_goes_on_after_a_crash(void **state)
             AUTOFREE char *t = path_of("t", i);
             assert_int_equal(ask(&r, i % 3, HTTP_M_PUT, t, body), 201);
         }
-        converge(&r, 5000);
+        converge_within(&r, 5000);
         sim_crash(r.sim, 2);
         run_ms(&r, 3000);
         for (int i = 0; i < 20; i++) {
@@ -336,7 +308,7 @@ static void it_goes_on_after_a_crash(void **state)
             run_ms(&r, 1);
         if (seed % 2) /* the way so far is on disk */
             assert_true(node_at(&r, 2)->resync.active && node_at(&r, 2)->resync.key);
-        converge(&r, 60000);
+        converge_within(&r, 60000);
         for (int i = 0; i < 120; i++) {
             AUTOFREE char *t = path_of("t", i);
             assert_int_equal(ask(&r, 2, HTTP_M_GET, t, NULL), i % 5 == 0 && i < 100 ? 404 : 200);
@@ -357,22 +329,22 @@ static void restarts_are_forgotten(void **state)
         sim_start(r.sim, 2);
         run_ms(&r, 700);
     }
-    converge(&r, 10000);
-    assert_true(number(&r, 0, "SELECT count(*) FROM vv") > 30);
+    converge_within(&r, 10000);
+    assert_true(rows_number(&r, 0, "SELECT count(*) FROM vv") > 30);
     put(&r, 2, 1);
     run_ms(&r, 4 * MIN_MS);
     for (int i = 0; i < 3; i++) {
-        assert_in_range(number(&r, i, "SELECT count(*) FROM actor"), 3, 4);
-        assert_in_range(number(&r, i, "SELECT count(*) FROM vv"), 3, 6);
+        assert_in_range(rows_number(&r, i, "SELECT count(*) FROM actor"), 3, 4);
+        assert_in_range(rows_number(&r, i, "SELECT count(*) FROM vv"), 3, 6);
         assert_true(node_at(&r, i)->vv.floor > 0);
         assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
     }
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     sim_crash(r.sim, 1); /* what is on disk of it says the same */
     run_ms(&r, 1000);
     sim_start(r.sim, 1);
     put(&r, 1, 2);
-    converge(&r, 10000);
+    converge_within(&r, 10000);
     there(&r, 0, 2, true);
     assert_int_equal(LOGGED(&r, 1, "resync_started"), 0);
     rig_end(&r);

@@ -46,36 +46,6 @@ static int look(struct rig *r, int node, const char *name)
     return ask(r, node, HTTP_M_GET, path, NULL);
 }
 
-static int64_t number(struct rig *r, int i, const char *sql)
-{
-    return db_i64(store_db(node_store(node_at(r, i))), sql, -1);
-}
-
-static bool equal(struct rig *r)
-{
-    AUTOSTR struct str why = STR_INIT;
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (sim_node_up(sim_node(r->sim, i)) && node_at(r, i)->resync.wanted)
-            return false;
-    return sim_digests_equal(r->sim, NULL, &why);
-}
-
-static void converge(struct rig *r, int64_t within_ms)
-{
-    for (int64_t ms = 0; ms < within_ms && !equal(r); ms += 100)
-        run_ms(r, 100);
-    assert_true(equal(r));
-}
-
-static void split_off(struct rig *r, int node)
-{
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (i != node) {
-            sim_cut(r->sim, i, node);
-            sim_cut(r->sim, node, i);
-        }
-}
-
 /* What a bad disk does: behind the triggers' back. */
 static void damage(struct rig *r, int i, const char *sql)
 {
@@ -95,11 +65,11 @@ static void a_lost_row_ends_nobody_who_serves(void **state)
     begin(&r, 1, 3);
     put(&r, 0, "a", "1");
     put(&r, 0, "gone", "1");
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     del(&r, 0, "gone");
     run_ms(&r, MIN_MS + 20000); /* dropped: who comes anew copies */
     put(&r, 0, "b", "1");
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     sim_crash(r.sim, 2);
     sim_wipe(r.sim, 2);
     damage(&r, 0, "DELETE FROM template WHERE template = 'a'");
@@ -110,7 +80,7 @@ static void a_lost_row_ends_nobody_who_serves(void **state)
         assert_true(sim_node_up(sim_node(r.sim, 0)));
         assert_true(sim_node_up(sim_node(r.sim, 1)));
     }
-    converge(&r, 120000); /* they heal each other */
+    converge_within(&r, 120000); /* they heal each other */
     rig_end(&r);
 }
 
@@ -122,7 +92,7 @@ static void a_lone_survivor_does_not_wait_for_the_dead(void **state)
     begin(&r, 2, 2);
     put(&r, 0, "a", "1");
     put(&r, 0, "k", "1");
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     split_off(&r, 1);
     run_ms(&r, 50000);
     del(&r, 0, "a");
@@ -157,7 +127,7 @@ static void a_chain_that_stopped_holds_up_no_resync(void **state)
     struct rig r;
     begin(&r, 3, 2);
     put(&r, 0, "a", "1");
-    converge(&r, 5000);
+    converge_within(&r, 5000);
     for (int i = 0; i < 2; i++) {
         struct peer *p = TAILQ_FIRST(&node_at(&r, i)->peers);
         p->pull.chaining = true;
@@ -229,7 +199,7 @@ static void a_long_chain_outlives_the_sweep(void **state)
         sim_link(r.sim, 2, i, &slow);
     }
     int64_t pulls = node_at(&r, 2)->counters.pulls;
-    converge(&r, 60000);
+    converge_within(&r, 60000);
     assert_in_range(node_at(&r, 2)->counters.pulls - pulls, 25, 100);
     rig_end(&r);
 }
@@ -253,13 +223,13 @@ static void what_a_folded_run_deleted_stays_deleted(void **state)
         run_ms(&r, MIN_MS);
         int64_t actor = node_at(&r, 0)->actor;
         put(&r, 0, "k", "1");
-        converge(&r, 5000);
+        converge_within(&r, 5000);
         run_ms(&r, MIN_MS);
         struct sim_backup *old = sim_backup_new(r.sim, 2);
         del(&r, 0, "k");
         run_ms(&r, MIN_MS + 15000);
         assert_int_equal(
-            number(&r, 1, "SELECT count(*) FROM change WHERE key LIKE '%k' AND tbl = 'template'"), 0);
+            rows_number(&r, 1, "SELECT count(*) FROM change WHERE key LIKE '%k' AND tbl = 'template'"), 0);
         sim_crash(r.sim, 0);
         run_ms(&r, 500);
         sim_start(r.sim, 0);
@@ -271,11 +241,11 @@ static void what_a_folded_run_deleted_stays_deleted(void **state)
         sim_restore(r.sim, 2, old);
         sim_backup_free(old);
         sim_start(r.sim, 2);
-        for (int ms = 0; ms < 20000 && !equal(&r); ms += 100)
+        for (int ms = 0; ms < 20000 && !same_everywhere(&r); ms += 100)
             run_ms(&r, 100);
         assert_int_equal(look(&r, 2, "k"), 404);
         assert_int_equal(look(&r, 0, "k"), 404);
-        converge(&r, 20000);
+        converge_within(&r, 20000);
         rig_end(&r);
     }
 }
@@ -295,7 +265,7 @@ static void deletions_dropped_during_a_resync_count(void **state)
     }
     put(&r, 0, "early", "1");
     put(&r, 0, "late", "1");
-    converge(&r, 10000);
+    converge_within(&r, 10000);
     split_off(&r, 2);
     run_ms(&r, 45000);
     del(&r, 0, "early");
@@ -304,7 +274,7 @@ static void deletions_dropped_during_a_resync_count(void **state)
     run_ms(&r, 1000);
     del(&r, 0, "late");
     run_ms(&r, MAX_MS - 41000 + 8000);
-    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 1);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 1);
     sim_heal_all(r.sim);
     for (int ms = 0; ms < 60000 && !(node_at(&r, 2)->resync.active && node_at(&r, 2)->resync.key); ms++)
         run_ms(&r, 1);
@@ -313,10 +283,11 @@ static void deletions_dropped_during_a_resync_count(void **state)
     sim_crash(r.sim, 2);
     run_ms(&r, 45000);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(number(&r, i, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 0);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"),
+                         0);
     sim_start(r.sim, 2);
-    converge(&r, 60000);
-    assert_int_equal(number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl = 'template'"), 1);
+    converge_within(&r, 60000);
+    assert_int_equal(rows_number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl = 'template'"), 1);
     for (int i = 0; i < 3; i++)
         assert_int_equal(look(&r, i, "zz"), 404);
     rig_end(&r);
@@ -337,7 +308,7 @@ static void an_address_without_a_node_holds_up_no_deletion(void **state)
     TAILQ_INSERT_TAIL(&n->peers, p, link);
     del(&r, 0, "k");
     run_ms(&r, MIN_MS + 20000);
-    assert_int_equal(number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 0);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM change WHERE dead AND tbl = 'template'"), 0);
     rig_end(&r);
 }
 
