@@ -257,7 +257,7 @@ static int start_claim(struct node *n, struct op *op, const struct call *c, cons
     int rc = store_version(n->store, T_NAME, &k->name, &v, NULL, &n->fault);
     if (rc < 0)
         return rc;
-    if (op->st.stamp && v.hlc >= op->st.stamp) {
+    if (op_is_late(n, op, v.hlc)) {
         op_retry(n, op);
         return 0;
     }

@@ -87,7 +87,7 @@ static int register_new(struct node *n, struct op *op, struct name_row *row)
     int rc = store_version(n->store, T_NAME, row, &v, NULL, &n->fault);
     if (rc < 0)
         return rc;
-    if (op->st.stamp && v.hlc >= op->st.stamp) {
+    if (op_is_late(n, op, v.hlc)) {
         op_retry(n, op);
         return 0;
     }

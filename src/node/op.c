@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "base/hlc.h"
 #include "node/brain.h"
 #include "wire/buf.h"
 #include "wire/digest.h"
@@ -223,16 +224,20 @@ static struct answer *problem(int code, const char *text)
     return a;
 }
 
-/* After a lost try "there is none" may be that try's own work, and "not now" is true of the last try only. */
+/* After a lost try "there is none" and "it has changed" may be that try's own work, and "not now" is true of
+ * the last try only. */
 static struct answer *honest(const struct op *op, struct answer *a TAKES)
 {
-    if (!op->unsure || (a->status != 404 && a->status != 503) || op->request->method == HTTP_M_GET)
+    bool gone = a->status == 404, changed = a->status == 412;
+    if (!op->unsure || !(gone || changed || a->status == 503) || op->request->method == HTTP_M_GET)
         return a;
-    const char *text = a->status == 404
-                           ? "It is not there. A try of this request was lost on the way; it may "
-                             "have been carried out"
-                           : "A try of this request was lost on the way; it may have been carried "
-                             "out, or happen yet. Look it up before trying again";
+    const char *text =
+        gone      ? "It is not there. A try of this request was lost on the way; it may have been "
+                    "carried out"
+        : changed ? "It has changed. A try of this request was lost on the way; the change may be its "
+                    "own. Look it up before trying again"
+                  : "A try of this request was lost on the way; it may have been carried "
+                    "out, or happen yet. Look it up before trying again";
     answer_free(a);
     return problem(SKEP_ETIMEOUT, text);
 }
@@ -556,6 +561,12 @@ static void refused(struct node *n, struct op *op)
 static void wake_later(struct node *n, void *arg)
 {
     refused(n, arg);
+}
+
+bool op_is_late(const struct node *n, const struct op *op, int64_t row_hlc)
+{
+    int64_t stamp = op->st.stamp;
+    return stamp && (row_hlc >= stamp || n->real_ms - hlc_ms(stamp) >= n->o.tombstone_min_ms);
 }
 
 void op_retry(struct node *n, struct op *op)

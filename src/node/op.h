@@ -79,6 +79,10 @@ void op_wait_open(struct node *n, struct op *op);
 void op_forward(struct node *n, struct op *op, const struct id *to, bool again);
 /* A refusal of a forwarded try: the entry node may stamp anew and try again. */
 void op_retry(struct node *n, struct op *op);
+/* Whether what it asks for may have been done and undone already: the row of that stamp (or the tombstone) is
+ * newer than the request, or so much time has passed that a tombstone may have been dropped. Then: op_retry.
+ */
+bool op_is_late(const struct node *n, const struct op *op, int64_t row_hlc);
 /* A row of the name changed: wakes who waits. Inside handlers. */
 void node_wake(struct node *n, const char *swarm, const char *name);
 struct answer *answer_json(int status, struct str *body TAKES);

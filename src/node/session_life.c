@@ -93,7 +93,7 @@ static int create_at_home(struct node *n, struct op *op, const struct session_ro
     }
     if ((rc = former(n, s, &old)) < 0)
         return rc;
-    if (op->st.stamp && old.hlc >= op->st.stamp) {
+    if (op_is_late(n, op, old.hlc)) {
         op_retry(n, op);
         return 0;
     }

@@ -274,8 +274,8 @@ static bool judge(struct crowd *c, struct place *p, struct str *why)
 {
     size_t bad = 0;
     meet(&p->history, p->child);
-    mistaken(p);
     undone(&p->history);
+    mistaken(p);
     enum linear verdict = linear_check(&p->history, p->initial, claim_step, TRIES_MAX, &bad);
     c->histories++;
     c->judged += (int64_t)p->history.n;

@@ -506,6 +506,26 @@ static void a_copy_of_a_start_from_a_fast_clock_is_refused(void **state)
     end(&r, 3);
 }
 
+/* Nobody can tell any more what became of it. */
+static void a_start_older_than_tombstones_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 13, 3);
+    int home = home_of(&r, "one"), from = (home + 1) % 3;
+    int64_t old_ms = node_at(&r, home)->o.tombstone_min_ms;
+    int64_t stamp = store_stamp(node_at(&r, home)->store) - (old_ms << 16);
+    late(&r, from, home, stamp, HTTP_M_PUT, ONE, "{\"argv\":[\"counter\"]}");
+    for (int i = 0; i < 1000; i++) {
+        run_ms(&r, 1);
+        assert_int_equal(sim_running(r.sim, "default", "one", NULL), 0);
+    }
+    late(&r, from, home, stamp + (5000 << 16), HTTP_M_PUT, ONE, "{\"argv\":[\"counter\"]}");
+    run_ms(&r, 100);
+    process_of(&r, "one");
+    end(&r, 3);
+}
+
 static void a_late_stop_ends_no_later_life(void **state)
 {
     (void)state;
@@ -541,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_new_run_must_be_pulled_from_first),
         cmocka_unit_test(a_late_start_is_refused),
         cmocka_unit_test(a_copy_of_a_start_from_a_fast_clock_is_refused),
+        cmocka_unit_test(a_start_older_than_tombstones_is_refused),
         cmocka_unit_test(a_late_stop_ends_no_later_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
