@@ -96,7 +96,9 @@ struct run {
 struct orphan {
     pid_t pid;
     uint64_t run; /* 0: of none that we can tell */
+    bool asked;   /* run is known, or nothing was to be learnt */
     bool aimed;
+    int64_t seen_ms;
     UT_hash_handle hh;
 };
 
@@ -114,6 +116,7 @@ struct keeper {
     int retry_ms;        /* the step, doubled each time */
     struct run *runs_by_id, *runs_by_pid;
     struct orphan *orphans;
+    size_t unsure; /* orphans not asked yet, as of the last look: no run is known to be without them */
     STAILQ_HEAD(, note) notes; /* to skepd, what its socket had no room for */
     struct logs logs;
     struct child_world child;
@@ -153,7 +156,8 @@ void tree_children(pid_t pid, struct pids *ret);
 void tree_kill(pid_t child, bool group);
 /* Sums up the SKEP_* strings of an environment in any order; 0 = it has none. */
 uint64_t tree_mark(char *const *env);
-uint64_t tree_mark_of(pid_t pid);
+/* Of a living process. False where its environment is empty, as it is in the midst of exec and of dying. */
+bool tree_mark_of(pid_t pid, uint64_t *ret);
 /* Kills everything on the machine whose SKEP_RUN is of this node, besides us and skepd. False: some still
  * live after wait_ms; *ret_pid is one of them. */
 bool tree_sweep(const char *node, int wait_ms, pid_t *ret_pid);

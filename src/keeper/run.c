@@ -22,6 +22,7 @@
 #define RETRY_MS_MIN 4
 #define RETRY_MS_MAX 256
 #define FDS_SPARE    64 /* kept free for looking into /proc */
+#define UNSURE_MS    2000
 
 static struct run *find(struct keeper *k, uint64_t id)
 {
@@ -189,17 +190,30 @@ static void aim_runs(struct keeper *k)
     }
 }
 
-/* Whose is it? Asked once, when we first see it: later it may have changed its session or environment. */
-static uint64_t orphan_owner(struct keeper *k, pid_t pid)
+static uint64_t marked(struct keeper *k, uint64_t mark)
 {
-    struct run *r = find_pid(k, getsid(pid)), *next;
-    if (r)
-        return r->id;
-    uint64_t mark = tree_mark_of(pid), owner = 0;
+    uint64_t owner = 0;
+    struct run *r, *next;
     HASH_ITER(by_id, k->runs_by_id, r, next)
     if (mark && r->mark == mark && (!owner || r->ending))
         owner = r->id;
     return owner;
+}
+
+/* Whose is it? Asked until it is known and not again: later it may have changed its session or environment.
+ * In the midst of exec, or while it dies, it has no environment: soon it has one or is gone. One that shows
+ * none for longer was started without: then it is nobody's. */
+static void orphan_ask(struct keeper *k, struct orphan *o)
+{
+    const struct run *r = find_pid(k, getsid(o->pid));
+    uint64_t mark;
+    o->asked = true;
+    if (r)
+        o->run = r->id;
+    else if (tree_mark_of(o->pid, &mark))
+        o->run = marked(k, mark);
+    else
+        o->asked = boot_ms() - o->seen_ms >= UNSURE_MS;
 }
 
 static struct orphan *orphan_get(struct keeper *k, pid_t pid)
@@ -210,7 +224,7 @@ static struct orphan *orphan_get(struct keeper *k, pid_t pid)
         return o;
     o = mem_alloc(sizeof *o);
     o->pid = pid;
-    o->run = orphan_owner(k, pid);
+    o->seen_ms = boot_ms();
     HASH_ADD(hh, k->orphans, pid, sizeof o->pid, o);
     return o;
 }
@@ -233,6 +247,9 @@ static bool orphan_look(struct keeper *k, pid_t pid)
         return true;
     }
     struct orphan *o = orphan_get(k, pid);
+    if (!o->asked)
+        orphan_ask(k, o);
+    k->unsure += !o->asked;
     struct run *r = find(k, o->run);
     if (r)
         r->left++;
@@ -249,6 +266,7 @@ static size_t look(struct keeper *k)
 {
     struct pids pids = {0};
     size_t reaped = 0;
+    k->unsure = 0;
     tree_children(k->child.keeper, &pids);
     for (size_t i = 0; i < pids.n; i++) {
         pid_t pid = pids.p[i];
@@ -269,7 +287,7 @@ static size_t finish_runs(struct keeper *k, size_t *ret_ending)
     size_t finished = 0;
     HASH_ITER(by_id, k->runs_by_id, r, next)
     {
-        if (r->exited && r->left == 0 && (!r->cgroup || cgroup_kill(k->cgroup, r->id))) {
+        if (r->exited && r->left == 0 && k->unsure == 0 && (!r->cgroup || cgroup_kill(k->cgroup, r->id))) {
             finish(k, r);
             finished++;
         } else {

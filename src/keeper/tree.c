@@ -159,14 +159,16 @@ static bool environment_of(pid_t pid, struct str *s)
     return slurp(path, s);
 }
 
-uint64_t tree_mark_of(pid_t pid)
+bool tree_mark_of(pid_t pid, uint64_t *ret)
 {
     AUTOSTR struct str s = STR_INIT;
     uint64_t mark = 0;
-    if (environment_of(pid, &s))
-        for (size_t i = 0; i < s.n; i += strlen(s.p + i) + 1)
-            mark += mark_of_text(s.p + i);
-    return mark;
+    if (!environment_of(pid, &s) || s.n == 0)
+        return false;
+    for (size_t i = 0; i < s.n; i += strlen(s.p + i) + 1)
+        mark += mark_of_text(s.p + i);
+    *ret = mark;
+    return true;
 }
 
 static bool carries(pid_t pid, const char *prefix)

@@ -557,6 +557,48 @@ static void test_daemons_end_with_their_run(void **state)
     assert_true(alive(others));
 }
 
+/* A worker's helper with so many MiB; then it does what is said. */
+static void large(struct test *t, int mib, const char *then)
+{
+    AUTOFREE char *path = mem_printf("%s/large", t->dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f,
+            "import os, sys, time\nx = b'x' * (%d << 20)\nif len(sys.argv) == 1:\n"
+            "    os.write(3, b'%%d\\n' %% os.getpid())\n    os.close(3)\n%s\n",
+            mib, then);
+    assert_int_equal(fclose(f), 0);
+}
+#define LARGE "setsid python3 -S ./large </dev/null >/dev/null 2>&1 &"
+
+/* The keeper knows whose a stray is by its environment. Who dies has none any more, for as long as it takes
+ * to give its memory back; who executes another program has none yet. */
+static void test_who_dies_slowly_ends_before_its_run(void **state)
+{
+    struct test *t = *state;
+    large(t, 256, "time.sleep(1000)");
+    sh(t, 1, LARGE "exec sleep 1000");
+    pid_t stray = told_pid(t, 1, 0);
+    keeper_link_kill(t->link, 1);
+    until(t, t->run[1].state == EXITED);
+    assert_false(alive(stray));
+}
+
+static void test_daemons_in_the_midst_of_exec_end_with_their_run(void **state)
+{
+    struct test *t = *state;
+    enum { DAEMONS = 6 };
+    large(t, 48, "os.execv(sys.executable, [sys.executable, '-S', './large', 'again'])");
+    sh(t, 1, "for i in 1 2 3 4 5 6; do (" LARGE "); done; read line <&3");
+    pid_t daemons[DAEMONS];
+    for (size_t i = 0; i < DAEMONS; i++)
+        daemons[i] = told_pid(t, 1, i);
+    keeper_link_kill(t->link, 1);
+    until(t, t->run[1].state == EXITED);
+    for (size_t i = 0; i < DAEMONS; i++)
+        assert_false(alive(daemons[i]));
+}
+
 /* Children of a killed process keep being born while it dies. */
 static void test_nothing_outruns_the_kill(void **state)
 {
@@ -1229,6 +1271,8 @@ int main(int argc, char **argv)
         T(test_kill_ends_grandchildren_with_sessions_of_their_own),
         T(test_exit_takes_grandchildren_along),
         T(test_daemons_end_with_their_run),
+        T(test_who_dies_slowly_ends_before_its_run),
+        T(test_daemons_in_the_midst_of_exec_end_with_their_run),
         T(test_nothing_outruns_the_kill),
         LOGS(test_a_leaked_channel_does_not_hide_the_end),
         T(test_shutdown_kills_and_waits),
