@@ -95,3 +95,16 @@ CREATE TABLE aside (
     row BLOB NOT NULL,        -- canonical bytes, as they came
     PRIMARY KEY (tbl, key)
 ) STRICT;
+
+-- Hooks that are still to be run or called by this node, oldest first.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    due INTEGER NOT NULL,     -- not before
+    event TEXT NOT NULL,
+    hook TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    body TEXT NOT NULL,       -- JSON, as it is sent
+    detail TEXT               -- why the last attempt failed
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due);

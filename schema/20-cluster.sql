@@ -14,7 +14,9 @@ CREATE TABLE node (
     url TEXT,
     version TEXT,
     weight INTEGER NOT NULL DEFAULT 0,     -- percent; 0 is read as 100
-    schema INTEGER NOT NULL DEFAULT 0      -- version of its database's schema
+    schema INTEGER NOT NULL DEFAULT 0,     -- version of its database's schema
+    labels TEXT,              -- JSON object of texts, from its configuration
+    max_children INTEGER NOT NULL DEFAULT 0-- that it may own at once; 0: no limit
 ) STRICT;
 
 -- What others decide about a node.
@@ -64,3 +66,31 @@ CREATE TABLE idem (
     status INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX idem_at ON idem (at);
+
+-- Which nodes serve a swarm that is served by those that declare or join it; each row written by its node only.
+-- A node that is gone stays in it for an hour.
+CREATE TABLE serve (
+    swarm TEXT NOT NULL,
+    node TEXT NOT NULL,       -- node id
+    at INTEGER NOT NULL DEFAULT 0,         -- since when
+    extra BLOB,
+    PRIMARY KEY (swarm, node)
+) STRICT;
+
+-- What the load balancer's leader makes of the load of each node.
+CREATE TABLE score (
+    node TEXT PRIMARY KEY,    -- node id
+    at INTEGER NOT NULL DEFAULT 0,
+    data TEXT,                -- JSON: the newest sample, and the samples it rests on
+    extra BLOB,
+    permille INTEGER NOT NULL DEFAULT 0    -- decayed load: 0 idle, 1000 full
+) STRICT;
+
+-- What is to be done when something happens.
+CREATE TABLE hook (
+    event TEXT NOT NULL,
+    hook TEXT NOT NULL,       -- an id, unique for its event
+    extra BLOB,
+    spec TEXT,                -- JSON; never a secret
+    PRIMARY KEY (event, hook)
+) STRICT;

@@ -47,8 +47,10 @@ CREATE TABLE metadata (
     data TEXT,                -- JSON object
     epoch INTEGER NOT NULL DEFAULT 0,
     extra BLOB,
+    tag TEXT,                 -- "tag" of data, where that is a text
     PRIMARY KEY (swarm, name)
 ) STRICT;
+CREATE INDEX metadata_tag ON metadata (swarm, tag) WHERE tag IS NOT NULL;
 
 -- The last checkpoint of a child.
 CREATE TABLE checkpoint (

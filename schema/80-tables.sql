@@ -25,4 +25,12 @@ INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
     ('turn', 'replicated', 'session, turn', 'the owner of the session', 'epoch', 'as its session', 'turns'),
     ('session_state', 'replicated', 'session', 'the owner of the session', 'epoch', 'as its session', 'saved state of the session'),
     ('aside', 'local', 'tbl, key', 'skepd', '-', 'until replaced or applied', 'rows this program cannot apply, kept and passed on'),
-    ('conflict', 'replicated', 'swarm, name, epoch', 'the owner of the name', 'immutable', 'until resolved, or as its name', 'last states of processes that lost their name');
+    ('conflict', 'replicated', 'swarm, name, epoch', 'the owner of the name', 'immutable', 'until resolved, or as its name', 'last states of processes that lost their name'),
+    ('serve', 'replicated', 'swarm, node', 'the node itself', 'last', 'until it leaves the swarm, or is gone for an hour', 'which nodes serve a swarm'),
+    ('score', 'replicated', 'node', 'the leader', 'last', 'until the node is forgotten', 'load as the load balancer sees it'),
+    ('hook', 'replicated', 'event, hook', 'any node, for an admin', 'last', 'until deleted', 'programs, addresses and workers that are told of events'),
+    ('operation', 'replicated', 'operation', 'its coordinator', 'epoch', '10 minutes after its end', 'starts and stops of many'),
+    ('operation_part', 'replicated', 'operation, part', 'the coordinator of the operation', 'epoch', 'as its operation', 'parts of operations'),
+    ('process_group', 'replicated', 'swarm, process_group', 'any node', 'last', 'until deleted', 'settings of groups'),
+    ('member', 'replicated', 'swarm, process_group, name, tag', 'any node', 'immutable', 'as its name', 'members of groups'),
+    ('outbox', 'local', 'id', 'skepd', '-', 'until delivered, or its attempts are used up', 'calls of hooks that are still to be made');

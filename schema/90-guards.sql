@@ -258,3 +258,83 @@ END;
 CREATE TRIGGER guard_conflict_delete BEFORE DELETE ON "conflict" BEGIN
     SELECT RAISE(ABORT, 'skep: table conflict is written by skepd only, so that every node agrees. It is written when two sides of a partition meet.');
 END;
+
+CREATE TRIGGER guard_serve_insert BEFORE INSERT ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+CREATE TRIGGER guard_serve_update BEFORE UPDATE ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+CREATE TRIGGER guard_serve_delete BEFORE DELETE ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+
+CREATE TRIGGER guard_score_insert BEFORE INSERT ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+CREATE TRIGGER guard_score_update BEFORE UPDATE ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+CREATE TRIGGER guard_score_delete BEFORE DELETE ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+
+CREATE TRIGGER guard_hook_insert BEFORE INSERT ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+CREATE TRIGGER guard_hook_update BEFORE UPDATE ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+CREATE TRIGGER guard_hook_delete BEFORE DELETE ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+
+CREATE TRIGGER guard_operation_insert BEFORE INSERT ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_update BEFORE UPDATE ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_delete BEFORE DELETE ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+
+CREATE TRIGGER guard_operation_part_insert BEFORE INSERT ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_part_update BEFORE UPDATE ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_part_delete BEFORE DELETE ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+
+CREATE TRIGGER guard_process_group_insert BEFORE INSERT ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+CREATE TRIGGER guard_process_group_update BEFORE UPDATE ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+CREATE TRIGGER guard_process_group_delete BEFORE DELETE ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+
+CREATE TRIGGER guard_member_insert BEFORE INSERT ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+CREATE TRIGGER guard_member_update BEFORE UPDATE ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+CREATE TRIGGER guard_member_delete BEFORE DELETE ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+
+CREATE TRIGGER guard_outbox_insert BEFORE INSERT ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;
+CREATE TRIGGER guard_outbox_update BEFORE UPDATE ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;
+CREATE TRIGGER guard_outbox_delete BEFORE DELETE ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;

@@ -392,6 +392,13 @@ int row_merged(struct node *n, const struct remote_row *row)
     case T_IDEM:
     case T_TEMPLATE:
     case T_CONFLICT:
+    case T_SERVE:
+    case T_SCORE:
+    case T_HOOK:
+    case T_OPERATION:
+    case T_OPERATION_PART:
+    case T_PROCESS_GROUP:
+    case T_MEMBER:
     case T_N:
         break;
     }

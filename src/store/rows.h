@@ -15,8 +15,8 @@ struct blob {
 };
 
 struct node_row {
-    char *node, *boot, *name, *state, *url, *version;
-    int64_t actor, draining, member, schema, started_at, weight;
+    char *node, *boot, *labels, *name, *state, *url, *version;
+    int64_t actor, draining, max_children, member, schema, started_at, weight;
     struct blob extra;
 };
 struct node_mark_row {
@@ -54,7 +54,7 @@ struct child_row {
     struct blob extra;
 };
 struct metadata_row {
-    char *swarm, *name, *data;
+    char *swarm, *name, *data, *tag;
     int64_t epoch;
     struct blob extra;
 };
@@ -100,6 +100,39 @@ struct turn_row {
 struct session_state_row {
     char *session, *state;
     int64_t epoch;
+    struct blob extra;
+};
+struct serve_row {
+    char *swarm, *node;
+    int64_t at;
+    struct blob extra;
+};
+struct score_row {
+    char *node, *data;
+    int64_t at, permille;
+    struct blob extra;
+};
+struct hook_row {
+    char *event, *hook, *spec;
+    struct blob extra;
+};
+struct operation_row {
+    char *operation, *kind, *node, *options, *state, *swarm, *who;
+    int64_t at, deadline, ended_at, epoch;
+    struct blob extra;
+};
+struct operation_part_row {
+    char *operation, *body, *node, *result, *state;
+    int64_t part, epoch;
+    struct blob extra;
+};
+struct process_group_row {
+    char *swarm, *process_group, *settings;
+    struct blob extra;
+};
+struct member_row {
+    char *swarm, *process_group, *name, *tag, *metadata;
+    int64_t at, incarnation;
     struct blob extra;
 };
 

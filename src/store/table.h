@@ -30,6 +30,13 @@ enum table_id {
     T_TURN,
     T_SESSION_STATE,
     T_CONFLICT,
+    T_SERVE,
+    T_SCORE,
+    T_HOOK,
+    T_OPERATION,
+    T_OPERATION_PART,
+    T_PROCESS_GROUP,
+    T_MEMBER,
     T_N /* no table: also the name of "a query that is not of one table" */
 };
 

@@ -120,7 +120,7 @@ static void the_greater_stamp_wins(void **state)
     struct rows *all = mem_alloc(sizeof *all);
     for (int i = 0; i < 2; i++) {
         b->real_ms = START_MS;
-        write_some(b, w[i], &p, 300);
+        write_some(b, w[i], &p, 600);
         rows_take(all, w[i]);
     }
     shuffle(all, &p);

@@ -1,0 +1,186 @@
+-- Many at once, groups, hooks, and which node may run what.
+ALTER TABLE node ADD COLUMN labels TEXT;
+ALTER TABLE node ADD COLUMN max_children INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE metadata ADD COLUMN tag TEXT;
+CREATE INDEX metadata_tag ON metadata (swarm, tag) WHERE tag IS NOT NULL;
+
+CREATE TABLE serve (
+    swarm TEXT NOT NULL,
+    node TEXT NOT NULL,       -- node id
+    at INTEGER NOT NULL DEFAULT 0,         -- since when
+    extra BLOB,
+    PRIMARY KEY (swarm, node)
+) STRICT;
+
+CREATE TABLE score (
+    node TEXT PRIMARY KEY,    -- node id
+    at INTEGER NOT NULL DEFAULT 0,
+    data TEXT,                -- JSON: the newest sample, and the samples it rests on
+    extra BLOB,
+    permille INTEGER NOT NULL DEFAULT 0    -- decayed load: 0 idle, 1000 full
+) STRICT;
+
+CREATE TABLE hook (
+    event TEXT NOT NULL,
+    hook TEXT NOT NULL,       -- an id, unique for its event
+    extra BLOB,
+    spec TEXT,                -- JSON; never a secret
+    PRIMARY KEY (event, hook)
+) STRICT;
+
+CREATE TABLE operation (
+    operation TEXT PRIMARY KEY,
+    at INTEGER NOT NULL DEFAULT 0,
+    deadline INTEGER NOT NULL DEFAULT 0,
+    ended_at INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL DEFAULT 0,      -- grows with every coordinator
+    extra BLOB,
+    kind TEXT,                -- start | stop
+    node TEXT,                -- node id of its coordinator
+    options TEXT,             -- JSON: mode, on_failure, and what holds for all
+    state TEXT,               -- running | rolling_back | done
+    swarm TEXT,
+    who TEXT
+) STRICT;
+CREATE INDEX operation_open ON operation (operation) WHERE ended_at = 0;
+CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at <> 0;
+
+CREATE TABLE operation_part (
+    operation TEXT NOT NULL,
+    part INTEGER NOT NULL,    -- from 0
+    body TEXT,                -- JSON array: what is asked
+    epoch INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    node TEXT,                -- node id it is for
+    result TEXT,              -- JSON array: what became of each, in the order of the body
+    state TEXT,               -- waiting | running | done | undone
+    PRIMARY KEY (operation, part)
+) STRICT;
+
+CREATE TABLE process_group (
+    swarm TEXT NOT NULL,
+    process_group TEXT NOT NULL,
+    extra BLOB,
+    settings TEXT,            -- JSON
+    PRIMARY KEY (swarm, process_group)
+) STRICT;
+
+CREATE TABLE member (
+    swarm TEXT NOT NULL,
+    process_group TEXT NOT NULL,
+    name TEXT NOT NULL,
+    tag TEXT NOT NULL,        -- of the join: unique
+    at INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    incarnation INTEGER NOT NULL DEFAULT 0,-- of the name that joined; another life of it is no member
+    metadata TEXT,            -- JSON object
+    PRIMARY KEY (swarm, process_group, name, tag)
+) STRICT;
+CREATE INDEX member_name ON member (swarm, name);
+
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    due INTEGER NOT NULL,     -- not before
+    event TEXT NOT NULL,
+    hook TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    body TEXT NOT NULL,       -- JSON, as it is sent
+    detail TEXT               -- why the last attempt failed
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due);
+
+DROP TRIGGER guard_tables_insert;
+INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
+    ('serve', 'replicated', 'swarm, node', 'the node itself', 'last', 'until it leaves the swarm, or is gone for an hour', 'which nodes serve a swarm'),
+    ('score', 'replicated', 'node', 'the leader', 'last', 'until the node is forgotten', 'load as the load balancer sees it'),
+    ('hook', 'replicated', 'event, hook', 'any node, for an admin', 'last', 'until deleted', 'programs, addresses and workers that are told of events'),
+    ('operation', 'replicated', 'operation', 'its coordinator', 'epoch', '10 minutes after its end', 'starts and stops of many'),
+    ('operation_part', 'replicated', 'operation, part', 'the coordinator of the operation', 'epoch', 'as its operation', 'parts of operations'),
+    ('process_group', 'replicated', 'swarm, process_group', 'any node', 'last', 'until deleted', 'settings of groups'),
+    ('member', 'replicated', 'swarm, process_group, name, tag', 'any node', 'immutable', 'as its name', 'members of groups'),
+    ('outbox', 'local', 'id', 'skepd', '-', 'until delivered, or its attempts are used up', 'calls of hooks that are still to be made');
+
+CREATE TRIGGER guard_tables_insert BEFORE INSERT ON "tables" BEGIN
+    SELECT RAISE(ABORT, 'skep: table tables is written by skepd only, so that every node agrees. It is part of the schema.');
+END;
+
+CREATE TRIGGER guard_serve_insert BEFORE INSERT ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+CREATE TRIGGER guard_serve_update BEFORE UPDATE ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+CREATE TRIGGER guard_serve_delete BEFORE DELETE ON "serve" BEGIN
+    SELECT RAISE(ABORT, 'skep: table serve is written by skepd only, so that every node agrees. It follows what each node declares; use: skep swarm join, skep swarm leave.');
+END;
+
+CREATE TRIGGER guard_score_insert BEFORE INSERT ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+CREATE TRIGGER guard_score_update BEFORE UPDATE ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+CREATE TRIGGER guard_score_delete BEFORE DELETE ON "score" BEGIN
+    SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+
+CREATE TRIGGER guard_hook_insert BEFORE INSERT ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+CREATE TRIGGER guard_hook_update BEFORE UPDATE ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+CREATE TRIGGER guard_hook_delete BEFORE DELETE ON "hook" BEGIN
+    SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
+END;
+
+CREATE TRIGGER guard_operation_insert BEFORE INSERT ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_update BEFORE UPDATE ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_delete BEFORE DELETE ON "operation" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+
+CREATE TRIGGER guard_operation_part_insert BEFORE INSERT ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_part_update BEFORE UPDATE ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+CREATE TRIGGER guard_operation_part_delete BEFORE DELETE ON "operation_part" BEGIN
+    SELECT RAISE(ABORT, 'skep: table operation_part is written by skepd only, so that every node agrees. Use: skep start, skep stop.');
+END;
+
+CREATE TRIGGER guard_process_group_insert BEFORE INSERT ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+CREATE TRIGGER guard_process_group_update BEFORE UPDATE ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+CREATE TRIGGER guard_process_group_delete BEFORE DELETE ON "process_group" BEGIN
+    SELECT RAISE(ABORT, 'skep: table process_group is written by skepd only, so that every node agrees. Use: skep group.');
+END;
+
+CREATE TRIGGER guard_member_insert BEFORE INSERT ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+CREATE TRIGGER guard_member_update BEFORE UPDATE ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+CREATE TRIGGER guard_member_delete BEFORE DELETE ON "member" BEGIN
+    SELECT RAISE(ABORT, 'skep: table member is written by skepd only, so that every node agrees. Use: skep group join, skep group leave.');
+END;
+
+CREATE TRIGGER guard_outbox_insert BEFORE INSERT ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;
+CREATE TRIGGER guard_outbox_update BEFORE UPDATE ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;
+CREATE TRIGGER guard_outbox_delete BEFORE DELETE ON "outbox" BEGIN
+    SELECT RAISE(ABORT, 'skep: table outbox is written by skepd only, so that every node agrees. It is written when something happens that a hook wants to know.');
+END;
