@@ -114,6 +114,8 @@ struct answer *api_problem(const struct err *e, const char *allow);
 /* Appends the child object. 1, 0 if there is no such child, < 0. */
 int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
                char ret_rev[32], struct err *e);
+/* The specification of a child, with what it leaves to its swarm filled in. */
+void show_spec(struct store *s, const char *swarm, const char *kept, struct str *ret);
 /* The same as it will be once nothing of it runs: with this status, without a process. */
 int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e);

@@ -113,7 +113,7 @@ static int already(struct node *n, struct op *op, const struct call *c, const st
 {
     const struct start_query *q = c->query;
     const struct start_body *b = c->body;
-    AUTOSTR struct str child = STR_INIT, spec = STR_INIT, extras = STR_INIT;
+    AUTOSTR struct str child = STR_INIT, asked = STR_INIT, spec = STR_INIT, has = STR_INIT, extras = STR_INIT;
     struct err e;
     if (q->if_exists == 1)
         return answer_child(n, op, c, 200, 0, 0);
@@ -122,9 +122,11 @@ static int already(struct node *n, struct op *op, const struct call *c, const st
         rc = render(n, c, NULL, &child, NULL);
     if (rc < 0)
         return rc;
-    spec_write(&b->spec, &spec);
+    spec_write(&b->spec, &asked);
+    show_spec(n->store, c->param[0], str_get(&asked), &spec);
+    show_spec(n->store, c->param[0], k->name.spec, &has);
     str_printf(&extras, "\"child\":%s,\"same_spec\":%s", rc ? str_get(&child) : "null",
-               is(k->name.spec, str_get(&spec)) ? "true" : "false");
+               is(str_get(&has), str_get(&spec)) ? "true" : "false");
     err_set(&e, SKEP_ESTARTED, "%s runs on %s already; ?if_exists=return answers with it", c->param[1],
             node_name_of(n, k->name.owner) ? node_name_of(n, k->name.owner) : "?");
     op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});

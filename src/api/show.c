@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "node/settings.h"
+#include "node/spec.h"
 
 static struct span text(const char *s, const char *otherwise)
 {
@@ -112,10 +114,28 @@ static void write_replica(struct jw *j, const struct parts *p, const struct froz
     jw_array_close(j);
 }
 
+/* What is left to the swarm is shown as it would be now. */
+void show_spec(struct store *s, const char *swarm, const char *kept, struct str *ret)
+{
+    struct settings settings = {0};
+    struct spec spec;
+    if (!kept || spec_parse(kept, &spec, NULL) < 0) { /* a newer version's: as it is */
+        str_puts(ret, kept ? kept : "{}");
+    } else {
+        settings_load(s, swarm, &settings, NULL);
+        settings_fill(&settings, &spec);
+        spec_write(&spec, ret);
+        settings_fini(&settings);
+    }
+    if (kept)
+        spec_fini(&spec);
+}
+
 int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e)
 {
     CLEANUP(parts_fini) struct parts p;
+    AUTOSTR struct str spec = STR_INIT;
     int64_t rev;
     int rc = parts_load(s, &p, swarm, name, e);
     if (rc <= 0 || (rc = rev_of(s, swarm, name, true, &rev, e)) < 0)
@@ -130,7 +150,8 @@ int show_child_as(struct store *s, const struct frozen *f, const char *swarm, co
     jw_kv_string(j, "name", name);
     write_runtime(j, &p, f);
     jw_kv_i64_text(j, "rev", rev);
-    jw_kv_raw(j, "spec", text(p.name.spec, "{}"));
+    show_spec(s, swarm, p.name.spec, &spec);
+    jw_kv_raw(j, "spec", (struct span){str_get(&spec), spec.n});
     jw_kv_raw(j, "metadata", text(p.metadata.data, "{}"));
     jw_kv_array(j, "groups");
     jw_array_close(j);

@@ -1,130 +1,22 @@
 /* swarm: named sets of settings over HTTP. What is said is kept as it came, once it is known to be carried
- * out.
+ * out (node/settings.h).
  *
- * "default" exists without a row; a PUT gives it one. A strategy is a word or an object {"kind": word}; the
- * words that this version carries out are in the table below, every other one is refused with that list: a
- * setting that would be kept but not obeyed is worse than one that is refused.
+ * "default" exists without a row; a PUT gives it one.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/api.h"
-
-struct settings {
-    struct span restart, handoff, distribution, redundancy, migration, partition, synchronization, conflict,
-        limits;
-    struct span worker_role;
-    struct json_strings nodes;
-};
-
-static const struct json_field settings_fields[] = {
-    JSON_FIELD(struct settings, restart, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, handoff, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, distribution, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, redundancy, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, migration, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, partition, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, synchronization, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, conflict, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, limits, JSON_RAW_OBJECT, .nullable = true),
-    JSON_FIELD(struct settings, worker_role, JSON_RAW, .nullable = true),
-    JSON_FIELD(struct settings, nodes, JSON_STRINGS, .bytes_max = NAME_BYTES_MAX, .max = 1000,
-               .nullable = true),
-};
-static const struct json_table settings_table = JSON_TABLE(struct settings, settings_fields);
-
-/* ---- strategies ---- */
-
-struct strategy {
-    const char *field, *words[2]; /* those that are carried out; the first one is meant without a word */
-    size_t offset;
-};
-
-static const struct strategy strategies[] = {
-    {"restart",
-     {"transient"},
-     offsetof(struct settings, restart)}, /* of a process that asks for nothing else */
-    {"distribution", {"consistent_hashing"}, offsetof(struct settings, distribution)},
-    {"redundancy", {"singularity"}, offsetof(struct settings, redundancy)},
-    {"migration", {"cold_swap"}, offsetof(struct settings, migration)},
-    {"partition", {"divergence"}, offsetof(struct settings, partition)},
-    {"synchronization", {"pull"}, offsetof(struct settings, synchronization)},
-    {"conflict", {"newest", "oldest"}, offsetof(struct settings, conflict)},
-};
-
-static int options_check(const struct strategy *s, struct span object, struct err *e)
-{
-    struct span key;
-    struct json_iter it = json_iter_init(object);
-    while (json_iter_next(&it, &key, &(struct span){NULL, 0})) {
-        AUTOSTR struct str name = STR_INIT;
-        json_unquote(key, &name);
-        AUTOFREE char *field = mem_printf("%s.%.60s", s->field, str_get(&name));
-        if (strcmp(str_get(&name), "kind") != 0)
-            return err_field(e, SKEP_EARG, field, "no such option; \"%s\" has none", s->words[0]);
-    }
-    return 0;
-}
-
-static int strategy_check(const struct strategy *s, struct span value, struct err *e)
-{
-    AUTOSTR struct str word = STR_INIT;
-    if (!value.p)
-        return 0;
-    bool object = json_type(value) == JSON_T_OBJECT;
-    struct span kind = object ? json_raw_member(value.p, value.n, "kind") : value;
-    const char *other = s->words[1] ? s->words[1] : "", *between = s->words[1] ? "\" or \"" : "";
-    if (!kind.p || !json_unquote(kind, &word))
-        return err_field(e, SKEP_EARG, s->field,
-                         "must be a word, or an object with a word as \"kind\"; supported: \"%s%s%s\"",
-                         s->words[0], between, other);
-    if (strcmp(str_get(&word), s->words[0]) != 0 && (!*other || strcmp(str_get(&word), other) != 0))
-        return err_field(e, SKEP_EARG, s->field, "\"%.60s\" is not supported; supported: \"%s%s%s\"",
-                         str_get(&word), s->words[0], between, other);
-    return object ? options_check(s, value, e) : 0;
-}
-
-static struct span setting_of(const struct settings *s, const struct strategy *t)
-{
-    return *(const struct span *)(const void *)((const char *)s + t->offset);
-}
-
-static int others_check(const struct settings *s, struct err *e)
-{
-    struct span one;
-    struct json_iter it = json_iter_init(s->limits);
-    if (s->handoff.p && (json_type(s->handoff) != JSON_T_BOOL || s->handoff.p[0] != 't'))
-        return err_field(e, SKEP_EARG, "handoff",
-                         "supported: true; \"handoff\": false can be said of each process");
-    if (s->limits.p && json_iter_next(&it, NULL, &one))
-        return err_field(e, SKEP_EARG, "limits", "no limit is supported; leave it out, or {}");
-    if (s->worker_role.p)
-        return err_field(e, SKEP_EARG, "worker_role",
-                         "not supported for one swarm; worker_role in skep.conf is for "
-                         "all that runs on a node");
-    return 0;
-}
-
-static int settings_check(const struct settings *s, struct err *e)
-{
-    int rc = others_check(s, e);
-    for (size_t i = 0; rc == 0 && i < COUNT(strategies); i++)
-        rc = strategy_check(&strategies[i], setting_of(s, &strategies[i]), e);
-    for (size_t i = 0; rc == 0 && i < s->nodes.n; i++)
-        rc = name_check(s->nodes.list[i], strlen(s->nodes.list[i]), "nodes", e);
-    return rc;
-}
+#include "node/settings.h"
 
 /* ---- a swarm as JSON ---- */
 
-static void write_nodes(const struct frozen *f, struct span nodes, struct jw *j)
+static void write_nodes(const struct frozen *f, const struct settings *s, struct jw *j)
 {
-    if (nodes.p && json_type(nodes) == JSON_T_ARRAY) {
-        jw_kv_raw(j, "nodes", nodes);
-        return;
-    }
     jw_kv_array(j, "nodes");
-    for (int i = 0; i < f->nodes_n; i++)
+    for (size_t i = 0; i < s->nodes.n; i++)
+        jw_string(j, s->nodes.list[i]);
+    for (int i = 0; !s->has_nodes && i < f->nodes_n; i++)
         if (!f->nodes[i].left)
             jw_string(j, f->nodes[i].name);
     jw_array_close(j);
@@ -133,26 +25,19 @@ static void write_nodes(const struct frozen *f, struct span nodes, struct jw *j)
 /* row->settings NULL: all as it is without a word. */
 static void write_swarm(const struct frozen *f, const struct swarm_row *row, int64_t rev, struct jw *j)
 {
-    const char *text = row->settings ? row->settings : "{}";
+    struct settings settings;
     char signature[17];
     snprintf(signature, sizeof signature, "%016llx", (unsigned long long)f->signature);
+    settings_parse(row->settings, &settings);
     jw_object(j);
     jw_kv_string(j, "name", row->swarm);
-    for (size_t i = 0; i < COUNT(strategies); i++) {
-        struct span said = json_raw_member(text, strlen(text), strategies[i].field);
-        if (said.p && json_type(said) != JSON_T_NULL)
-            jw_kv_raw(j, strategies[i].field, said);
-        else
-            jw_kv_string(j, strategies[i].field, strategies[i].words[0]);
-    }
-    jw_kv_bool(j, "handoff", true);
-    jw_kv_object(j, "limits");
-    jw_object_close(j);
-    write_nodes(f, json_raw_member(text, strlen(text), "nodes"), j);
+    settings_write(&settings, j);
+    write_nodes(f, &settings, j);
     jw_kv_bool(j, "deterministic", true);
     jw_kv_string(j, "topology_signature", signature);
     jw_kv_i64_text(j, "rev", rev);
     jw_object_close(j);
+    settings_fini(&settings);
 }
 
 static int rev_of(struct store *s, const struct swarm_row *row, int64_t *ret, struct err *e)

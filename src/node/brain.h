@@ -38,6 +38,7 @@
 
 struct again;
 struct child;
+struct settings_kept;
 
 /* ---- sessions (session.c) ---- */
 
@@ -132,7 +133,8 @@ struct node {
     struct frozen_counters counters;
     int batch_sizes[BATCHES_KEPT]; /* rows of the last transactions that wrote, a ring */
     unsigned batches;
-    struct lease *leases; /* renewals in memory, uthash by key */
+    struct settings_kept *settings; /* of swarms, uthash by name: settings.c */
+    struct lease *leases;           /* renewals in memory, uthash by key */
     struct bucket reap_bucket;
     char *reap_after; /* session.c: how far its look at unfinished sessions has come; owned */
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "node/child.h"
+#include "node/settings.h"
 #include "wire/json.h"
 
 void channel_send(struct node *n, struct child *c, struct str *line TAKES)
@@ -231,17 +232,34 @@ static int checkpoint(struct node *n, struct child *c, const struct chan_line *l
     return rc;
 }
 
-static int too_many(struct node *n, struct child *c, const struct chan_line *l)
+static int refuse_request(struct node *n, struct child *c, const struct chan_line *l, const struct err *e)
 {
     AUTOSTR struct str body = STR_INIT;
     struct str line = STR_INIT;
+    json_problem(&body, e, (struct span){NULL, 0});
+    chan_response(&line, l->ref, err_info(e->code)->http, body.p, body.n);
+    channel_send(n, c, &line);
+    return 0;
+}
+
+static int too_many(struct node *n, struct child *c, const struct chan_line *l)
+{
     struct err e;
     err_set(&e, SKEP_EQUEUEFULL, "%d requests of this process wait already; send more when some are answered",
             CHILD_ASKS_MAX);
-    json_problem(&body, &e, (struct span){NULL, 0});
-    chan_response(&line, l->ref, err_info(e.code)->http, body.p, body.n);
-    channel_send(n, c, &line);
-    return 0;
+    return refuse_request(n, c, l, &e);
+}
+
+/* The lesser of what this node allows and what the swarm gives. */
+static enum role worker_role(struct node *n, const struct child *c)
+{
+    static const enum role roles[] = {ROLE_NONE, ROLE_READ, ROLE_WRITE, ROLE_ADMIN};
+    int of_swarm = node_settings(n, c->swarm)->worker_role;
+    enum role of_node = ROLE_WRITE;
+    for (int i = 0; n->o.worker_role && settings_role_words[i]; i++)
+        if (strcmp(settings_role_words[i], n->o.worker_role) == 0)
+            of_node = roles[i];
+    return of_swarm >= 0 && roles[of_swarm] < of_node ? roles[of_swarm] : of_node;
 }
 
 /* The HTTP API over the channel, with the worker's role. */
@@ -255,6 +273,12 @@ static int request(struct node *n, struct child *c, const struct chan_line *l)
                    {"POST", HTTP_M_POST},
                    {"PATCH", HTTP_M_PATCH},
                    {"DELETE", HTTP_M_DELETE}};
+    enum role role = worker_role(n, c);
+    struct err e;
+    if (role == ROLE_NONE) {
+        err_set(&e, SKEP_EFORBIDDEN, "worker_role of this node or swarm is none: processes ask for nothing");
+        return refuse_request(n, c, l, &e);
+    }
     if (c->asks >= CHILD_ASKS_MAX)
         return too_many(n, c, l);
     struct request *r = mem_alloc(sizeof *r);
@@ -267,9 +291,7 @@ static int request(struct node *n, struct child *c, const struct chan_line *l)
     r->query = query ? mem_dup(query + 1) : NULL;
     r->body = mem_copy(l->body.p ? l->body.p : "", l->body.n);
     r->body_n = l->body.n;
-    r->who.role = n->o.worker_role && strcmp(n->o.worker_role, "admin") == 0  ? ROLE_ADMIN
-                  : n->o.worker_role && strcmp(n->o.worker_role, "read") == 0 ? ROLE_READ
-                                                                              : ROLE_WRITE;
+    r->who.role = role;
     snprintf(r->who.name, sizeof r->who.name, "worker:%.24s/%.30s", c->swarm, c->name);
     text_whole(r->who.name);
     if (r->who.role != ROLE_ADMIN)

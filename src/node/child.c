@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/place.h"
+#include "node/settings.h"
 
 #define KILL_AGAIN_MS 10000
 #define NOT_TRIED     (-1) /* instead of an errno */
@@ -616,6 +617,12 @@ static int follow(struct node *n, struct child *c, enum restart_next next, enum 
     return 0;
 }
 
+/* Its own, or what its swarm says today. */
+static enum restart restart_of(struct node *n, const struct child *c)
+{
+    return (enum restart)(c->spec.restart_said ? c->spec.restart : node_settings(n, c->swarm)->restart);
+}
+
 /* A run is over and nothing of it is left. */
 static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason)
 {
@@ -634,7 +641,7 @@ static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const
     int current = child_is_current(n, c);
     if (current < 0)
         return current;
-    enum restart_next next = current ? restart_after((enum restart)c->spec.restart, kind) : NEXT_YIELDED;
+    enum restart_next next = current ? restart_after(restart_of(n, c), kind) : NEXT_YIELDED;
     if (n->leaving && (next == NEXT_AGAIN || next == NEXT_AGAIN_NOW))
         next = NEXT_MOVED;
     int rc = 0;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "node/child.h"
+#include "node/settings.h"
 #include "wire/json.h"
 
 #define AT_ONCE 100
@@ -129,13 +130,7 @@ int conflict_losing(void *ctx, const struct remote_row *row, const struct stamp 
 
 static bool is_oldest(struct node *n, const char *swarm)
 {
-    AUTOFREE char *settings = swarm_settings(n->store, swarm);
-    AUTOSTR struct str word = STR_INIT;
-    struct span said =
-        settings ? json_raw_member(settings, strlen(settings), "conflict") : (struct span){NULL, 0};
-    if (said.p && json_type(said) == JSON_T_OBJECT)
-        said = json_raw_member(said.p, said.n, "kind");
-    return said.p && json_unquote(said, &word) && strcmp(str_get(&word), "oldest") == 0;
+    return node_settings(n, swarm)->conflict.kind == CONFLICT_OLDEST;
 }
 
 /* What this process left, under its new epoch: the other side's has a lesser one. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "node/child.h"
+#include "node/settings.h"
 #include "wire/json.h"
 
 #define CHUNK_BYTES 65536
@@ -20,12 +21,18 @@ static void ref_of(const struct child *c, char ret[32])
     snprintf(ret, 32, "m%llx", (unsigned long long)c->s.run);
 }
 
+/* Its own word, or what its swarm says today. */
+static bool is_wanted(struct node *n, const struct child *c)
+{
+    return c->spec.handoff_said ? c->spec.handoff : node_settings(n, c->swarm)->handoff;
+}
+
 void handoff_begin(struct node *n, struct child *c, enum exit_kind why)
 {
     char ref[32];
     child_touch(n, c);
     c->s.moving = true;
-    if (c->s.phase != PHASE_RUNNING || !c->spec.handoff) {
+    if (c->s.phase != PHASE_RUNNING || !is_wanted(n, c)) {
         child_end(n, c, why, CHAN_MOVED);
         return;
     }

@@ -8,6 +8,7 @@
 
 #include "node/child.h"
 #include "node/compare.h"
+#include "node/settings.h"
 
 #define SWEEP_MS 5000
 #define LEASE_MS 250
@@ -238,6 +239,7 @@ void node_close(struct node *n)
     covers_fini(n);
     own_fini(n);
     leases_fini(n);
+    node_settings_fini(n);
     effects_free(n->fx);
     peers_fini(n);
     view_fini(&n->view);

@@ -63,7 +63,8 @@ void spec_write(const struct spec *s, struct str *out)
         jw_kv_string(&j, s->env.list[i].name, s->env.list[i].value);
     jw_object_close(&j);
     jw_kv_string(&j, "cwd", s->cwd);
-    jw_kv_string(&j, "restart", spec_restart_words[s->restart]);
+    if (s->restart_said)
+        jw_kv_string(&j, "restart", spec_restart_words[s->restart]);
     jw_kv_i64(&j, "max_restarts", s->max_restarts);
     jw_kv_i64(&j, "restart_window_ms", s->restart_window_ms);
     jw_kv_i64(&j, "backoff_min_ms", s->backoff_min_ms);
@@ -71,7 +72,8 @@ void spec_write(const struct spec *s, struct str *out)
     jw_kv_i64(&j, "shutdown_ms", s->shutdown_ms);
     jw_kv_string(&j, "ready", spec_ready_words[s->ready]);
     jw_kv_i64(&j, "start_ms", s->start_ms);
-    jw_kv_bool(&j, "handoff", s->handoff);
+    if (s->handoff_said)
+        jw_kv_bool(&j, "handoff", s->handoff);
     jw_kv_i64(&j, "handoff_ms", s->handoff_ms);
     strings_write(&j, "nodes", &s->nodes);
     jw_object_close(&j);

@@ -183,6 +183,7 @@ static int take_spec(struct node *n, struct session *s, struct child *c)
         c->spec.argv = template.argv;
         c->spec.env = template.env;
         c->spec.handoff = false;
+        c->spec.handoff_said = true;
         template.argv = (struct json_strings){0};
         template.env = (struct json_map){0};
     }
