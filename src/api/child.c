@@ -174,6 +174,12 @@ static int started_and_gone(struct node *n, struct op *op, const struct call *c,
     return 0;
 }
 
+/* Who meets a start or stop under way waits for what becomes of it. */
+static bool in_flight(const struct known *k)
+{
+    return !k->current || is(k->child.status, "starting") || is(k->child.status, "stopping");
+}
+
 /* We claimed it; what has become of it? */
 static int start_wait(struct node *n, struct op *op, const struct call *c, const struct known *k)
 {
@@ -190,7 +196,7 @@ static int start_wait(struct node *n, struct op *op, const struct call *c, const
         return k->child.started_at && !strstr(k->child.reason ? k->child.reason : "", "start_failed")
                    ? started_and_gone(n, op, c, k)
                    : start_failed(n, op, k);
-    if (k->found && !ours)
+    if (k->found && !ours && (is(k->name.kind, "address") || !in_flight(k)))
         return already(n, op, c, k);
     op_wait_key(n, op, c->param[0], c->param[1]);
     return 0;
@@ -287,8 +293,7 @@ static int start_at_home(struct node *n, struct op *op, const struct call *c, co
     }
     if (k->current && is(k->child.status, "failed"))
         return start_claim(n, op, c, k);
-    bool in_flight = !k->current || is(k->child.status, "starting") || is(k->child.status, "stopping");
-    if (!in_flight)
+    if (!in_flight(k))
         return already(n, op, c, k);
     op_wait_key(n, op, c->param[0], c->param[1]);
     return 0;
@@ -408,6 +413,7 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
         }
         if (!same) {
             str_puts(&body, op->memo);
+            op->witness = own_home(n, c->param[0], c->param[1]); /* it decides about the next start */
             api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
             return 0;
         }

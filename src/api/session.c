@@ -219,6 +219,7 @@ static int delete_session(struct node *n, struct op *op, const struct call *c)
     if (rc < 1)
         return rc;
     rc = session_end(n, &s, "session_ended", op->request->who.name);
+    op->witness = own_home(n, "", c->param[0]); /* it decides whether there may be another one of this id */
     if (rc == 0)
         answer_session(n, op, &s, 200, 1);
     return rc;

@@ -96,7 +96,7 @@ void channel_ok(struct node *n, struct child *c, const char *ack, int64_t hlc)
     struct pending_ok *ok = mem_alloc(sizeof *ok);
     *ok = (struct pending_ok){c->s.run, mem_dup(ack)};
     int64_t upto = hlc > c->s.checkpoint_hlc ? hlc : c->s.checkpoint_hlc;
-    cover_wait(n, upto, upto ? n->o.checkpoint_acks : 0, false, INT64_MAX, ok_send, ok, ok_free);
+    cover_wait(n, upto, upto ? n->o.checkpoint_acks : 0, false, NULL, INT64_MAX, ok_send, ok, ok_free);
 }
 
 void channel_refuse(struct node *n, struct child *c, const char *ack, const struct err *e)

@@ -10,6 +10,7 @@ struct cover {
     int64_t hlc;
     int need;
     bool strict;
+    struct id witness; /* zero: nobody in particular */
     void (*fn)(struct node *n, void *arg, int copies);
     void *arg;
     void (*drop)(void *arg);
@@ -41,6 +42,20 @@ static int needed(struct node *n, const struct cover *c)
     return c->strict || c->need < others ? c->need : others;
 }
 
+/* Who is out of the view decides nothing; who comes into it pulls from us before it does. */
+static bool witnessed(struct node *n, const struct cover *c)
+{
+    struct peer *p = id_is_zero(&c->witness) ? NULL : peer_find(n, &c->witness);
+    return !p || !counts(n, p) || vv_covers(&p->vv, n->actor, c->hlc);
+}
+
+/* The number of copies, or -1: not yet. */
+static int copies_of(struct node *n, const struct cover *c)
+{
+    int copies = cover_count(n, c->hlc);
+    return copies >= needed(n, c) && witnessed(n, c) ? copies : -1;
+}
+
 static void end(struct node *n, struct cover *c, int copies)
 {
     TAILQ_REMOVE(&n->covers, c, link);
@@ -62,8 +77,8 @@ void cover_check(struct node *n)
     {
         if (c->hlc > best && !alone)
             break;
-        int copies = cover_count(n, c->hlc);
-        if (copies >= needed(n, c))
+        int copies = copies_of(n, c);
+        if (copies >= 0)
             end(n, c, copies);
     }
 }
@@ -82,8 +97,8 @@ static int overdue(struct node *n, struct timer *t)
 static void begin(struct node *n, void *arg)
 {
     struct cover *c = arg, *after;
-    int copies = cover_count(n, c->hlc);
-    if (copies >= needed(n, c)) {
+    int copies = copies_of(n, c);
+    if (copies >= 0) {
         c->fn(n, c->arg, copies);
         free(c);
         return;
@@ -95,7 +110,10 @@ static void begin(struct node *n, void *arg)
         TAILQ_INSERT_AFTER(&n->covers, after, c, link);
     else
         TAILQ_INSERT_HEAD(&n->covers, c, link);
-    pull_poke_some(n, (size_t)(needed(n, c) - copies));
+    struct peer *witness = peer_find(n, &c->witness);
+    if (witness)
+        witness->mail.poke = true;
+    pull_poke_some(n, (size_t)needed(n, c));
     c->timer.fire = overdue;
     timer_set(n, &c->timer, c->deadline_ms);
 }
@@ -108,8 +126,9 @@ static void forget(void *arg)
     free(c);
 }
 
-void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t deadline_ms,
-                void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg))
+void cover_wait(struct node *n, int64_t hlc, int need, bool strict, const struct id *witness,
+                int64_t deadline_ms, void (*fn)(struct node *n, void *arg, int copies), void *arg,
+                void (*drop)(void *arg))
 {
     struct cover *c = mem_alloc(sizeof *c);
     *c = (struct cover){.node = n,
@@ -120,6 +139,8 @@ void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t dead
                         .arg = arg,
                         .drop = drop,
                         .deadline_ms = deadline_ms};
+    if (witness)
+        c->witness = *witness;
     eff_do(n, begin, c, forget);
 }
 

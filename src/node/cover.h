@@ -7,10 +7,12 @@
 struct node;
 
 /* fn(n, arg, copies) once `need` peers of the view cover our hlc, outside any handler: memory and world only.
- * strict: never lowered to the size of the view. deadline: then fn gets copies = -1. Inside handlers; takes
- * effect after the commit. */
-void cover_wait(struct node *n, int64_t hlc, int need, bool strict, int64_t deadline_ms,
-                void (*fn)(struct node *n, void *arg, int copies), void *arg, void (*drop)(void *arg));
+ * strict: never lowered to the size of the view. witness: one of the view who must be among them (it decides
+ * by what we wrote); NULL, ourselves, or out of the view: nobody in particular. deadline: then fn gets copies
+ * = -1. Inside handlers; takes effect after the commit. */
+void cover_wait(struct node *n, int64_t hlc, int need, bool strict, const struct id *witness,
+                int64_t deadline_ms, void (*fn)(struct node *n, void *arg, int copies), void *arg,
+                void (*drop)(void *arg));
 /* Peers of the view that cover our hlc. */
 int cover_count(struct node *n, int64_t hlc);
 void cover_check(struct node *n);

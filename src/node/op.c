@@ -315,13 +315,25 @@ static void say_copies(struct answer *a, int copies)
     a->body = str_take(&s);
 }
 
+/* A try that was given up, and comes late, finds what another one did. */
+static bool is_kept(struct node *n, const char *key)
+{
+    struct idem_row row = {.key = mem_dup(key)};
+    int rc = store_load(n->store, T_IDEM, &row, &n->fault);
+    row_fini(T_IDEM, &row);
+    return rc == 1;
+}
+
 /* The first answer under an Idempotency-Key is a row of the same transaction as what it answers. */
-static void remember(struct node *n, const struct op *op, const struct answer *a, int copies)
+static void remember(struct node *n, struct op *op, const struct answer *a, int copies)
 {
     const struct request *r = op->request;
     if (!r || !r->idempotency_key || r->method == HTTP_M_GET || a->status >= 500 || op->replayed)
         return;
     AUTOFREE char *key = op_idem_key(r), *request = op_idem_request(r);
+    if (!op->st.remembered && is_kept(n, key))
+        return;
+    op->st.remembered = true;
     struct answer copy = {.body = mem_copy(a->body ? a->body : "", a->body_n), .body_n = a->body_n};
     say_copies(&copy, copies);
     struct idem_row row = {
@@ -378,7 +390,8 @@ void op_answer_covered(struct node *n, struct op *op, int64_t hlc, int need, str
     op->st.hlc = hlc;
     eff_do(n, keep, op, NULL);
     bool strict = op->acks > 0;
-    cover_wait(n, hlc, strict ? op->acks - 1 : need, strict, op->deadline_ms, covered, end, ending_free);
+    cover_wait(n, hlc, strict ? op->acks - 1 : need, strict, &op->witness, op->deadline_ms, covered, end,
+               ending_free);
     timer_set(n, &op->timer, INT64_MAX); /* from here the cover has the deadline */
 }
 

@@ -21,6 +21,7 @@ struct op_state {
     int64_t stamp;                   /* hlc at which the request entered the cluster */
     int attempt;                     /* of forwarding */
     bool done;
+    bool remembered; /* under its Idempotency-Key */
 };
 
 #define OP_SHOWN 2
@@ -43,11 +44,12 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool owned;       /* its answer is about a claim: what it did may stand */
-    uint64_t views;   /* of the node when it began to wait */
-    bool again, lost; /* forwarded: may be sent twice; its newest try has come to nothing */
-    bool unsure;      /* a try was lost, and may have been carried out */
-    int refusals;     /* of its tries */
+    bool owned;        /* its answer is about a claim: what it did may stand */
+    struct id witness; /* who must have it before it is answered (cover.h); zero = nobody in particular */
+    uint64_t views;    /* of the node when it began to wait */
+    bool again, lost;  /* forwarded: may be sent twice; its newest try has come to nothing */
+    bool unsure;       /* a try was lost, and may have been carried out */
+    int refusals;      /* of its tries */
     struct node *node;
     char *key;                       /* what it waits for: "swarm\nname"; owned */
     struct stamp shows[OP_SHOWN];    /* rows of others that its answer shows; hlc 0 = none */

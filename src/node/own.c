@@ -169,7 +169,7 @@ int claim_covered(struct node *n, const struct name_row *row, bool *ret)
         return 0;
     struct again *a = mem_alloc(sizeof *a);
     *a = (struct again){mem_dup(row->swarm), mem_dup(row->name)};
-    cover_wait(n, stamp.hlc, 1, false, INT64_MAX, covered, a, again_free);
+    cover_wait(n, stamp.hlc, 1, false, NULL, INT64_MAX, covered, a, again_free);
     return 0;
 }
 

@@ -50,6 +50,30 @@ static void a_pull_of_a_former_run_is_no_copy(void **state)
     bench_end(&b);
 }
 
+static int writes_before_a_witness(struct bench *b, struct op *op)
+{
+    int rc = bench_write(b, "x");
+    op->witness = TAILQ_FIRST(&b->n->peers)->id;
+    op_answer_covered(b->n, op, store_written(b->n->store), 0, bench_text(200, "{}"));
+    return rc;
+}
+
+/* A home that decides by what was written here must have heard of it when the client has. */
+static void an_answer_waits_for_its_witness(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_begin(&b, true, writes_before_a_witness);
+    struct event ev = bench_request(&b);
+    bench_turn(&b, 1, &ev);
+    bench_run(&b, 100);
+    assert_int_equal(bench_status(&b, 1), 0);
+    ev = bench_pulled(&b, store_written(b.n->store));
+    bench_turn(&b, 1, &ev);
+    assert_int_equal(bench_status(&b, 1), 200);
+    bench_end(&b);
+}
+
 /* ---- the view ---- */
 
 static int waits_open(struct bench *b, struct op *op)
@@ -298,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_out_of_the_view_counts_for_nothing),
         cmocka_unit_test(a_pull_of_a_former_run_is_no_copy),
+        cmocka_unit_test(an_answer_waits_for_its_witness),
         cmocka_unit_test(who_begins_to_wait_as_the_view_opens_is_woken),
         cmocka_unit_test(who_slept_asks_everybody_again),
         cmocka_unit_test(an_answer_that_was_long_on_its_way_is_old),
