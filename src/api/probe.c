@@ -30,16 +30,18 @@ struct part {
     bool ok;
 };
 
-enum { PARTS = 3 };
+enum { PARTS = 4 };
 
 static void parts_of(const struct reading *r, struct part ret[PARTS])
 {
     const struct frozen *f = r->frozen;
     ret[0] = (struct part){"pulled", "it has not yet pulled from its peers what it missed", f->ready};
-    ret[1] = (struct part){"brain",
+    ret[1] = (struct part){"copied", "it was away for long, and copies what it missed from another node",
+                           !f->copying};
+    ret[2] = (struct part){"brain",
                            "its brain has not turned for ten seconds: the disk hangs, or the machine does",
                            r->brain_age_ms < BRAIN_STUCK_MS};
-    ret[2] = (struct part){"serving", "it is being stopped", !f->leaving && !f->left};
+    ret[3] = (struct part){"serving", "it is being stopped", !f->leaving && !f->left};
 }
 
 static void write_parts(const struct part parts[PARTS], struct str *s)
@@ -159,6 +161,8 @@ static const struct counter counters[] = {
     COUNTER("rows_merged_total", rows_merged, "counter", "Rows of other nodes that were merged."),
     COUNTER("pokes_total", pokes, "counter", "Pokes sent to peers."),
     COUNTER("relayed_calls_total", relayed, "counter", "Calls passed on for peers whose link is broken."),
+    COUNTER("impostors_total", impostors, "counter",
+            "Pulls and pings of a node that spoke for another one, which were refused."),
     COUNTER("store_busy_total", busy, "counter", "Requests refused while somebody else held the database."),
     COUNTER("disk_full_total", disk_full, "counter", "Requests refused because the disk was full."),
     COUNTER("rows_scanned_total", rows_scanned, "counter", "Rows whose bytes were checked."),
@@ -199,7 +203,8 @@ static int metrics_read(const struct call *c UNUSED, const struct reading *r, st
     label(body, f->version);
     str_puts(body, "\"} 1\n");
     metric(body, "skep_start_time_seconds", "gauge", "When this run began.", (double)f->started_at_ms / 1000);
-    metric(body, "skep_ready", "gauge", "1 if /readyz says 200.", f->ready && !f->leaving && !f->left);
+    metric(body, "skep_ready", "gauge", "1 if /readyz says 200.",
+           f->ready && !f->copying && !f->leaving && !f->left);
     metric(body, "skep_brain_age_seconds", "gauge", "Since the brain's last turn.",
            (double)r->brain_age_ms / 1000);
     metrics_nodes(f, body);

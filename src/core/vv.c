@@ -136,6 +136,24 @@ static bool walk_next(struct walk *w, struct pair *ret)
     return true;
 }
 
+void vv_replace(struct vv *v, const struct vv *change)
+{
+    size_t i = 0, j = 0;
+    struct vv out = {.cap = v->n + change->n, .floor = v->floor};
+    if (v == change || change->n == 0)
+        return;
+    out.e = mem_array(out.cap, sizeof *out.e);
+    while (i < v->n || j < change->n)
+        if (j == change->n || (i < v->n && v->e[i].actor < change->e[j].actor)) {
+            out.e[out.n++] = v->e[i++];
+        } else {
+            i += i < v->n && v->e[i].actor == change->e[j].actor;
+            out.e[out.n++] = change->e[j++];
+        }
+    free(v->e);
+    *v = out;
+}
+
 bool vv_merge(struct vv *into, const struct vv *from)
 {
     if (into == from)

@@ -49,6 +49,8 @@ int64_t vv_max(const struct vv *v);
 bool vv_raise(struct vv *v, int64_t actor, int64_t hlc);
 /* The entry as somebody wrote it down, below the floor too; for reading vectors into an empty one. */
 void vv_put(struct vv *v, int64_t actor, int64_t hlc);
+/* Puts all entries of `change` over those of v, in one walk over both; v's floor stays. */
+void vv_replace(struct vv *v, const struct vv *change);
 /* into = the pointwise maximum of both. True if that changed into. */
 bool vv_merge(struct vv *into, const struct vv *from);
 /* Drops an actor's entry: from now on it counts as the floor, which rises to its hlc if that is greater. */

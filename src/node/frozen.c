@@ -188,6 +188,7 @@ static struct frozen *freeze(struct node *n)
     f->leaving = n->leaving;
     f->left = n->left;
     f->ready = n->born > 0 && (n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS);
+    f->copying = resync_goes_on(n);
     f->signature = n->view.signature;
     f->clock_line_ms = n->watch.clock.line_ms;
     f->pid = n->o.pid;

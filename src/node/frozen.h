@@ -31,6 +31,7 @@ struct frozen_counters {
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
     int64_t busy, disk_full, batch_last, batch_median;
     int64_t tombstones_dropped;
+    int64_t impostors; /* pulls and pings of a peer that spoke for another one */
     int64_t rows_scanned, looks, compares, compares_equal, compare_bytes; /* compare.h */
     int64_t rows_damaged, rows_healed, rows_late, rows_set_aside;
 };
@@ -41,6 +42,7 @@ struct frozen {
     char *name, *url, *version;
     int64_t actor, born, started_at_ms, published_boot_ms;
     bool member, open, draining, leaving, left, ready;
+    bool copying; /* what it missed, from another node: what is here may be far behind */
     uint64_t signature;
     int64_t clock_line_ms;     /* CLOCK_BOOTTIME + this is what the node believes to be the time */
     struct frozen_node *nodes; /* sorted by name; this node among them */

@@ -68,9 +68,10 @@ void node_close(struct node *n);
 struct pull_memory;
 struct pull_memory *pull_memory_new(void);
 void pull_memory_free(struct pull_memory *m);
-/* The answer to a pull request, off the brain: on any store of this node's database. */
-int node_serve_pull(struct store *s, struct pull_memory *m, const char *body, size_t n, struct str *ret,
-                    struct err *e);
+/* The answer to a pull request of that peer, off the brain: on any store of this node's database. Nobody
+ * speaks for another one. */
+int node_serve_pull(struct store *s, struct pull_memory *m, const struct id *peer, const char *body, size_t n,
+                    struct str *ret, struct err *e);
 /* The answer to a ping, from the frozen view alone. brain_age_ms: since the brain's last turn. */
 int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
                     struct str *ret, struct err *e);

@@ -274,9 +274,12 @@ static struct peer *peer_met(struct node *n, const struct ping *m)
 int peer_pinged(struct node *n, const struct event *ev)
 {
     CLEANUP(ping_fini) struct ping m;
-    if (!ping_decode(ev->bytes, ev->bytes_n, false, &m) || !id_equal(&m.cluster, &n->cluster) ||
-        !id_equal(&m.id, &ev->node))
+    if (!ping_decode(ev->bytes, ev->bytes_n, false, &m) || !id_equal(&m.cluster, &n->cluster))
         return 0;
+    if (!id_equal(&m.id, &ev->node)) {
+        n->counters.impostors++;
+        return 0;
+    }
     if (id_equal(&m.id, &n->self))
         probe_met(n, m.actor, m.born, m.url);
     struct peer *p = peer_met(n, &m);

@@ -11,8 +11,9 @@
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
 #define WHEN_DRAWN      INT64_MAX
-#define HOLES           0  /* among the actors that are cut: rows of nobody knows whom */
-#define WHOLE_EVERY     64 /* requests: one that says all, whatever was lost on the way */
+#define ACTORS_MAX      ((size_t)1 << 18) /* of what a peer has; more are folded long before */
+#define HOLES           0                 /* among the actors that are cut: rows of nobody knows whom */
+#define WHOLE_EVERY     64                /* requests: one that says all, whatever was lost on the way */
 
 /* The request of a peer: what it has on disk. */
 void pull_pulled(struct node *n, const struct event *ev)
@@ -26,14 +27,15 @@ void pull_pulled(struct node *n, const struct event *ev)
     uint64_t base = read_varint(&r);
     vector_read(&r, &has);
     struct peer *p = peer_find(n, &ev->node);
+    n->counters.impostors += !r.bad && proto && !id_equal(&id, &ev->node);
     if (r.bad || !proto || !p || !id_equal(&cluster, &n->cluster) || !id_equal(&id, &ev->node) ||
         actor != p->actor)
         return;
+    has.floor = base ? 0 : has.floor; /* what a change does not name has not changed */
     if (base == 0)
         vv_copy(&p->vv, &has);
-    for (size_t i = 0; base && i < has.n; i++) /* also out of order, through two ways, it only grows */
-        if (has.e[i].hlc > vv_get(&p->vv, has.e[i].actor))
-            vv_put(&p->vv, has.e[i].actor, has.e[i].hlc);
+    else if (has.n && p->vv.n + has.n <= ACTORS_MAX) /* also out of order, through two ways, it only grows */
+        vv_merge(&p->vv, &has);
     cover_check(n);
 }
 
@@ -188,13 +190,15 @@ void pulls_tick(struct node *n)
             pull_send(n, p);
 }
 
-bool pulls_in_the_middle(const struct node *n)
+bool pulls_in_the_middle(const struct node *n, bool *ret_cut)
 {
     const struct peer *p;
-    TAILQ_FOREACH (p, &n->peers, link)
-        if ((p->pull.chaining && p->pull.rows > 0) || p->pull.cut.n > 0)
-            return true;
-    return false;
+    bool middle = false;
+    TAILQ_FOREACH (p, &n->peers, link) {
+        middle |= p->pull.chaining && p->pull.rows > 0;
+        *ret_cut |= p->pull.cut.n > 0;
+    }
+    return middle;
 }
 
 void pull_poked(struct node *n, struct peer *p)
@@ -272,13 +276,20 @@ static bool is_cut(const struct page *g, int64_t actor)
     return vv_get(&g->cut, actor) != 0;
 }
 
+/* All that this peer can send. Who waits for a row that is damaged there waits for ever if nobody else has
+ * it, and gets it from somebody else if anybody has: the barrier wants a chain of each. */
+static bool got_all_there_is(const struct peer *p)
+{
+    return p->pull.cut.n == 0 || (p->pull.cut.n == 1 && p->pull.cut.e[0].actor == HOLES);
+}
+
 static void chain_ended(struct node *n, struct peer *p, const struct page *g)
 {
     chain_later(n, p);
-    if (p->pull.cut.n == 0) {
-        for (size_t i = 0; i < g->theirs.n; i++)
-            vv_raise(&n->vv, g->theirs.e[i].actor, g->theirs.e[i].hlc);
+    if (got_all_there_is(p))
         view_chain_ended(&n->view, &p->id, p->pull.chain);
+    if (p->pull.cut.n == 0) {
+        vv_merge(&n->vv, &g->theirs);
         if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
         if (p->pull.rows)
@@ -413,9 +424,11 @@ bool pull_too_far_ahead(const struct node *n, int64_t hlc)
 /* Nor is a vector believed that speaks of the future: our own stamps would follow it there, for ever. */
 static void cut_vector(const struct node *n, struct page *g)
 {
+    AUTOVV struct vv cut = VV_INIT;
     for (size_t i = 0; i < g->theirs.n; i++)
         if (pull_too_far_ahead(n, g->theirs.e[i].hlc))
-            vv_raise(&g->cut, g->theirs.e[i].actor, 1);
+            vv_raise(&cut, g->theirs.e[i].actor, 1);
+    vv_merge(&g->cut, &cut);
 }
 
 /* One stamp for two rows: somebody lies, and the others must go on. It may come again with each chain. */

@@ -85,9 +85,9 @@ void pull_poke_some(struct node *n, size_t count);        /* no mesh: so many ot
 void pull_poked(struct node *n, struct peer *p);
 /* All nodes that are alive as far as we know, this one among them. */
 size_t peers_reached(const struct node *n);
-/* Somewhere a chain has pages to come, or an actor that is not proven: what is here is ahead of the vector.
- */
-bool pulls_in_the_middle(const struct node *n);
+/* Somewhere a chain has pages to come: what is here is ahead of the vector. ret_cut: or will stay so, for a
+ * peer passes on rows that are not taken; left alone if not. */
+bool pulls_in_the_middle(const struct node *n, bool *ret_cut);
 
 /* A row was merged, taken out or set aside: tells those whom it concerns. Inside a handler, once all rows of
  * its page are in. */
@@ -98,7 +98,8 @@ bool pull_too_far_ahead(const struct node *n, int64_t hlc);
  *
  *   request := proto u8, cluster id, node id, actor i64, behind table text, behind key text
  *   answer  := verdict u8, and after PULL_PAGE:
- *              vector, gcvv vector, gc floor i64       of the responder, now
+ *              vector                                  of the responder; empty but for the first page
+ *              gcvv vector, gc floor i64               of the responder, now
  *              more u8, rows u32, row*                 all its rows, dead ones too, by table and key
  */
 
@@ -109,7 +110,11 @@ struct resync {
     uint64_t call;
     int64_t began_ms, next_ms, out_until_ms; /* out: somebody is served */
     struct id out;
+    int64_t moved_ms;                        /* when the newest page came, or it was wanted */
+    int64_t refused_since_ms, refused_at_ms; /* others, for rows that our vector does not prove */
+    struct id avoid;                         /* who failed last: another one is asked if there is one */
     int failures;
+    bool cut;           /* rows of the future were left out: it takes rows, and proves nothing */
     char *tbl, *key;    /* how far it has come; NULL: the beginning */
     struct vv vv, gcvv; /* of the responder: at the first page, and of all pages so far */
     int64_t gc_floor;   /* the same */
@@ -125,6 +130,8 @@ int resync_want(struct node *n, const char *why);
 void resync_tick(struct node *n);
 /* 1 if the call was one of it. */
 int resync_answered(struct node *n, const struct event *ev);
+/* It is wanted and pages come, or are waited for with reason: what is here may be far behind. */
+bool resync_goes_on(const struct node *n);
 /* The answer to a peer's request; inside a handler. */
 int resync_serve(struct node *n, const struct id *peer, const char *body, size_t bytes, struct str *ret);
 

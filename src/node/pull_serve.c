@@ -182,13 +182,15 @@ static int write_page(struct store *s, const struct own *mine, const struct pull
     return 0;
 }
 
-int node_serve_pull(struct store *s, struct pull_memory *m, const char *body, size_t n, struct str *ret,
-                    struct err *e)
+int node_serve_pull(struct store *s, struct pull_memory *m, const struct id *peer, const char *body, size_t n,
+                    struct str *ret, struct err *e)
 {
     CLEANUP(ask_fini) struct ask a;
     CLEANUP(own_done) struct own mine = {0};
     if (!ask_decode(body, n, &a))
         return err_set(e, SKEP_EARG, "this is no pull request");
+    if (!id_equal(&a.node, peer))
+        return err_set(e, SKEP_EFORBIDDEN, "this pull speaks for another node");
     struct puller *p = puller_of(m, &a.node);
     if (!remember(m, p, &a)) {
         buf_u8(ret, PULL_BASE);

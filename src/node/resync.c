@@ -5,14 +5,19 @@
  *   only the peer    taken; but not what our vector has seen (it was deleted here), and what may be older
  *                    than a deletion that was dropped here is kept aside, for somebody to decide
  *   only we          away, if the peer's vector has seen it (it was deleted there); kept, if it is younger
- * than every deletion that was dropped there: a write of our own in isolation; else nobody can tell: into
- * quarantine Each page is one transaction and the way so far is on disk, so that it goes on after a crash.
- * The vectors become those of the peer's first page when the last one is in.
+ *                    than every deletion that was dropped there: a write of our own in isolation; else
+ *                    nobody can tell: into quarantine
+ * Each page is one transaction and the way so far is on disk, so that it goes on after a crash. The vectors
+ * become those of the peer's first page when the last one is in. A row from the future is left out, as in a
+ * pull; such a walk brings rows and proves nothing, so that another one follows, of another peer if there is
+ * one.
  *
  * Invariants
  *  1. From the moment it is wanted until it is done no pull is served here, and the node is of nobody's view.
  *  2. One at a time, in and out; of two that want it from each other the lesser id serves first.
- *  3. It is not served while rows are here that our vector does not prove.
+ *  3. It is not served inside a chain of pulls, and while rows are here that our vector will not prove for a
+ *     while (an actor is cut) only after CUT_WAIT_MS: they do no harm there, being merged like any others and
+ *     covered by no vector; but whom we wait for may set right what we would pass on.
  */
 #include <string.h>
 
@@ -25,42 +30,58 @@
 #define RETRY_MAX_MS    5000
 #define SERVED_MS       5000 /* who asks for no page any more has given up */
 #define STATE_KEY       "resync_at"
+#define VECTORS_KEY     "resync_vectors"
 #define FAILURES_MAX    6
 #define OURS_MAX        2000  /* rows of ours in one transaction */
 #define MEMBERS_WAIT_MS 30000 /* for a member, before somebody else has to do */
+#define STUCK_MS        30000 /* without a page: nobody can be copied from, and what is here has to do */
+#define CUT_WAIT_MS     30000
 
 static const char why_quarantine[] = "written in isolation, and maybe deleted elsewhere since";
 
 /* ---- what is on disk of it ---- */
 
-/* How far it has come, as hex. */
-static int state_save(struct node *n, const struct resync *s)
+static int hex_save(struct node *n, const char *key, const struct str *bytes)
 {
-    AUTOSTR struct str bytes = STR_INIT;
     AUTOSTR struct str hex = STR_INIT;
-    buf_id(&bytes, &s->from);
-    buf_text(&bytes, s->tbl);
-    buf_text(&bytes, s->key);
-    vector_write(&bytes, &s->vv);
-    vector_write(&bytes, &s->gcvv);
-    buf_i64(&bytes, s->gc_floor);
-    str_hex(&hex, str_get(&bytes), bytes.n);
-    return store_meta_set(n->store, STATE_KEY, str_get(&hex), &n->fault);
+    str_hex(&hex, str_get(bytes), bytes->n);
+    return store_meta_set(n->store, key, str_get(&hex), &n->fault);
 }
 
-static bool state_read(struct resync *s, const char *hex)
+/* How far it has come; and the vectors, which are large, when they are not those on disk already. */
+static int state_save(struct node *n, const struct resync *s)
+{
+    AUTOSTR struct str place = STR_INIT;
+    AUTOSTR struct str vectors = STR_INIT;
+    buf_id(&place, &s->from);
+    buf_text(&place, s->tbl);
+    buf_text(&place, s->key);
+    buf_i64(&place, s->gc_floor);
+    buf_u8(&place, s->cut);
+    int rc = hex_save(n, STATE_KEY, &place);
+    if (rc < 0 ||
+        (n->resync.active && vv_equal(&s->vv, &n->resync.vv) && vv_equal(&s->gcvv, &n->resync.gcvv)))
+        return rc;
+    vector_write(&vectors, &s->vv);
+    vector_write(&vectors, &s->gcvv);
+    return hex_save(n, VECTORS_KEY, &vectors);
+}
+
+static bool state_read(struct resync *s, const char *place, const char *vectors)
 {
     AUTOSTR struct str bytes = STR_INIT;
-    if (!str_unhex(&bytes, hex))
+    AUTOSTR struct str more = STR_INIT;
+    if (!str_unhex(&bytes, place) || !str_unhex(&more, vectors))
         return false;
-    struct reader r = reader_init(str_get(&bytes), bytes.n);
+    struct reader r = reader_init(str_get(&bytes), bytes.n), v = reader_init(str_get(&more), more.n);
     s->from = read_id(&r);
     s->tbl = read_text(&r);
     s->key = read_text(&r);
-    vector_read(&r, &s->vv);
-    vector_read(&r, &s->gcvv);
     s->gc_floor = read_i64(&r);
-    return reader_done(&r) && s->tbl && s->key;
+    s->cut = read_bool(&r);
+    vector_read(&v, &s->vv);
+    vector_read(&v, &s->gcvv);
+    return reader_done(&r) && reader_done(&v) && s->tbl && s->key;
 }
 
 void resync_fini(struct resync *s)
@@ -74,11 +95,15 @@ void resync_fini(struct resync *s)
 
 int resync_load(struct node *n)
 {
-    AUTOFREE char *why = store_meta(n->store, "resync"), *at = store_meta(n->store, STATE_KEY);
-    n->resync.wanted = why && *why;
-    if (n->resync.wanted && at && *at)
-        n->resync.active = state_read(&n->resync, at);
-    n->resync.began_ms = n->now_ms;
+    AUTOFREE char *why = store_meta(n->store, "resync"), *at = store_meta(n->store, STATE_KEY),
+                  *vectors = store_meta(n->store, VECTORS_KEY);
+    bool wanted = why && *why;
+    if (wanted && at && *at && vectors && *vectors)
+        n->resync.active = state_read(&n->resync, at, vectors);
+    if (!n->resync.active) /* from the beginning, whatever was read of it */
+        resync_fini(&n->resync);
+    n->resync.wanted = wanted;
+    n->resync.began_ms = n->resync.moved_ms = n->now_ms;
     return 0;
 }
 
@@ -103,6 +128,8 @@ int resync_want(struct node *n, const char *why)
     n->resync.wanted = true;
     node_touch(n, &n->resync.began_ms, sizeof n->resync.began_ms);
     n->resync.began_ms = n->now_ms;
+    node_touch(n, &n->resync.moved_ms, sizeof n->resync.moved_ms);
+    n->resync.moved_ms = n->now_ms;
     eff_do(n, wanted, NULL, NULL);
     int rc = store_meta_set(n->store, "resync", why, &n->fault);
     AUTOSTR struct str data = STR_INIT;
@@ -114,6 +141,11 @@ int resync_want(struct node *n, const char *why)
     return rc < 0 ? rc : node_log(n, "resync_started", NULL, NULL, n->name, 0, NULL, str_get(&data));
 }
 
+bool resync_goes_on(const struct node *n)
+{
+    return n->resync.wanted && n->now_ms - n->resync.moved_ms <= STUCK_MS;
+}
+
 /* ---- asking ---- */
 
 static bool usable(const struct peer *p)
@@ -121,18 +153,24 @@ static bool usable(const struct peer *p)
     return !id_is_zero(&p->id) && p->known && !p->down && !p->left && p->liveness == LIVENESS_HEALTHY;
 }
 
-/* Any member; of those that are none only if no member comes in time: they may have nothing. */
+/* Any member, but not whom the last try failed with while there is another one; of those that are none only
+ * if no member comes in time: they may have nothing. */
 static struct peer *choose(struct node *n)
 {
-    struct peer *p, *best = NULL;
+    struct peer *p, *best = NULL, *avoid = NULL;
     uint64_t count = 0;
     bool any = n->now_ms - n->resync.began_ms > MEMBERS_WAIT_MS;
     TAILQ_FOREACH (p, &n->peers, link)
         any &= !(usable(p) && p->member);
-    TAILQ_FOREACH (p, &n->peers, link)
-        if (usable(p) && (p->member || any) && prng_below(&n->prng, ++count) == 0)
+    TAILQ_FOREACH (p, &n->peers, link) {
+        if (!usable(p) || !(p->member || any))
+            continue;
+        if (id_equal(&p->id, &n->resync.avoid))
+            avoid = p;
+        else if (prng_below(&n->prng, ++count) == 0)
             best = p;
-    return best;
+    }
+    return best ? best : avoid;
 }
 
 static void ask(struct node *n, struct peer *p)
@@ -165,8 +203,12 @@ static void start_over(struct node *n)
     struct resync fresh = {.wanted = s->wanted,
                            .began_ms = s->began_ms,
                            .next_ms = s->next_ms,
+                           .moved_ms = s->moved_ms,
+                           .avoid = s->avoid,
                            .out = s->out,
-                           .out_until_ms = s->out_until_ms};
+                           .out_until_ms = s->out_until_ms,
+                           .refused_since_ms = s->refused_since_ms,
+                           .refused_at_ms = s->refused_at_ms};
     resync_fini(s);
     *s = fresh;
 }
@@ -176,6 +218,7 @@ static void tried(struct node *n, void *arg UNUSED)
     struct resync *s = &n->resync;
     int64_t wait = RETRY_MIN_MS << (s->failures < 5 ? s->failures : 5);
     s->call = 0;
+    s->avoid = s->from;
     s->failures++;
     wait = wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS;
     s->next_ms = n->now_ms + wait / 2 + (int64_t)prng_below(&n->prng, (uint64_t)wait / 2 + 1);
@@ -320,8 +363,10 @@ static int only_theirs(struct node *n, struct walk *w, enum merged *ret)
 static int theirs_in(struct node *n, struct walk *w, bool both)
 {
     enum merged how = MERGED_KEPT;
-    if (pull_too_far_ahead(n, w->theirs.stamp.hlc) || pull_too_far_ahead(n, w->theirs.stamp.rank))
-        return err_set(&n->fault, SKEP_EARG, "a row is from the future");
+    if (pull_too_far_ahead(n, w->theirs.stamp.hlc) || pull_too_far_ahead(n, w->theirs.stamp.rank)) {
+        w->next.cut = true;
+        return 0;
+    }
     crasher_note(n, &w->theirs);
     int rc = both ? store_merge_as(n->store, &w->theirs, crasher_why(n, &w->theirs), &how, &n->fault)
                   : only_theirs(n, w, &how);
@@ -402,7 +447,15 @@ static int vectors_write(struct node *n, const struct walk *w)
 static int over_write(struct node *n)
 {
     int rc = store_meta_set(n->store, "resync", "", &n->fault);
+    if (rc == 0)
+        rc = store_meta_set(n->store, VECTORS_KEY, "", &n->fault);
     return rc < 0 ? rc : store_meta_set(n->store, STATE_KEY, "", &n->fault);
+}
+
+/* The walk is through and proves nothing: the next one begins anew. */
+static int cut_write(struct node *n)
+{
+    return store_meta_set(n->store, STATE_KEY, "", &n->fault);
 }
 
 static int end_write(struct node *n, const struct walk *w)
@@ -465,6 +518,15 @@ static void ended(struct node *n, const struct resync *s)
     is_over(n, NULL);
 }
 
+static void cut_short(struct node *n)
+{
+    struct resync *s = &n->resync;
+    s->avoid = s->from;
+    s->next_ms = n->now_ms + RETRY_MAX_MS;
+    start_over(n);
+    view_changes(n, NULL);
+}
+
 static void page_done(struct node *n, void *arg)
 {
     struct walk *w = arg;
@@ -473,11 +535,17 @@ static void page_done(struct node *n, void *arg)
     n->resync = w->next;
     n->resync.out = before.out; /* somebody may have asked in this very batch */
     n->resync.out_until_ms = before.out_until_ms;
+    n->resync.refused_since_ms = before.refused_since_ms;
+    n->resync.refused_at_ms = before.refused_at_ms;
+    n->resync.avoid = before.avoid;
+    n->resync.moved_ms = n->now_ms;
     n->resync.call = 0;
     n->resync.failures = 0;
     n->resync.active = true;
     w->next = before; /* freed with the walk */
-    if (w->ended) {
+    if (w->ended && n->resync.cut) {
+        cut_short(n);
+    } else if (w->ended) {
         struct resync at = n->resync;
         n->resync.tbl = n->resync.key = NULL;
         n->resync.vv = n->resync.gcvv = VV_INIT;
@@ -515,14 +583,26 @@ static bool head_read(struct node *n, struct walk *w)
                               .dropped = now->dropped,
                               .kept = now->kept,
                               .aside = now->aside,
+                              .cut = now->cut || pull_too_far_ahead(n, vv_max(&vv)),
                               .tbl = mem_dup(now->tbl ? now->tbl : ""),
                               .key = mem_dup(now->key ? now->key : "")};
     vectors_from(w, now->active ? now : &first);
     vv_merge(&w->next.gcvv, &gcvv);
     if (gc_floor > w->next.gc_floor)
         w->next.gc_floor = gc_floor;
-    return !w->r.bad && gc_floor >= 0 && w->rows <= 2 * STORE_PAGE_ROWS &&
-           !pull_too_far_ahead(n, vv_max(&vv)) && !pull_too_far_ahead(n, gc_floor);
+    return !w->r.bad && gc_floor >= 0 && w->rows <= 2 * STORE_PAGE_ROWS && !pull_too_far_ahead(n, gc_floor);
+}
+
+static int page_written(struct node *n, const struct walk *w)
+{
+    int rc = !w->ended ? state_save(n, &w->next) : w->next.cut ? cut_write(n) : end_write(n, w);
+    if (rc < 0 || !w->next.cut || n->resync.cut)
+        return rc;
+    const char *from = node_name_of(n, id_text(&w->next.from, (char[ID_TEXT]){0}));
+    log_warn(n->w.log,
+             "%s passes on rows from the future; this RESYNC takes the others, and another one follows",
+             from);
+    return node_log(n, "clock_skew", NULL, NULL, from, 0, NULL, NULL);
 }
 
 static int page_take(struct node *n, struct reader *r)
@@ -537,7 +617,7 @@ static int page_take(struct node *n, struct reader *r)
     if (rc == 0)
         rc = walk_page(n, w);
     if (rc == 0)
-        rc = w->ended ? end_write(n, w) : state_save(n, &w->next);
+        rc = page_written(n, w);
     free(at.tbl);
     free(at.key);
     w->at = NULL;
@@ -595,10 +675,24 @@ static void serving(struct node *n, void *arg)
     n->resync.out_until_ms = n->now_ms + SERVED_MS;
 }
 
-static bool is_busy(const struct node *n, const struct id *peer)
+/* Somebody's rows are left out here, maybe for ever: so long and no longer that is a reason to refuse. */
+static bool waits_for_cut(struct node *n)
 {
-    bool other = n->now_ms < n->resync.out_until_ms && !id_equal(&n->resync.out, peer);
-    return other || pulls_in_the_middle(n) || (n->resync.active && !gives_way(n, peer));
+    struct resync *s = &n->resync;
+    node_touch(n, &s->refused_since_ms, sizeof s->refused_since_ms);
+    node_touch(n, &s->refused_at_ms, sizeof s->refused_at_ms);
+    if (s->refused_since_ms == 0 || n->now_ms - s->refused_at_ms > 2 * RETRY_MAX_MS)
+        s->refused_since_ms = n->now_ms;
+    s->refused_at_ms = n->now_ms;
+    return n->now_ms - s->refused_since_ms < CUT_WAIT_MS;
+}
+
+static bool is_busy(struct node *n, const struct id *peer)
+{
+    bool other = n->now_ms < n->resync.out_until_ms && !id_equal(&n->resync.out, peer), cut = false;
+    if (pulls_in_the_middle(n, &cut) || other || (n->resync.active && !gives_way(n, peer)))
+        return true;
+    return cut && waits_for_cut(n);
 }
 
 int resync_serve(struct node *n, const struct id *peer, const char *body, size_t bytes, struct str *ret)
@@ -628,7 +722,7 @@ int resync_serve(struct node *n, const struct id *peer, const char *body, size_t
         return 0;
     }
     buf_u8(ret, PULL_PAGE);
-    vector_write(ret, &n->vv);
+    vector_write(ret, tbl && *tbl ? &VV_INIT : &n->vv); /* that of the first page is the one that counts */
     vector_write(ret, &n->gcvv);
     buf_i64(ret, store_gc_floor(n->store));
     buf_u8(ret, more);

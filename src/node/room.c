@@ -23,9 +23,10 @@ void room_begin(struct node *n)
 bool room_give(struct node *n)
 {
     const struct world_disk *d = &n->w.disk;
-    if (!d->reserve || !n->room.held || d->reserve(d->self, false) != 0)
+    if (!d->reserve || n->room.full)
         return false;
-    n->room.held = false;
+    bool gave = n->room.held && d->reserve(d->self, false) == 0;
+    n->room.held = false; /* also of room that would not be given: it is looked at again */
     n->room.full = true;
     n->room.look_ms = n->now_ms + LOOK_MS;
     n->frozen_dirty = true;
@@ -33,14 +34,19 @@ bool room_give(struct node *n)
               "the disk of %s is full: until there is room again this node writes only ends, fences and "
               "what others have written",
               d->path);
-    return true;
+    return gave;
 }
 
-void room_tick(struct node *n)
+static int say(struct node *n, void *arg UNUSED)
+{
+    node_touch(n, &n->room.said, sizeof n->room.said);
+    n->room.said = n->room.full;
+    return node_log(n, n->room.full ? "disk_full" : "disk_room", NULL, NULL, n->name, 0, NULL, NULL);
+}
+
+static void look(struct node *n)
 {
     const struct world_disk *d = &n->w.disk;
-    if (!d->reserve || n->room.held || n->now_ms < n->room.look_ms)
-        return;
     n->room.look_ms = n->now_ms + LOOK_MS;
     n->room.held = d->reserve(d->self, true) == 0;
     if (!n->room.held || !n->room.full)
@@ -48,6 +54,16 @@ void room_tick(struct node *n)
     n->room.full = false;
     n->frozen_dirty = true;
     log_info(n->w.log, "there is room on the disk again");
+}
+
+void room_tick(struct node *n)
+{
+    if (!n->w.disk.reserve)
+        return;
+    if (!n->room.held && n->now_ms >= n->room.look_ms)
+        look(n);
+    if (n->room.said != n->room.full && n->now_ms >= n->room.say_ms && node_transact(n, say, NULL) < 0)
+        n->room.say_ms = n->now_ms + LOOK_MS;
 }
 
 static bool ends_with(const char *text, const char *end)

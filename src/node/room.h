@@ -11,7 +11,9 @@ struct node;
 
 struct room {
     bool held, full; /* full: what was held has been given away */
+    bool said;       /* whether the log says full */
     int64_t look_ms; /* boot: when to try again to hold it */
+    int64_t say_ms;  /* boot: not to be written before */
 };
 
 /* When a run begins. */

@@ -66,7 +66,6 @@ void vector_read(struct reader *r, struct vv *ret)
 
 void vector_apply(struct vv *v, const struct vv *change)
 {
-    for (size_t i = 0; i < change->n; i++)
-        vv_put(v, change->e[i].actor, change->e[i].hlc);
+    vv_replace(v, change);
     v->floor = change->floor;
 }

@@ -70,7 +70,7 @@ static struct answer *pull(struct reader_state *s, const struct request *r)
 {
     struct str body = STR_INIT;
     struct err e = {0};
-    int rc = node_serve_pull(s->host->store, s->pullers, r->body, r->body_n, &body, &e);
+    int rc = node_serve_pull(s->host->store, s->pullers, &r->who.node, r->body, r->body_n, &body, &e);
     if (rc < 0) {
         str_fini(&body);
         e.code = rc;

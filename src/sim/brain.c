@@ -148,7 +148,7 @@ static void serve_pull(struct sim_mind *b, struct request *r)
 {
     struct str body = STR_INIT;
     struct err e = {0};
-    int rc = node_serve_pull(node_store(b->node), b->pullers, r->body, r->body_n, &body, &e);
+    int rc = node_serve_pull(node_store(b->node), b->pullers, &r->who.node, r->body, r->body_n, &body, &e);
     ensure(rc < 0 || !b->node->resync.wanted || *str_get(&body) != PULL_PAGE,
            "a node in the middle of a RESYNC serves a page [I14]");
     peer_served(b, r, rc, &body, &e, EV_PULLED);

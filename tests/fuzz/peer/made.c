@@ -246,7 +246,7 @@ void make_page(struct rig *g, const struct mate *by, struct feed f)
 void pulled(struct rig *g, const struct id *who, const void *p, size_t n)
 {
     AUTOSTR struct str s = STR_INIT;
-    node_serve_pull(node_store(g->node), g->pullers, p, n, &s, NULL);
+    node_serve_pull(node_store(g->node), g->pullers, who, p, n, &s, NULL);
     turn(g, (struct event){.kind = EV_PULLED, .node = *who, .bytes = mem_copy(p, n), .bytes_n = n});
 }
 

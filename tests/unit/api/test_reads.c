@@ -82,6 +82,12 @@ static void what_is_missing_is_said(void **state)
     assert_text(j, "parts.serving", "ok");
     json_free(j);
     f->ready = true;
+    f->copying = true;
+    j = bench_tree(NULL, f, "/readyz", NULL, 503);
+    assert_non_null(strstr(json_text(json_path(json_root(j), "detail")), "copies what it missed"));
+    assert_text(j, "parts.pulled", "ok");
+    json_free(j);
+    f->copying = false;
     f->leaving = true;
     j = bench_tree(NULL, f, "/readyz", NULL, 503);
     assert_non_null(strstr(json_text(json_path(json_root(j), "detail")), "stopped"));

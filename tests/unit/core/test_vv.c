@@ -196,6 +196,24 @@ static void test_folding_on_one_side_is_not_behind(void **state)
     assert_true(vv_reaches(&a, &b));
 }
 
+static void test_replace_puts_each_entry(void **state)
+{
+    (void)state;
+    struct prng p;
+    prng_init(&p, 9);
+    for (int i = 0; i < 5000; i++) {
+        AUTOVV struct vv a = any(&p), b = any(&p), want = VV_INIT;
+        vv_copy(&want, &a);
+        for (size_t k = 0; k < b.n; k++)
+            vv_put(&want, b.e[k].actor, b.e[k].hlc);
+        vv_replace(&a, &b);
+        assert_sorted(&a);
+        assert_int_equal(a.n, want.n);
+        assert_true(a.n == 0 || memcmp(a.e, want.e, a.n * sizeof *a.e) == 0);
+        assert_int_equal(a.floor, want.floor);
+    }
+}
+
 static void test_copy_keeps_its_own_memory(void **state)
 {
     (void)state;
@@ -223,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_equal_as_functions),
         cmocka_unit_test(test_reaches),
         cmocka_unit_test(test_folding_on_one_side_is_not_behind),
+        cmocka_unit_test(test_replace_puts_each_entry),
         cmocka_unit_test(test_copy_keeps_its_own_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

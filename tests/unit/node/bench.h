@@ -44,6 +44,7 @@ struct bench {
     int (*serve)(struct bench *b, struct op *op);
     int served;
     void (*page)(struct bench *b, struct reader *request, struct str *answer); /* NULL: nothing new */
+    void (*resync)(struct bench *b, struct str *answer);                       /* NULL: no answer */
 };
 
 static struct bench *bench_now; /* for the serve function, which gets no pointer of ours */
@@ -129,7 +130,13 @@ static inline void bench_called(void *self, struct peer_call *c TAKES)
         bench_ping(b, c);
     else if (strcmp(c->path, "/v1/peer/pull") == 0)
         bench_page(b, c);
-    else {
+    else if (strcmp(c->path, "/v1/peer/resync") == 0) {
+        struct str bytes = STR_INIT;
+        if (b->resync) {
+            b->resync(b, &bytes);
+            bench_reply(b, c, &bytes);
+        }
+    } else {
         struct str empty = STR_INIT;
         if (c->body_n > 2 * sizeof(struct id) + 1 /* cluster, node, poke */) {
             b->mails++;

@@ -162,7 +162,7 @@ static int verdict(struct bench *b, int64_t had, int64_t dropped)
     vector_write(&ask, &vv);
     vector_write(&ask, &gcvv);
     vector_write(&ask, &VV_INIT);
-    int rc = node_serve_pull(b->n->store, memory, str_get(&ask), ask.n, &answer, &b->n->fault);
+    int rc = node_serve_pull(b->n->store, memory, &b->peer_id, str_get(&ask), ask.n, &answer, &b->n->fault);
     assert_int_equal(rc, 0);
     int said = (unsigned char)str_get(&answer)[0];
     pull_memory_free(memory);

@@ -3,6 +3,8 @@
 #include "base/hlc.h"
 #include "bench.h"
 
+#include <time.h>
+
 #define A INT64_C(500) /* actors that only the peer knows */
 #define B INT64_C(600)
 
@@ -255,7 +257,7 @@ static enum verdict pull_as(struct bench *b, struct pull_memory *memory, int64_t
     vector_write(&ask, &vv);
     vector_write(&ask, &(struct vv){0});
     vector_write(&ask, &(struct vv){0});
-    assert_int_equal(node_serve_pull(b->n->store, memory, ask.p, ask.n, &answer, &b->n->fault), 0);
+    assert_int_equal(node_serve_pull(b->n->store, memory, &puller, ask.p, ask.n, &answer, &b->n->fault), 0);
     return (enum verdict) * str_get(&answer);
 }
 
@@ -272,6 +274,91 @@ static void what_pullers_said_has_a_bound(void **state)
         assert_int_equal(pull_as(&b, memory, i, 1, 0, 60000), PULL_PAGE);
     assert_int_equal(pull_as(&b, memory, 1, 3, 2, 0), PULL_BASE);
     assert_int_equal(pull_as(&b, memory, 41, 2, 1, 0), PULL_PAGE);
+    pull_memory_free(memory);
+    bench_end(&b);
+}
+
+/* A pull request of a node, which says so many things: entries of actors from `first`, in steps of two. */
+static void say(struct bench *b, const struct id *who, uint64_t base, int64_t first, int64_t entries,
+                struct str *out)
+{
+    AUTOVV struct vv vv = VV_INIT;
+    for (int64_t i = 0; i < entries; i++)
+        vv_put(&vv, first + 2 * i, 5);
+    buf_u8(out, PULL_PROTO);
+    buf_id(out, &b->n->cluster);
+    buf_id(out, who);
+    buf_i64(out, BENCH_PEER_ACTOR);
+    buf_varint(out, base + 1);
+    buf_varint(out, base);
+    vector_write(out, &vv);
+    vector_write(out, &VV_INIT);
+    vector_write(out, &VV_INIT);
+}
+
+static struct event pulled(const struct bench *b, const struct str *body)
+{
+    return (struct event){.kind = EV_PULLED,
+                          .node = b->peer_id,
+                          .at_boot_ms = b->boot_ms,
+                          .bytes = mem_copy(str_get(body), body->n),
+                          .bytes_n = body->n};
+}
+
+static void nobody_speaks_for_another(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    AUTOSTR struct str ask = STR_INIT, answer = STR_INIT;
+    struct id other = {{9}};
+    struct pull_memory *memory = pull_memory_new();
+    struct vv *has = &TAILQ_FIRST(&b.n->peers)->vv;
+    say(&b, &other, 0, 1, 3, &ask);
+    int rc = node_serve_pull(b.n->store, memory, &b.peer_id, ask.p, ask.n, &answer, &b.n->fault);
+    assert_int_equal(rc, SKEP_EFORBIDDEN);
+    assert_int_equal(answer.n, 0);
+    struct event ev = pulled(&b, &ask);
+    bench_turn(&b, 1, &ev);
+    assert_int_equal(vv_get(has, 1), 0);
+    assert_int_equal(b.n->counters.impostors, 1);
+    str_clear(&ask);
+    say(&b, &b.peer_id, 0, 1, 3, &ask);
+    ev = pulled(&b, &ask);
+    bench_turn(&b, 1, &ev);
+    assert_int_equal(vv_get(has, 1), 5);
+    assert_int_equal(b.n->counters.impostors, 1);
+    pull_memory_free(memory);
+    bench_end(&b);
+}
+
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* 60 000 entries that fall between 60 000 others, again and again: each is one walk over both (entry by entry
+ * it takes seconds), and what is remembered has a bound. */
+static void a_hostile_change_costs_one_walk(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    struct pull_memory *memory = pull_memory_new();
+    double began_s = cpu_s();
+    for (int i = 0; i < 8; i++) {
+        AUTOSTR struct str ask = STR_INIT, answer = STR_INIT;
+        say(&b, &b.peer_id, (uint64_t)i, 1 + i % 2 + i / 2 * 200000, 60000, &ask);
+        assert_in_range(ask.n, 900000, 1 << 20);
+        int rc = node_serve_pull(b.n->store, memory, &b.peer_id, ask.p, ask.n, &answer, &b.n->fault);
+        assert_int_equal(rc, 0);
+        struct event ev = pulled(&b, &ask);
+        bench_turn(&b, 1, &ev);
+    }
+    assert_true(cpu_s() - began_s < 2);
+    assert_in_range(TAILQ_FIRST(&b.n->peers)->vv.n, 120000, 1 << 18);
     pull_memory_free(memory);
     bench_end(&b);
 }
@@ -297,6 +384,8 @@ int main(void)
         cmocka_unit_test(a_row_from_the_future_cuts_its_actor),
         cmocka_unit_test(holes_prove_nothing_and_a_lie_is_kept_once),
         cmocka_unit_test(what_pullers_said_has_a_bound),
+        cmocka_unit_test(nobody_speaks_for_another),
+        cmocka_unit_test(a_hostile_change_costs_one_walk),
         cmocka_unit_test(an_idle_pull_comes_every_500_ms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
