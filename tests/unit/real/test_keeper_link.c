@@ -385,9 +385,9 @@ static void test_surroundings_of_a_child(void **state)
     signal(SIGUSR2, SIG_DFL);
     sh(t, 1,
        "exec 9>&1; env | sort | tr '\\n' ' ' >&3; echo >&3; pwd >&3; readlink /proc/self/fd/0 >&3;"
-       "ls /proc/$$/fd | tr '\\n' ' ' >&3; echo >&3; grep -E 'SigBlk|SigIgn' /proc/self/status | tr -d '\\n' "
-       ">&3;"
-       "echo >&3; cut -d' ' -f1,5,6 /proc/$$/stat >&3; cat /proc/self/oom_score_adj >&3; ulimit -n >&3");
+       "(ls /proc/$$/fd >fds); tr '\\n' ' ' <fds >&3; echo >&3;"
+       "grep -E 'SigBlk|SigIgn' /proc/self/status | tr -d '\\n' >&3; echo >&3;"
+       "cut -d' ' -f1,5,6 /proc/$$/stat >&3; cat /proc/self/oom_score_adj >&3; ulimit -n >&3");
     until(t, t->run[1].state == EXITED);
     char expected[800], mine[16] = "", limit[32];
     FILE *f = fopen("/proc/self/oom_score_adj", "r");
