@@ -1177,12 +1177,12 @@ static void test_full_log_disk(void **state)
     while (write(fd, block, sizeof block) > 0)
         continue;
     close(fd);
-    sh(t, 1, "while read -r line <&3; do seq 1 100000; echo \"$line\" >&3; done");
-    keeper_link_line(t->link, 1, mem_dup("still here"), 10);
+    sh(t, 1, "while read -r n <&3; do seq 1 $n; echo \"$n\" >&3; done");
+    keeper_link_line(t->link, 1, mem_dup("100000"), 6); /* more than what takes it could hold back */
     until(t, t->run[1].lines_n == 1);
     assert_int_equal(t->run[1].state, SPAWNED);
     assert_int_equal(unlink(ballast), 0);
-    keeper_link_line(t->link, 1, mem_dup("again"), 5);
+    keeper_link_line(t->link, 1, mem_dup("10"), 2); /* too little to push the marker out of the files */
     until(t, t->run[1].lines_n == 2);
     until(t, file_has(t, "logs/out-1.log.1", "bytes of output were lost here: No space left on device]") ||
                  file_has(t, "logs/out-1.log", "bytes of output were lost here: No space left on device]") ||
