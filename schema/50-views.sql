@@ -56,6 +56,22 @@ CREATE VIEW v_audit AS
 SELECT seq, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, who, type, swarm, name, data
 FROM log WHERE who IS NOT NULL;
 
+-- Who is in which group: of several joins of a name the newest; those of a former life of it are none.
+CREATE VIEW v_member AS
+SELECT m.swarm, m.process_group, m.name, w.kind, n.name AS node, coalesce(m.metadata, '{}') AS metadata,
+       strftime('%Y-%m-%dT%H:%M:%fZ', m.at / 1000.0, 'unixepoch') AS joined
+FROM member m
+JOIN name w ON w.swarm = m.swarm AND w.name = m.name AND w.incarnation = m.incarnation
+LEFT JOIN node n ON n.node = w.owner
+WHERE NOT EXISTS (SELECT 1 FROM member o WHERE o.swarm = m.swarm AND o.process_group = m.process_group
+                  AND o.name = m.name AND o.incarnation = m.incarnation AND (o.at, o.tag) > (m.at, m.tag));
+
+CREATE VIEW v_group AS
+SELECT g.swarm, g.process_group, coalesce(json_extract(p.settings, '$.restart_strategy'), 'none') AS restart_strategy,
+       (SELECT count(*) FROM v_member v WHERE v.swarm = g.swarm AND v.process_group = g.process_group) AS members
+FROM (SELECT swarm, process_group FROM process_group UNION SELECT swarm, process_group FROM v_member) g
+LEFT JOIN process_group p ON p.swarm = g.swarm AND p.process_group = g.process_group;
+
 -- What depends on a row that is not there (yet): normal for a moment, worth a look when it stays.
 CREATE VIEW v_dangling AS
 SELECT 'child' AS tbl, swarm || '/' || name AS key, 'name' AS wants FROM child c

@@ -25,9 +25,8 @@ enum api_where { API_IO, API_READER, API_BRAIN };
 /* Query parameters that any route takes. */
 struct common {
     int64_t timeout_ms; /* 30000 unless said */
-    bool timeout_said;
-    int64_t acks;    /* 0: not said */
-    bool read_owner; /* ?read=owner */
+    int64_t acks;       /* 0: not said */
+    bool read_owner;    /* ?read=owner */
 };
 
 struct route;
@@ -98,6 +97,10 @@ void api_answer_copies(struct node *n, struct op *op, int status, struct str *bo
 /* The same of a claim or its end: op_answer_owned. */
 void api_answer_owned(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
                       int64_t hlc, int need);
+/* Brings an op about one name (its row as it is here; child: there is a process of that name) to who decides
+ * about it. 1: we do, as the owner of the process. 2: we do, as the open home: there is no process. 0: it is
+ * under way. again: it may be sent twice. */
+int api_to_owner(struct node *n, struct op *op, const struct name_row *name, bool child, bool again);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
 /* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the

@@ -202,22 +202,54 @@ static int start_wait(struct node *n, struct op *op, const struct call *c, const
     return 0;
 }
 
+static int metadata_write(struct node *n, const struct call *c, int64_t epoch, const char *data)
+{
+    struct metadata_row row = {.swarm = (char *)(uintptr_t)c->param[0],
+                               .name = (char *)(uintptr_t)c->param[1],
+                               .data = (char *)(uintptr_t)data,
+                               .epoch = epoch};
+    return store_set(n->store, T_METADATA, &row, &n->fault);
+}
+
+/* What a former life of the name left: its state must not reach the new one. */
+static int forget_past(struct node *n, const struct call *c)
+{
+    struct checkpoint_row checkpoint = {.swarm = (char *)(uintptr_t)c->param[0],
+                                        .name = (char *)(uintptr_t)c->param[1]};
+    struct metadata_row metadata = {.swarm = checkpoint.swarm, .name = checkpoint.name};
+    int rc = store_kill(n->store, T_CHECKPOINT, &checkpoint, 0, &n->fault);
+    if (rc == 0)
+        rc = store_kill(n->store, T_METADATA, &metadata, 0, &n->fault);
+    if (rc == 0)
+        rc = group_forget(n, c->param[0], c->param[1]);
+    return rc < 0 ? rc : handoff_forget(n, c->param[0], c->param[1]);
+}
+
 static int claim(struct node *n, struct op *op, const struct call *c, int64_t over, const struct id *target)
 {
     const struct start_body *b = c->body;
     char op_text[ID_TEXT];
-    AUTOSTR struct str spec = STR_INIT;
+    struct str spec = STR_INIT;
     spec_write(&b->spec, &spec);
-    struct own_start s = {.swarm = c->param[0],
-                          .name = c->param[1],
-                          .op = id_text(&op->id, op_text),
-                          .who = op->request->who.name,
-                          .spec = str_get(&spec),
-                          .metadata = b->metadata,
-                          .over = over};
-    int rc = own_start(n, &s, target, &op->st.epoch);
-    op->st.incarnation = op->st.epoch;
+    struct name_row row = {.swarm = mem_dup(c->param[0]),
+                           .name = mem_dup(c->param[1]),
+                           .kind = mem_dup("child"),
+                           .op = mem_dup(id_text(&op->id, op_text)),
+                           .spec = str_take(&spec)};
+    own_claim(n, &row, target, over);
+    int rc = forget_past(n, c);
+    if (rc == 0 && b->metadata.n > 2) {
+        AUTOFREE char *data = mem_copy(b->metadata.p, b->metadata.n);
+        rc = metadata_write(n, c, row.epoch, data);
+    }
+    if (rc == 0)
+        rc = store_save(n->store, T_NAME, &row, &n->fault);
+    op->st.epoch = op->st.incarnation = row.epoch;
     op->st.hlc = store_written(n->store);
+    if (rc == 0)
+        rc = node_log(n, "child_claimed", row.swarm, row.name, node_name_of(n, row.owner), row.epoch,
+                      op->request->who.name, NULL);
+    row_fini(T_NAME, &row);
     if (rc < 0)
         return rc;
     op_wait_key(n, op, c->param[0], c->param[1]);
@@ -307,26 +339,18 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
 
 /* ---- what the owner decides ---- */
 
-/* Brings the op to the owner of a child. 1: we are it (k is filled); 0: under way, or answered. */
-static int at_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
+int api_to_owner(struct node *n, struct op *op, const struct name_row *name, bool child, bool again)
 {
     int64_t since;
-    struct id owner, home = own_home(n, c->param[0], c->param[1]);
-    int rc = api_swarm_known(n, op, c->param[0]);
-    if (rc <= 0)
-        return rc;
-    rc = known_load(n, c, k);
-    if (rc < 0)
-        return rc;
-    bool child = k->found && is(k->name.kind, "child");
-    if (child && op->st.stamp && k->name.incarnation > op->st.stamp) {
+    struct id owner, home = own_home(n, name->swarm, name->name);
+    if (child && op->st.stamp && name->incarnation > op->st.stamp) {
         op_retry(n, op); /* it was asked of a former life of the name, or by a node that is behind */
         return 0;
     }
-    if (child && k->name.owner_actor == n->actor)
+    if (child && name->owner_actor == n->actor)
         return 1;
-    enum owner_state state = child ? owner_state(n, k->name.owner, k->name.owner_actor, &since) : OWNER_LEFT;
-    if (child && state == OWNER_ALIVE && id_parse(k->name.owner, &owner) && !id_equal(&owner, &n->self)) {
+    enum owner_state state = child ? owner_state(n, name->owner, name->owner_actor, &since) : OWNER_LEFT;
+    if (child && state == OWNER_ALIVE && id_parse(name->owner, &owner) && !id_equal(&owner, &n->self)) {
         send_on(n, op, &owner, again);
         return 0;
     }
@@ -339,9 +363,22 @@ static int at_owner(struct node *n, struct op *op, const struct call *c, struct 
         return 0;
     }
     if (!child)
-        return not_found(n, op, c);
-    op_wait_key(n, op, c->param[0], c->param[1]); /* its home gives it a new owner, if there is one */
+        return 2;
+    op_wait_key(n, op, name->swarm, name->name); /* its home gives it a new owner, if there is one */
     return 0;
+}
+
+/* Brings the op to the owner of a child. 1: we are it (k is filled); 0: under way, or answered. */
+static int at_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
+{
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0)
+        return rc;
+    rc = known_load(n, c, k);
+    if (rc < 0)
+        return rc;
+    rc = api_to_owner(n, op, &k->name, k->found && is(k->name.kind, "child"), again);
+    return rc == 2 ? not_found(n, op, c) : rc;
 }
 
 static void keep_answer(struct op *op, struct str *body TAKES)
@@ -353,6 +390,19 @@ static void keep_answer(struct op *op, struct str *body TAKES)
 static int audit(struct node *n, struct op *op, const struct call *c, const char *type, int64_t epoch)
 {
     return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
+}
+
+/* Whether its home cannot give it away at this moment: it does that with claims of an older view of which
+ * nothing runs. Before our view opened it pulled what we had written until then. */
+static bool may_end(struct node *n, const struct known *k)
+{
+    char view[17];
+    const struct child *child = child_find(n, k->name.swarm, k->name.name);
+    bool waits = !k->current || is(k->child.status, "backoff");
+    own_signature(n, view);
+    if (!child)
+        return false;
+    return child->s.run || !waits || (node_open_now(n) && is(k->name.view, view));
 }
 
 static int stop_serve(struct node *n, struct op *op, const struct call *c)
@@ -381,8 +431,7 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
     int rc = at_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
-    bool waits = !k.current || is(k.child.status, "backoff");
-    if (!own_may_end(n, &k.name, waits)) { /* the home claims again, for us or another node */
+    if (!may_end(n, &k)) { /* the home claims again, for us or another node */
         op_wait_key(n, op, c->param[0], c->param[1]);
         return 0;
     }
@@ -397,12 +446,24 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
     return child_stop(n, c->param[0], c->param[1], EXIT_ASKED_STOP);
 }
 
+struct restart_query {
+    int only_if;
+};
+static const char *const restart_words[] = {"any", "running", NULL};
+static const struct uri_param restart_params[] = {{.name = "if",
+                                                   .kind = URI_WORD,
+                                                   .offset = offsetof(struct restart_query, only_if),
+                                                   .words = restart_words}};
+
 static int restart_serve(struct node *n, struct op *op, const struct call *c)
 {
+    const struct restart_query *q = c->query;
     CLEANUP(known_fini) struct known k = {0};
     int rc = at_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
+    if (op->st.step == 0 && q->only_if == 1 && !(k.current && is(k.child.status, "running")))
+        return answer_child(n, op, c, 200, 0, 0);
     if (op->st.step == 1) {
         bool again = k.current && is(k.child.status, "running") && k.child.started_at != op->st.hlc;
         if (again || (k.current && is(k.child.status, "failed")))
@@ -502,8 +563,7 @@ static int patch_serve(struct node *n, struct op *op, const struct call *c)
     if (rc < 0 || bad < 0)
         return rc < 0 ? rc : api_fail(n, op, &e);
     if (!same) { /* what changes nothing is not replicated */
-        rc = own_metadata(n, c->param[0], c->param[1], k.name.epoch,
-                          (struct span){str_get(&merged), merged.n});
+        rc = metadata_write(n, c, k.name.epoch, str_get(&merged));
         if (rc == 0)
             rc = audit(n, op, c, "child_metadata_changed", k.name.epoch);
     }
@@ -519,6 +579,27 @@ static const struct json_field data_fields[] = {
     JSON_FIELD(struct data_body, data, JSON_RAW, .required = true)};
 static const struct json_table data_table = JSON_TABLE(struct data_body, data_fields);
 
+/* The process, if it may be told something now. NULL: taken care of. A line goes to one process once: a copy
+ * of the mail that brought it is dropped, and while the name is on its way the line waits here. */
+static struct child *about_to_tell(struct node *n, struct op *op, const struct call *c)
+{
+    struct child *child = child_find(n, c->param[0], c->param[1]);
+    struct err e;
+    if (op->source == OP_PEER && line_handed_before(n, &op->id, op->from_try)) {
+        op_silence(n, op);
+        return NULL;
+    }
+    if (child && !child_passes(child))
+        return child;
+    if (child) {
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return NULL;
+    }
+    err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
+    api_fail(n, op, &e);
+    return NULL;
+}
+
 static int message_serve(struct node *n, struct op *op, const struct call *c)
 {
     const struct data_body *b = c->body;
@@ -529,16 +610,14 @@ static int message_serve(struct node *n, struct op *op, const struct call *c)
     int rc = at_owner(n, op, c, &k, false);
     if (rc <= 0)
         return rc;
-    struct child *child = child_find(n, c->param[0], c->param[1]);
+    struct child *child = about_to_tell(n, op, c);
+    if (!child)
+        return 0;
     id_text(&op->id, id);
     chan_message(&line, id, op->request->who.name, b->data);
-    if (!child) {
-        str_fini(&line);
-        err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
-        return api_fail(n, op, &e);
-    }
     if (child_line(n, child, &line, &e) < 0)
         return api_fail(n, op, &e);
+    line_handed(n, &op->id, op->from_try);
     str_printf(&body, "{\"id\":\"%s\"}", id);
     op_answer(n, op, answer_json(202, &body));
     return 0;
@@ -556,11 +635,12 @@ static int call_serve(struct node *n, struct op *op, const struct call *c)
     int rc = at_owner(n, op, c, &k, false);
     if (rc <= 0)
         return rc;
-    struct child *child = child_find(n, c->param[0], c->param[1]);
+    struct child *child = about_to_tell(n, op, c);
     if (!child)
-        err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
-    if (!child || child_call(n, child, op, b->data, &e) < 0)
+        return 0;
+    if (child_call(n, child, op, op->request->who.name, b->data, &e) < 0)
         return api_fail(n, op, &e);
+    line_handed(n, &op->id, op->from_try);
     op->st.step = 1;
     op_wait_key(n, op, c->param[0], c->param[1]);
     return 0;
@@ -599,8 +679,9 @@ const struct route child_routes[] = {
      patch_serve, "Change a process's metadata (JSON merge patch; If-Match compares its rev)."},
     {HTTP_M_DELETE, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, stop_serve,
      "Stop a process and free its name."},
-    {HTTP_M_POST, CHILD "/restart", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL,
-     restart_serve, "Restart a process where it is."},
+    {HTTP_M_POST, CHILD "/restart", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, restart_params,
+     COUNT(restart_params), sizeof(struct restart_query), NULL, NULL, restart_serve,
+     "Restart a process where it is."},
     {HTTP_M_POST, CHILD "/move", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &move_table, NULL,
      move_serve, "Move a process with its state to another node."},
     {HTTP_M_POST, CHILD "/checkpoint", ROLE_WRITE, API_BRAIN, API_BIG_BODY_BYTES, true, NULL, 0, 0,

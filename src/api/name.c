@@ -97,6 +97,8 @@ static int register_new(struct node *n, struct op *op, struct name_row *row)
     mem_replace(&row->metadata, NULL);
     row->since = row->incarnation = 0;
     own_claim(n, row, NULL, v.rank);
+    if ((rc = group_forget(n, row->swarm, row->name)) < 0)
+        return rc;
     if ((rc = write_address(n, op, row, "name_registered")) < 0)
         return rc;
     op->st.step = 1;

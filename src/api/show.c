@@ -131,6 +131,17 @@ void show_spec(struct store *s, const char *swarm, const char *kept, struct str 
         spec_fini(&spec);
 }
 
+static int write_groups(struct store *s, const struct parts *p, struct jw *j, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_GROUP_OF_NAME, "tti", p->name.swarm, p->name.name, p->name.incarnation);
+    int rc;
+    jw_kv_array(j, "groups");
+    while ((rc = stmt_step(q, e)) == 1)
+        jw_string(j, col_text(q, 0));
+    jw_array_close(j);
+    return rc;
+}
+
 int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e)
 {
@@ -153,8 +164,8 @@ int show_child_as(struct store *s, const struct frozen *f, const char *swarm, co
     show_spec(s, swarm, p.name.spec, &spec);
     jw_kv_raw(j, "spec", (struct span){str_get(&spec), spec.n});
     jw_kv_raw(j, "metadata", text(p.metadata.data, "{}"));
-    jw_kv_array(j, "groups");
-    jw_array_close(j);
+    if ((rc = write_groups(s, &p, j, e)) < 0)
+        return rc;
     write_replica(j, &p, f);
     jw_object_close(j);
     if (ret_rev)

@@ -22,11 +22,12 @@
 #include "core/reap.h"
 #include "core/restart.h"
 #include "core/view.h"
-#include "node/batch.h"
 #include "node/children.h"
 #include "node/cover.h"
 #include "node/crasher.h"
 #include "node/effect.h"
+#include "node/gather.h"
+#include "node/group.h"
 #include "node/node.h"
 #include "node/op.h"
 #include "node/own.h"
@@ -113,6 +114,7 @@ struct node {
     uint64_t next_call, next_run;
     struct relays relays;
     struct oplist ops, woken;
+    uint64_t *handed;        /* gather.c: HANDED_KEPT marks; owned */
     struct waiters *waiters; /* uthash */
     int waits_pending;       /* op_wait_* of this batch */
     int ops_n;               /* of ops */
@@ -136,11 +138,9 @@ struct node {
     unsigned batches;
     struct settings_kept *settings; /* of swarms, uthash by name: settings.c */
     struct lease *leases;           /* renewals in memory, uthash by key */
-    struct batch *operations;       /* uthash by id */
-    bool operations_dirty, operations_scan;
-    struct timer batch_timer;
     struct bucket reap_bucket;
-    char *reap_after; /* session.c: how far its look at unfinished sessions has come; owned */
+    char *reap_after;             /* session.c: how far its look at unfinished sessions has come; owned */
+    struct member_row *member_at; /* group.c: the same for members */
 };
 
 /* The first rows of a run, once it may begin (open.c). */

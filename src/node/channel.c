@@ -125,13 +125,14 @@ static void calls_purge(struct node *n, struct child *c)
     c->calls_n = kept;
 }
 
-int child_call(struct node *n, struct child *c, struct op *op, struct span data, struct err *e)
+int child_call(struct node *n, struct child *c, struct op *op, const char *from, struct span data,
+               struct err *e)
 {
     char ref[32];
     struct str line = STR_INIT;
     uint64_t number = ++c->next_ref;
     snprintf(ref, sizeof ref, "c%llu", (unsigned long long)number);
-    chan_call(&line, ref, op->request ? op->request->who.name : "", data);
+    chan_call(&line, ref, from, data);
     int rc = child_line(n, c, &line, e);
     if (rc < 0)
         return rc;

@@ -59,6 +59,12 @@ bool child_running(struct node *n, const char *swarm, const char *name)
     return c && c->s.run;
 }
 
+bool child_passes(const struct child *c)
+{
+    bool asked = c->s.is_asked && (c->s.asked == EXIT_ASKED_MOVE || c->s.asked == EXIT_ASKED_AGAIN);
+    return c->s.phase == PHASE_SPAWNING || (c->s.run && asked) || (!c->s.run && c->s.moving);
+}
+
 void child_asks(struct node *n, uint64_t run, int more)
 {
     struct child *c = child_of_run(n, run);
@@ -220,6 +226,8 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
         rc = handoff_forget(n, c->swarm, c->name);
     if (rc == 0)
         rc = conflict_forget(n, c->swarm, c->name);
+    if (rc == 0)
+        rc = group_forget(n, c->swarm, c->name);
     if (rc == 0)
         rc = kill_row(n, T_NAME, c);
     if (rc == 0)
@@ -438,8 +446,6 @@ int child_adopt(struct node *n, struct child *c, const struct name_row *row)
 
 /* Who may decide about a claim that was made under another view and runs nothing: its home, unless the row
  * of this node says that something runs here. Then it is still ours to move, or to give to the home. */
-static int stop_idle(struct node *n, struct child *c, enum exit_kind why);
-
 static int ask_home(struct node *n, struct child *c)
 {
     struct child_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
@@ -467,10 +473,7 @@ static int idle(struct node *n, struct child *c, const struct name_row *row, boo
         return ask_home(n, c);
     if (n->leaving || n->draining || c->s.moving)
         return handoff_claim(n, c, &moved);
-    if (!covered || n->now_ms < c->s.backoff_until_ms)
-        return 0;
-    int undone = batch_is_undone(n, c->op);
-    return undone < 0 ? undone : undone ? stop_idle(n, c, EXIT_ASKED_STOP) : child_spawn(n, c);
+    return covered && n->now_ms >= c->s.backoff_until_ms ? child_spawn(n, c) : 0;
 }
 
 int child_owned(struct node *n, const struct name_row *row, bool covered)
@@ -652,6 +655,8 @@ static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const
     int rc = 0;
     if (next == NEXT_AGAIN || next == NEXT_AGAIN_NOW)
         rc = node_log(n, "child_exited", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+    if (rc == 0 && current && (kind == EXIT_FAILED || kind == EXIT_UNREADY))
+        rc = group_failed(n, c->swarm, c->name);
     return rc < 0 ? rc : follow(n, c, next, kind, reason);
 }
 

@@ -52,7 +52,10 @@ void channel_refuse(struct node *n, struct child *c, const char *ack, const stru
 /* Sends a line; SKEP_EQUEUEFULL, SKEP_ENOTALIVE. */
 int child_line(struct node *n, struct child *c, struct str *line TAKES, struct err *e);
 /* A call's ref, answered by op_answer when the reply comes. */
-int child_call(struct node *n, struct child *c, struct op *op, struct span data, struct err *e);
+int child_call(struct node *n, struct child *c, struct op *op, const char *from, struct span data,
+               struct err *e);
+/* Nothing runs at the moment, but soon will, here or elsewhere: it moves, restarts, or is being spawned. */
+bool child_passes(const struct child *c);
 int children_stop_all(struct node *n, bool now); /* the node leaves */
 /* Moves away what may run elsewhere; nothing while nobody could take it. */
 int children_drain(struct node *n);

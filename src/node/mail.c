@@ -1,7 +1,8 @@
 /* mail: small messages between brains, many in one request: forwarded requests, their outcomes, lines for
  * workers on other nodes, and the poke that says "I wrote something, pull". A mail that was not answered may
  * or may not have arrived. A forward is sent once: whoever waits for its outcome decides what a loss means.
- * An outcome counts once, however often it comes (op.c), and nobody else would tell: it is sent again.
+ * An outcome counts once, however often it comes (op.c), and nobody else would tell: it is sent again; so is
+ * what a process answered to a question to many (gather.h).
  *
  *   mail := cluster id, node id, poke u8, (message as bytes)*
  */
@@ -43,7 +44,7 @@ static void keep_outcomes(struct peer *p)
     str_clear(&p->mail.again);
     while (all.n && !all.bad) {
         struct span m = read_bytes(&all);
-        if (m.n && m.p[0] == MAIL_OUTCOME)
+        if (m.n && (m.p[0] == MAIL_OUTCOME || m.p[0] == MAIL_TOLD))
             buf_bytes(&p->mail.again, m.p, m.n);
     }
 }
@@ -80,6 +81,8 @@ static void post(struct node *n, struct peer *p)
                             .timeout_ms = MAIL_TIMEOUT_MS};
     c->body = str_take(&body);
     p->mail.call = c->id;
+    if (p->mail.carries)
+        ops_posted(n, &p->id, c->id);
     n->counters.pokes++;
     relay_call(n, p, c);
 }
@@ -124,7 +127,7 @@ bool mail_answered(struct node *n, const struct event *ev)
     if (!p->down)
         outcomes_again(p);
     if (p->mail.carries)
-        ops_lost(n, &p->id);
+        ops_lost(n, &p->id, ev->call);
     return true;
 }
 
@@ -239,6 +242,11 @@ static int message(struct node *n, const struct id *from, struct span bytes)
         return forward_arrived(n, from, &m);
     case MAIL_OUTCOME:
         outcome_arrived(n, &m);
+        return 0;
+    case MAIL_ASK:
+        return gather_asked(n, from, &m);
+    case MAIL_TOLD:
+        gather_told(n, from, &m);
         return 0;
     default: /* of a newer version: its sender's deadline answers */
         return 0;

@@ -75,12 +75,12 @@ void op_drop(struct op *op TAKES)
 {
     request_free(op->request);
     answer_free(op->outcome);
+    gather_free(op->gather);
     if (op->args_free)
         op->args_free(op->args);
     free(op->memo);
     free(op->ref);
     free(op->key);
-    free(op->extras);
     free(op);
 }
 
@@ -107,6 +107,17 @@ static void wake_one(struct node *n, struct op *op)
         return;
     op->woken = true;
     TAILQ_INSERT_TAIL(&n->woken, op, wake_link);
+}
+
+void op_keep(struct node *n, struct op *op, int64_t at_ms)
+{
+    keep(n, op);
+    timer_set(n, &op->timer, at_ms);
+}
+
+void op_wake(struct node *n, struct op *op)
+{
+    wake_one(n, op);
 }
 
 static void wait_now(struct node *n, void *arg)
@@ -137,12 +148,6 @@ void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *n
     eff_do(n, wait_now, op, wait_dropped);
 }
 
-void op_wait_until(struct node *n, struct op *op, const char *swarm, const char *name)
-{
-    op->ends_itself = true;
-    op_wait_key(n, op, swarm, name);
-}
-
 void op_wait_open(struct node *n, struct op *op)
 {
     free(TAKE(op->key));
@@ -161,17 +166,11 @@ static void wake_key(struct node *n, void *arg)
     if (w)
         TAILQ_FOREACH (op, &w->ops, key_link)
             wake_one(n, op);
-    if (!n->operations)
-        return;
-    char *name = strchr(key, '\n');
-    *name++ = 0;
-    batches_wake(n, key, name);
 }
 
 void node_wake(struct node *n, const char *swarm, const char *name)
 {
-    if (n->waiters || n->waits_pending ||
-        n->operations) /* who began to wait in this batch is not in the index yet */
+    if (n->waiters || n->waits_pending) /* who began to wait in this batch is not in the index yet */
         eff_do(n, wake_key, mem_printf("%s\n%s", swarm, name), free);
 }
 
@@ -226,20 +225,15 @@ static void tell_peer(struct node *n, struct op *op, struct answer *a, bool retr
     str_fini(&m);
 }
 
-static struct answer *problem_of(const struct op *op, int code, const char *text)
+static struct answer *problem(int code, const char *text)
 {
     struct err e;
     struct str s = STR_INIT;
     err_set(&e, code, "%s", text);
-    json_problem(&s, &e, (struct span){op->extras, op->extras ? strlen(op->extras) : 0});
+    json_problem(&s, &e, (struct span){NULL, 0});
     struct answer *a = answer_json(err_info(code)->http, &s);
     a->retry_after_s = a->status == 503;
     return a;
-}
-
-static struct answer *problem(int code, const char *text)
-{
-    return problem_of(&(struct op){0}, code, text);
 }
 
 /* After a lost try "there is none" and "it has changed" may be that try's own work, and "not now" is true of
@@ -270,6 +264,10 @@ static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
         struct str line = STR_INIT;
         chan_response(&line, op->ref, a->status, a->body ? a->body : "", a->body_n);
         n->w.proc.line(n->w.proc.self, op->run, line.p, line.n);
+        answer_free(a);
+    } else if (op->source == OP_PART || op->source == OP_OWN) {
+        if (op->source == OP_PART)
+            gather_answered(n, op, a);
         answer_free(a);
     } else {
         n->counters.answers++;
@@ -442,17 +440,12 @@ static int op_due(struct node *n, struct timer *t)
         op_answer(n, op, TAKE(op->outcome));
         return 0;
     }
-    if (op->ends_itself && !op->late) {
-        op->late = true;
-        timer_set(n, t, n->now_ms + TRY_AGAIN_MS); /* if it has no answer even so */
-        return op_begin(n, op);
-    }
     bool under_way = op->owned || !id_is_zero(&op->sent_to); /* it waited for an open view before that */
     op_answer(n, op,
               op->waits_open && !under_way
                   ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")
-                  : problem_of(op, SKEP_ETIMEOUT,
-                               "No outcome in time; it may still happen. Look it up before trying again"));
+                  : problem(SKEP_ETIMEOUT,
+                            "No outcome in time; it may still happen. Look it up before trying again"));
     return 0;
 }
 
@@ -482,6 +475,31 @@ static void drop_new(void *arg)
 
 static void nothing(struct node *n UNUSED, void *arg UNUSED)
 {
+}
+
+struct op *op_part(struct node *n, const struct id *from, const struct id *parent, uint64_t part,
+                   int64_t deadline_ms)
+{
+    if (n->ops_n >= OPS_MAX)
+        return NULL;
+    struct op *op = op_new(n, OP_PART, NULL);
+    op->from = *from;
+    op->parent = *parent;
+    op->part = part;
+    op->deadline_ms = deadline_ms;
+    eff_do(n, keep, op, drop_new);
+    return op;
+}
+
+static void silent(struct node *n, void *arg)
+{
+    gone(n, arg);
+}
+
+void op_silence(struct node *n, struct op *op)
+{
+    op->st.done = true;
+    eff_do(n, silent, op, NULL);
 }
 
 /* The try is lost (its node is gone, or the mail was not taken): decide anew from the start, if that is safe.
@@ -569,12 +587,21 @@ void op_forward(struct node *n, struct op *op, const struct id *to, bool again)
     eff_do(n, send_try, op, NULL);
 }
 
-void ops_lost(struct node *n, const struct id *peer)
+void ops_lost(struct node *n, const struct id *peer, uint64_t call)
+{
+    struct op *op;
+    TAILQ_FOREACH (op, &n->ops, link) {
+        if (id_equal(&op->sent_to, peer) && !op->outcome && !op->st.done)
+            try_lost(n, op);
+        gather_lost(n, op, peer, call);
+    }
+}
+
+void ops_posted(struct node *n, const struct id *peer, uint64_t call)
 {
     struct op *op;
     TAILQ_FOREACH (op, &n->ops, link)
-        if (id_equal(&op->sent_to, peer) && !op->outcome && !op->st.done)
-            try_lost(n, op);
+        gather_posted(op, peer, call);
 }
 
 static void refuse_try(struct node *n, void *arg)

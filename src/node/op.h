@@ -12,8 +12,15 @@
 struct node;
 
 struct waiters;
+struct gather;
 
-enum op_source { OP_CLIENT, OP_PEER, OP_WORKER };
+enum op_source {
+    OP_CLIENT,
+    OP_PEER,
+    OP_WORKER,
+    OP_PART, /* one of many questions: gather.c */
+    OP_OWN   /* this node's own: nobody waits for its answer */
+};
 
 struct op_state {
     int step;                        /* the handler's own */
@@ -31,8 +38,11 @@ struct op {
     enum op_source source;
     struct op_state st;      /* touched before each run of the handler */
     struct request *request; /* owned */
-    struct id from;          /* OP_PEER: whom to tell */
+    struct id from;          /* OP_PEER, OP_PART: whom to tell */
     uint64_t from_try;       /* OP_PEER: its try */
+    struct id parent;        /* OP_PART: the op that is answered by all of them, at `from` */
+    uint64_t part;           /* OP_PART: which of its questions */
+    struct gather *gather;   /* what it waits for the answers of; owned */
     uint64_t run;            /* OP_WORKER: the process that asked */
     char *ref;               /* OP_WORKER: its ref; owned */
     bool replayed;           /* its answer is one that was kept */
@@ -44,9 +54,7 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool ends_itself, late; /* its handler answers when its time is up; that is now */
-    char *extras;           /* of the problem document when its time is up: see json_problem; owned */
-    bool owned;             /* its answer is about a claim: what it did may stand */
+    bool owned;        /* its answer is about a claim: what it did may stand */
     struct id witness; /* who must have it before it is answered (cover.h); zero = nobody in particular */
     uint64_t views;    /* of the node when it began to wait */
     bool again, lost;  /* forwarded: may be sent twice; its newest try has come to nothing */
@@ -78,8 +86,6 @@ void op_fail(struct node *n, struct op *op, const struct err *e, struct span ext
  * the deadline comes (then it is answered 504, or 503 settling while it waits for the view). */
 void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *name);
 void op_wait_open(struct node *n, struct op *op);
-/* As op_wait_key; at the deadline the handler runs with op->late and must answer. */
-void op_wait_until(struct node *n, struct op *op, const char *swarm, const char *name);
 /* Sends the request to another node, whose outcome becomes the answer. again: may be sent twice (idempotent).
  */
 void op_forward(struct node *n, struct op *op, const struct id *to, bool again);
@@ -109,6 +115,16 @@ void ops_outcome(struct node *n, const struct id *op, uint64_t attempt, struct a
 void ops_seen(struct node *n); /* own vector moved */
 void ops_fini(struct node *n);
 void ops_view_changed(struct node *n);
-void ops_lost(struct node *n, const struct id *peer); /* mail to it failed, or it left the view */
+/* That mail to it failed; call 0: it is gone, or left the view. */
+void ops_lost(struct node *n, const struct id *peer, uint64_t call);
+void ops_posted(struct node *n, const struct id *peer, uint64_t call); /* mail is on its way to it */
+/* One question of many, for child_call: its answer is gather_answered's. NULL: too many wait here. */
+struct op *op_part(struct node *n, const struct id *from, const struct id *parent, uint64_t part,
+                   int64_t deadline_ms);
+/* It waits, and its handler runs at that time, or once it is woken. Outside of handlers, both. */
+void op_keep(struct node *n, struct op *op, int64_t at_ms);
+void op_wake(struct node *n, struct op *op);
+/* Ends it without an answer: it is a copy of one that was answered. */
+void op_silence(struct node *n, struct op *op);
 
 #endif

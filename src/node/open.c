@@ -178,6 +178,7 @@ int node_begin(struct node *n)
 int node_open(struct node **ret, const struct node_options *o, const struct world *w, struct err *e)
 {
     struct node *n = mem_alloc(sizeof *n);
+    n->handed = mem_array(HANDED_KEPT, sizeof *n->handed);
     n->o = *o;
     n->w = *w;
     n->url = mem_dup(o->url);
@@ -213,7 +214,6 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     timer_begin(n, &n->sweep_timer, sweep_due, SWEEP_MS);
     timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
     timer_begin(n, &n->reap_timer, reap_due, 0);
-    batches_begin(n);
     compare_begin(n);
     n->frozen_dirty = true;
     node_publish(n);
@@ -240,7 +240,6 @@ void node_close(struct node *n)
     covers_fini(n);
     own_fini(n);
     leases_fini(n);
-    batches_fini(n);
     node_settings_fini(n);
     effects_free(n->fx);
     peers_fini(n);
@@ -255,6 +254,8 @@ void node_close(struct node *n)
     free(n->heap);
     free(n->forgotten);
     free(n->reap_after);
+    group_fini(n);
+    free(n->handed);
     compare_free(n->compare);
     store_close(n->store);
     frozen_unref(n->frozen);

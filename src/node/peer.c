@@ -235,7 +235,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         pull_restart(n, p);
         vv_clear(&p->vv);
         down_batch_cancel(&n->down_batch, &p->id);
-        ops_lost(n, &p->id); /* what the old run was asked died with it */
+        ops_lost(n, &p->id, 0); /* what the old run was asked died with it */
     }
     set_text(&p->name, m->name);
     set_text(&p->url, m->url);
@@ -470,7 +470,7 @@ static void judge(struct node *n, struct peer *p, int64_t late_ms)
     p->proven = false;
     fact(n, "node_down", p);
     mail_forget(p);
-    ops_lost(n, &p->id);
+    ops_lost(n, &p->id, 0);
     size_t members = 1;
     struct peer *other;
     TAILQ_FOREACH (other, &n->peers, link)
@@ -499,7 +499,7 @@ static void refused_due(struct node *n)
         if (p->known && !was_down)
             fact(n, "node_down", p);
         mail_forget(p);
-        ops_lost(n, &p->id);
+        ops_lost(n, &p->id, 0);
         own_scan(n);
     }
 }

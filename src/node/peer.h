@@ -100,7 +100,7 @@ int node_row_merged(struct node *n, const char *node_id); /* rows of node or nod
 /* `row` of our own node as it is now. */
 int node_row_write(struct node *n, struct err *e);
 
-enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2 };
+enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2, MAIL_ASK = 3, MAIL_TOLD = 4 };
 /* Room for one message to a peer: append its bytes (after the kind) to the returned string. Effects only. */
 void mail_send(struct node *n, struct peer *p, struct str *message TAKES);
 void mail_forget(struct peer *p); /* what still waits for it is lost */

@@ -101,20 +101,27 @@ static const struct query_text queries[Q_N] = {
     [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
     [Q_CHILD_NAMES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 AND kind = 'child' "
                             "ORDER BY name LIMIT 1"},
+    [Q_GROUP_AFTER] =
+        {T_N, "SELECT min(g) FROM (SELECT min(process_group) AS g FROM process_group WHERE swarm = ?1 "
+              "AND process_group > ?2 UNION ALL SELECT min(process_group) FROM member WHERE swarm = ?1 "
+              "AND process_group > ?2)"},
+    /* a member is who joined in this life of the name */
+    [Q_GROUP_OF_NAME] = {T_N, "SELECT DISTINCT process_group FROM member WHERE swarm = ?1 AND name = ?2 "
+                              "AND incarnation = ?3 ORDER BY process_group"},
+    [Q_MEMBERS] = {T_N, "SELECT m.name, m.metadata, m.at, m.tag, m.incarnation, w.kind, w.owner "
+                        "FROM member m CROSS JOIN name w ON w.swarm = m.swarm AND w.name = m.name "
+                        "AND w.incarnation = m.incarnation WHERE m.swarm = ?1 AND m.process_group = ?2 "
+                        "AND m.name > ?3 ORDER BY m.name, m.at DESC, m.tag DESC"},
+    [Q_MEMBER_COUNT] = {T_N, "SELECT count(DISTINCT m.name) FROM member m CROSS JOIN name w "
+                             "ON w.swarm = m.swarm AND w.name = m.name AND w.incarnation = m.incarnation "
+                             "WHERE m.swarm = ?1 AND m.process_group = ?2"},
+    [Q_MEMBER_JOINS] = {T_MEMBER, "WHERE swarm = ?1 AND process_group = ?2 AND name = ?3 "
+                                  "ORDER BY at DESC, tag DESC LIMIT ?4"},
+    [Q_MEMBER_OF_NAME] = {T_MEMBER, "WHERE swarm = ?1 AND name = ?2 LIMIT ?3"},
+    [Q_MEMBER_OF_GROUP] = {T_MEMBER, "WHERE swarm = ?1 AND process_group = ?2 LIMIT ?3"},
+    [Q_MEMBER_AFTER] = {T_MEMBER, "WHERE (swarm, process_group, name, tag) > (?1, ?2, ?3, ?4) "
+                                  "ORDER BY swarm, process_group, name, tag LIMIT ?5"},
     [Q_CHILD_LEFT] = {T_CHILD, "WHERE status = 'gone' AND at < ?1 ORDER BY at LIMIT 200"},
-    [Q_OPERATION_OPEN] = {T_N, "SELECT operation FROM operation WHERE ended_at = 0 AND operation > ?1 "
-                               "ORDER BY operation LIMIT ?2"},
-    /* what was rolled back stays for a day: a claim of it may come late */
-    [Q_OPERATION_OLD] = {T_OPERATION, "WHERE ended_at <> 0 AND ended_at < ?1 AND (state <> 'rolling_back' OR "
-                                      "ended_at < ?1 - 86400000) ORDER BY ended_at LIMIT 500"},
-    [Q_OPERATION_LIST] = {T_OPERATION, "WHERE operation > ?1 ORDER BY operation LIMIT ?2"},
-    [Q_OPERATION_PARTS] = {T_N, "SELECT part, node, state, result IS NOT NULL, epoch FROM operation_part "
-                                "WHERE operation = ?1 ORDER BY part"},
-    [Q_OPERATION_ASKED] = {T_OPERATION_PART, "WHERE operation = ?1 AND node = ?2 AND result IS NULL AND "
-                                             "state IN ('waiting', 'running') ORDER BY part LIMIT ?3"},
-    [Q_OPERATION_ANSWERED] = {T_OPERATION_PART, "WHERE operation = ?1 AND state = 'running' AND "
-                                                "result IS NOT NULL ORDER BY part"},
-    [Q_OPERATION_RESULTS] = {T_OPERATION_PART, "WHERE operation = ?1 AND result IS NOT NULL ORDER BY part"},
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
     [Q_CHUNK_PLACES] = {T_N,
                         "SELECT epoch, idx FROM chunk WHERE swarm = ?1 AND name = ?2 ORDER BY epoch, idx"},

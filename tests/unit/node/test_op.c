@@ -334,7 +334,7 @@ static void a_lost_try_keeps_its_stamp(void **state)
         struct id op = forwarded(&b, &try);
         int64_t first = forwarded_stamp;
         if (lost) {
-            ops_lost(b.n, &b.peer_id);
+            ops_lost(b.n, &b.peer_id, 0);
             bench_run(&b, 200);
             op = forwarded(&b, &try);
             assert_int_equal(forwarded_stamp, first);
@@ -359,7 +359,7 @@ static void nothing_found_after_a_lost_try_is_no_404(void **state)
     struct event ev = bench_request(&b);
     bench_turn(&b, 1, &ev);
     bench_turn(&b, 1, NULL);
-    ops_lost(b.n, &b.peer_id);
+    ops_lost(b.n, &b.peer_id, 0);
     bench_run(&b, 200);
     assert_int_equal(b.mails, 2);
     struct id op = forwarded(&b, &try);
