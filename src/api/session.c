@@ -198,7 +198,7 @@ static int post_session(struct node *n, struct op *op, const struct call *c)
     const struct create_body *b = c->body;
     CLEANUP(session_fini) struct session s = {0};
     char made[ID_TEXT];
-    session_op_id(op, "", "session", made);
+    session_op_id(op, "", 0, "session", made);
     AUTOFREE char *metadata = b->metadata.p ? mem_copy(b->metadata.p, b->metadata.n) : mem_dup("{}");
     const struct session_row want = {.template = b->template,
                                      .resume =
@@ -282,7 +282,7 @@ static int post_entry(struct node *n, struct op *op, const struct call *c)
     int rc = session_here(n, op, c->param[0], b->epoch, &s);
     if (rc < 1)
         return rc;
-    session_op_id(op, c->param[0], "entry", id);
+    session_op_id(op, c->param[0], s.claim.incarnation, "entry", id);
     struct entry_row entry = {.entry = mem_dup(id),
                               .role = mem_dup(b->role),
                               .content = mem_copy(b->content.p, b->content.n),
@@ -295,10 +295,10 @@ static int post_entry(struct node *n, struct op *op, const struct call *c)
     if (rc == 1)
         rc = node_log(n, "entry_appended", "", c->param[0], n->name, s.claim.epoch, op->request->who.name,
                       NULL);
-    if (rc == 0)
+    if (rc >= 0)
         answer_entry(n, op, &s, &entry);
     row_fini(T_ENTRY, &entry);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static void write_entry(struct stmt *q, struct jw *j)

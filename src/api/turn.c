@@ -44,11 +44,23 @@ static const struct json_field turn_fields[] = {
 static const struct turn_body turn_defaults = {.wait = true};
 const struct json_table turn_table = JSON_TABLE(struct turn_body, turn_fields, .defaults = &turn_defaults);
 
+/* What an ended session leaves lies idle for a while, and is not shown. 1, 0. */
+static int session_is_there(struct store *s, const char *session, struct err *e)
+{
+    const struct session_row row = {.session = (char *)(uintptr_t)session};
+    struct stamp stamp;
+    bool dead;
+    int rc = store_version(s, T_SESSION, &row, &stamp, &dead, e);
+    return rc < 1 ? rc : !dead;
+}
+
 static int load_turn(struct store *s, const char *session, const char *turn, struct turn_row *ret,
                      struct err *e)
 {
     *ret = (struct turn_row){.session = mem_dup(session), .turn = mem_dup(turn)};
-    int rc = store_load(s, T_TURN, ret, e);
+    int rc = session_is_there(s, session, e);
+    if (rc == 1)
+        rc = store_load(s, T_TURN, ret, e);
     if (rc < 1)
         row_fini(T_TURN, ret);
     return rc;
@@ -142,7 +154,7 @@ int session_turn_post(struct node *n, struct op *op, const struct call *c)
     CLEANUP(session_fini) struct session s = {0};
     struct turn_row t;
     char id[ID_TEXT];
-    session_op_id(op, c->param[0], "turn", id);
+    session_op_id(op, c->param[0], session_life(n, c->param[0]), "turn", id);
     int rc = load_turn(n->store, c->param[0], id, &t, &n->fault);
     if (rc == 1 && has_ended(&t)) { /* wherever it ran */
         rc = turn_progress(n, op, c, &t);
@@ -208,17 +220,20 @@ int session_turn_list(const struct call *c, const struct reading *r, struct str 
     int64_t at, left = session_page_limit(q);
     bool more = false;
     int rc = turn_after(c, r, &at, e);
-    if (rc < 0)
+    if (rc < 0 || (rc = session_is_there(r->store, c->param[0], e)) < 0)
         return rc;
     struct jw j = jw_init(body);
     session_page_open(&j, "turns");
-    struct stmt *s = store_ask(r->store, Q_TURN_LIST, "titti", c->param[0], at, q->after ? q->after : "",
-                               q->status, left + 1);
-    while ((rc = store_next(s, T_TURN, &t, e)) == 1 && !(more = left-- == 0 || body->n > API_LIST_BYTES)) {
+    struct stmt *s = rc == 0 ? NULL
+                             : store_ask(r->store, Q_TURN_LIST, "titti", c->param[0], at,
+                                         q->after ? q->after : "", q->status, left + 1);
+    while (s && (rc = store_next(s, T_TURN, &t, e)) == 1 &&
+           !(more = left-- == 0 || body->n > API_LIST_BYTES)) {
         write_turn(&j, &t, t.node ? frozen_name_of(r->frozen, t.node) : NULL);
         mem_replace(&last, t.turn);
     }
-    stmt_reset(s);
+    if (s)
+        stmt_reset(s);
     row_fini(T_TURN, &t);
     session_page_close(&j, more ? last : NULL);
     return rc < 0 ? rc : 200;

@@ -3,9 +3,15 @@
 
 #include <string.h>
 
+/* What has no epoch of its own is deleted by stamps alone. */
+static bool is_epoch(int64_t rank)
+{
+    return rank > 0 && (rank > RANK_ROOT || rank < RANK_ROOT - RANK_FAR);
+}
+
 bool judge_may_be_deleted(const struct stamp *stamp, int64_t gc_floor)
 {
-    return stamp->hlc <= gc_floor || (stamp->rank > 0 && stamp->rank <= gc_floor);
+    return stamp->hlc <= gc_floor || (is_epoch(stamp->rank) && stamp->rank <= gc_floor);
 }
 
 bool side_equal(const struct side *a, const struct side *b)

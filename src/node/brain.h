@@ -47,14 +47,15 @@ struct settings_kept;
 int session_changed(struct node *n, const char *session); /* claim written, merged or gone */
 /* At its home: the owner of the claim is gone. */
 int session_orphaned(struct node *n, struct name_row *row, enum owner_state state, int64_t down_since_ms);
-int session_dropped(struct node *n, const char *session); /* its death was merged */
+/* A claim of it was merged: what was written in a former life under this id goes. */
+int session_claim_merged(struct node *n, const char *session);
 int session_line(struct node *n, struct child *c, const struct chan_line *line);
 /* Its worker is gone. reason: JSON. */
 int session_child_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
 /* The time of its worker may be up: a turn's, or that of an idle one. */
 int session_due(struct node *n, struct child *c);
-/* Rows of it were merged. */
-int session_merged(struct node *n, const char *session);
+/* A row of it was merged: an entry, a turn, or its state (id: ""). */
+int session_row_merged(struct node *n, enum table_id t, const char *session, const char *id);
 int session_ready(struct node *n, struct child *c);
 int sessions_reap(struct node *n);
 

@@ -358,6 +358,12 @@ static int own_run_merged(struct node *n, int64_t actor)
     return rc < 0 ? rc : earlier ? resync_want(n, "this folder is older than what it has told others") : 0;
 }
 
+static int session_changed_hands(struct node *n, const char *session)
+{
+    int rc = session_claim_merged(n, session);
+    return rc < 0 ? rc : own_changed(n, "", session);
+}
+
 /* Whom a merged row concerns. Asked once the whole page is in, so that every row of it is seen. */
 int row_merged(struct node *n, const struct remote_row *row)
 {
@@ -378,7 +384,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         return 0;
     case T_NAME:
         node_wake(n, a, b);
-        return own_changed(n, a, b);
+        return *a ? own_changed(n, a, b) : session_changed_hands(n, b);
     case T_CHILD:
         node_wake(n, a, b);
         return own_changed(n, a, b); /* its owner may ask for a new claim */
@@ -392,12 +398,12 @@ int row_merged(struct node *n, const struct remote_row *row)
         return handoff_chunk_merged(n, a, b, key[2].i, key[3].i);
     case T_SESSION:
         node_wake(n, "", a);
-        return row->dead ? session_dropped(n, a) : 0;
+        return row->dead ? session_changed(n, a) : 0;
     case T_TURN:
     case T_ENTRY:
     case T_SESSION_STATE:
         node_wake(n, "", a);
-        return session_merged(n, a);
+        return session_row_merged(n, row->t, a, b ? b : "");
     case T_ACTOR:
         return row->dead ? 0 : own_run_merged(n, key[0].i);
     case T_IDEM:

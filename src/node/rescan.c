@@ -128,7 +128,7 @@ static void row_found(void *ctx, const struct scan_row *row)
     if (row->damage != SCAN_SOUND)
         damage_seen(s->n, row);
     /* what is damaged does not count, whatever its bytes are: so its bucket differs, and is asked for */
-    if (row->dead || (row->damage != SCAN_SOUND && row->damage != SCAN_UNLISTED))
+    if (row->dead || row->idle || (row->damage != SCAN_SOUND && row->damage != SCAN_UNLISTED))
         return;
     int64_t stamp[3] = {row->stamp.rank, row->stamp.hlc, row->stamp.actor};
     sums_entry(&s->c->digest, row->tbl, row->key, stamp, row->real, entry);
@@ -198,7 +198,7 @@ static void row_listed(void *ctx, const struct scan_row *row)
 {
     struct slice *s = ctx;
     struct listing *l = &s->c->listing;
-    if (l->cut || !bit_get(l->wanted, scan_bucket(row->tbl.p, row->key.p)))
+    if (l->cut || row->idle || !bit_get(l->wanted, scan_bucket(row->tbl.p, row->key.p)))
         return;
     if (l->count == KEYS_MAX || l->entries.n >= KEYS_BYTES) {
         l->cut = true;

@@ -11,6 +11,7 @@
  */
 #include "node/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/digest.h"
@@ -269,14 +270,25 @@ void session_op_name(const struct op *op, char ret[ID_TEXT])
     id_text(&op->id, ret);
 }
 
-void session_op_id(const struct op *op, const char *session, const char *kind, char ret[ID_TEXT])
+int64_t session_life(struct node *n, const char *id)
 {
-    char own[ID_TEXT];
+    struct name_row claim = {.swarm = mem_dup(""), .name = mem_dup(id)};
+    int64_t life = store_load(n->store, T_NAME, &claim, NULL) == 1 ? claim.incarnation : 0;
+    row_fini(T_NAME, &claim);
+    return life;
+}
+
+void session_op_id(const struct op *op, const char *session, int64_t life, const char *kind,
+                   char ret[ID_TEXT])
+{
+    char own[ID_TEXT], lives[24];
     struct id id;
     const char *key = op->request->idempotency_key;
     session_op_name(op, own);
+    snprintf(lives, sizeof lives, "%lld", (long long)life);
     const struct span parts[] = {{kind, strlen(kind)},
                                  {session, strlen(session)},
+                                 {lives, life > 1 ? strlen(lives) : 0},
                                  {key ? "key" : "op", key ? 3 : 2},
                                  {key ? key : own, strlen(key ? key : own)}};
     digest16(parts, COUNT(parts), id.b);
@@ -290,7 +302,7 @@ int session_save(struct node *n, struct session *s)
     return store_set(n->store, T_SESSION, &s->row, &n->fault);
 }
 
-/* The entry is there: fine if it is the same one. */
+/* The entry is there: fine if it is the same one. SESSION_SAID_AGAIN, or 0. */
 static int append_again(struct entry_row *entry, struct entry_row *there, struct err *e)
 {
     bool same = there->content && strcmp(there->content, entry->content) == 0 &&
@@ -299,7 +311,7 @@ static int append_again(struct entry_row *entry, struct entry_row *there, struct
         row_fini(T_ENTRY, entry);
         *entry = *there;
         *there = (struct entry_row){0};
-        return 1;
+        return SESSION_SAID_AGAIN;
     }
     err_field(e, SKEP_EKEYREUSED, "Idempotency-Key",
               "another entry was written under this key; a new one needs a new "

@@ -38,12 +38,17 @@ int session_end_here(struct node *n, struct op *op, const char *id, struct sessi
 /* Ends it, with all that depends on it. */
 int session_end(struct node *n, const struct session *s, const char *type, const char *who);
 
+/* What tells the life of a session, from its making to its end, from others under the same id; 0: it is not
+ * known here. */
+int64_t session_life(struct node *n, const char *id);
 /* The id of what this op makes, the same wherever and however often it runs: from its Idempotency-Key, or
- * from the op. kind keeps different things apart. */
-void session_op_id(const struct op *op, const char *session, const char *kind, char ret[ID_TEXT]);
+ * from the op; another one in another life. kind keeps different things apart. */
+void session_op_id(const struct op *op, const char *session, int64_t life, const char *kind,
+                   char ret[ID_TEXT]);
 /* Appends an entry behind its parent, or behind the head, and moves the head there. In: entry (its id), role,
- * content, parent or NULL, turn or NULL. Out: all of it; if it is there already, as it is there. 1; 0:
- * refused, see e. */
+ * content, parent or NULL, turn or NULL. Out: all of it; if it is there already, as it is there. 1, or
+ * SESSION_SAID_AGAIN: nothing was written; 0: refused, see e. */
+#define SESSION_SAID_AGAIN 2
 int session_append(struct node *n, struct session *s, struct entry_row *entry, struct err *e);
 int session_put_state(struct node *n, struct session *s, struct span state);
 /* The enum resume that holds for it: its own, or that of its template as it is now. < 0: the store failed. */

@@ -19,6 +19,96 @@ static void fail(struct node *n, struct op *op, const struct err *e)
     op_fail(n, op, e, (struct span){NULL, 0});
 }
 
+/* ---- lives ---- */
+
+/* What was written under a session lies idle after its end, and is dropped with its tombstone: elsewhere it
+ * may have been claimed meanwhile under a higher epoch, and is alive. Where its id is taken again, what it
+ * was written under tells the rows of the former life; every node drops them by itself, in whatever order
+ * they and the claim come: no tombstones. */
+static bool is_former(const struct name_row *claim, int64_t epoch)
+{
+    return claim->kind && strcmp(claim->kind, "session") == 0 && epoch < claim->incarnation;
+}
+
+static bool has_former(const struct name_row *claim)
+{
+    return is_former(claim, 1);
+}
+
+/* One row, if it is of a former life. id: of an entry or a turn. */
+static int former_drop(struct node *n, const struct name_row *claim, enum table_id t, const char *id)
+{
+    struct entry_row entry = {.session = mem_dup(claim->name), .entry = mem_dup(id)};
+    struct turn_row turn = {.session = mem_dup(claim->name), .turn = mem_dup(id)};
+    struct session_state_row state = {.session = mem_dup(claim->name)};
+    void *row = t == T_ENTRY ? (void *)&entry : t == T_TURN ? (void *)&turn : &state;
+    int rc = store_load(n->store, t, row, &n->fault);
+    int64_t epoch = t == T_ENTRY ? entry.epoch : t == T_TURN ? turn.epoch : state.epoch;
+    if (rc == 1)
+        rc = is_former(claim, epoch) ? store_drop_row(n->store, t, row, &n->fault) : 0;
+    row_fini(T_ENTRY, &entry);
+    row_fini(T_TURN, &turn);
+    row_fini(T_SESSION_STATE, &state);
+    return rc;
+}
+
+struct ids {
+    char **list; /* owned */
+    size_t n, cap;
+};
+
+static void ids_fini(struct ids *ids)
+{
+    for (size_t i = 0; i < ids->n; i++)
+        free(ids->list[i]);
+    free(ids->list);
+}
+
+static int formers_of(struct node *n, const struct name_row *claim, enum table_id t, enum query query)
+{
+    CLEANUP(ids_fini) struct ids ids = {0};
+    struct stmt *q = store_ask(n->store, query, "ti", claim->name, claim->incarnation);
+    int rc;
+    while ((rc = stmt_step(q, &n->fault)) == 1) {
+        ARRAY_GROW(ids.list, ids.n, ids.cap);
+        ids.list[ids.n++] = mem_dup(col_text(q, 0));
+    }
+    for (size_t i = 0; rc == 0 && i < ids.n; i++)
+        rc = former_drop(n, claim, t, ids.list[i]);
+    return rc;
+}
+
+/* All that is left here of former lives. */
+static int formers_drop(struct node *n, const struct name_row *claim)
+{
+    if (!has_former(claim))
+        return 0;
+    int rc = former_drop(n, claim, T_SESSION_STATE, "");
+    if (rc == 0)
+        rc = formers_of(n, claim, T_ENTRY, Q_ENTRY_FORMER);
+    return rc < 0 ? rc : formers_of(n, claim, T_TURN, Q_TURN_FORMER);
+}
+
+int session_claim_merged(struct node *n, const char *session)
+{
+    struct name_row claim = {.swarm = mem_dup(""), .name = mem_dup(session)};
+    int rc = store_load(n->store, T_NAME, &claim, &n->fault);
+    if (rc == 1)
+        rc = formers_drop(n, &claim);
+    row_fini(T_NAME, &claim);
+    return rc;
+}
+
+int session_row_merged(struct node *n, enum table_id t, const char *session, const char *id)
+{
+    struct name_row claim = {.swarm = mem_dup(""), .name = mem_dup(session)};
+    int rc = store_load(n->store, T_NAME, &claim, &n->fault);
+    if (rc == 1)
+        rc = has_former(&claim) ? former_drop(n, &claim, t, id) : 0;
+    row_fini(T_NAME, &claim);
+    return rc;
+}
+
 /* ---- making, claiming, ending ---- */
 
 static int taken(struct node *n, struct op *op, const struct name_row *claim)
@@ -104,7 +194,10 @@ static int create_at_home(struct node *n, struct op *op, const struct session_ro
         return 0;
     }
     s->claim.epoch = old.rank;
+    s->claim.incarnation = old.rank + 1;
     rc = create_rows(n, op, want, s, &owner);
+    if (rc == 0)
+        rc = formers_drop(n, &s->claim);
     return rc < 0 ? rc : 1;
 }
 
@@ -197,19 +290,6 @@ int session_end_here(struct node *n, struct op *op, const char *id, struct sessi
     return rc;
 }
 
-/* What hangs on a session that is no more. Every node does this by itself: no tombstones. */
-static int drop_dependants(struct node *n, const char *id)
-{
-    AUTOSTR struct str prefix = STR_INIT;
-    struct session_state_row state = {.session = (char *)(uintptr_t)id};
-    store_key(T_SESSION_STATE, &state, &prefix);
-    str_putc(&prefix, '/');
-    int rc = store_drop_row(n->store, T_SESSION_STATE, &state, &n->fault);
-    if (rc == 0)
-        rc = store_drop(n->store, T_TURN, str_get(&prefix), &n->fault);
-    return rc < 0 ? rc : store_drop(n->store, T_ENTRY, str_get(&prefix), &n->fault);
-}
-
 int session_end(struct node *n, const struct session *s, const char *type, const char *who)
 {
     int64_t rank = s->claim.epoch > s->row.epoch ? s->claim.epoch : s->row.epoch;
@@ -217,30 +297,11 @@ int session_end(struct node *n, const struct session *s, const char *type, const
     if (rc == 0)
         rc = store_kill(n->store, T_NAME, &s->claim, rank, &n->fault);
     if (rc == 0)
-        rc = drop_dependants(n, s->row.session);
-    if (rc == 0)
         rc = node_log(n, type, "", s->row.session, node_name_of(n, s->claim.owner), rank, who, NULL);
     node_wake(n, "", s->row.session);
     return rc < 0 ? rc : session_changed(n, s->row.session);
 }
 
-int session_dropped(struct node *n, const char *session)
-{
-    int rc = drop_dependants(n, session);
-    return rc < 0 ? rc : session_changed(n, session);
-}
-
-/* Rows of a former owner, or of a session that has ended meanwhile. */
-int session_merged(struct node *n, const char *session)
-{
-    bool dead;
-    struct stamp stamp;
-    struct session_row row = {.session = (char *)(uintptr_t)session};
-    int rc = store_version(n->store, T_SESSION, &row, &stamp, &dead, &n->fault);
-    if (rc < 0)
-        return rc;
-    return rc == 1 && dead ? drop_dependants(n, session) : 0;
-}
 /* ---- the reaper ---- */
 
 int session_resume(struct store *s, const struct session_row *row, struct err *e)

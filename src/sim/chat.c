@@ -14,7 +14,7 @@
 #define TRIES      3  /* of one entry, each through another node */
 #define CLIENTS    3  /* in one session at once */
 #define SAID_MAX   60 /* entries of a session */
-#define END_ONE_IN 40 /* things said */
+#define END_ONE_IN 15 /* things said */
 #define LIVES      5  /* sessions in one place, one after the other */
 #define SPREAD_US                                                                                            \
     (10 * SIM_SECOND) /* what is on one disk is on another one by then, unless that is suspended */
@@ -262,13 +262,6 @@ static void template_make(struct chat *c)
     errand_send(e);
 }
 
-/* Not during a split: if the other side has taken the session over, its rows outrank the end, and those that
- * the end took with it here come back with the next full comparison only, up to a minute later. */
-static bool may_end(const struct chat *c)
-{
-    return sim_promised(c->sim, SIM_ANSWERS, sim_now_us(c->sim));
-}
-
 /* Ends a session; from now on another one is in its place. */
 static void end(struct chat *c, struct talk *t, int place)
 {
@@ -288,7 +281,7 @@ void chat_act(struct chat *c)
         template_make(c);
     else if (!t->there)
         session_make(c, t);
-    else if (!t->open && c->talks_n < c->talks_cap && prng_below(p, END_ONE_IN) == 0 && may_end(c))
+    else if (!t->open && c->talks_n < c->talks_cap && prng_below(p, END_ONE_IN) == 0)
         end(c, t, place);
     else if (t->open < CLIENTS && prng_below(p, 5) == 0)
         turn(c, t);
@@ -409,14 +402,10 @@ static bool is_disputed(const struct chat *c, const struct talk *t)
     return strstr(str_get(&c->held), head) != NULL;
 }
 
-/* Whether the conversation may begin behind that entry: there is none; it waits for a decision; or it is
- * there, but no lesser. The last comes of entries that were sent again, under their keys and in another
- * order, to the other side of a split: the merge keeps one of each, and two may each have the other one for a
- * parent. */
-static bool may_begin_behind(const struct chat *c, const struct talk *t, const char *text, const char *parent)
+/* Whether the conversation may begin behind that entry: there is none, or it waits for a decision. */
+static bool may_begin_behind(const struct chat *c, const struct talk *t, const char *parent)
 {
-    return !*parent || is_held(c, t, parent) || is_there(text, parent) ||
-           is_there(str_get(&t->branches), parent);
+    return !*parent || is_held(c, t, parent);
 }
 
 /* One chain of parents, along which seq rises: no entry can come twice. */
@@ -430,7 +419,7 @@ static void chain_holds(const struct chat *c, const struct talk *t, const char *
         *parent = 0;
         member_text(one, "parent", parent, sizeof parent);
         member_text(one, "id", id, sizeof id);
-        bool fits = *last ? strcmp(parent, last) == 0 : may_begin_behind(c, t, text, parent);
+        bool fits = *last ? strcmp(parent, last) == 0 : may_begin_behind(c, t, parent);
         if (!raw.p || !json_int(raw, &seq) || seq <= before || !fits)
             str_printf(why, "%s: entry %s (%lld, behind %s) comes behind %s (%lld); ", t->name, id,
                        (long long)seq, parent, last, (long long)before);

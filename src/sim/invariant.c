@@ -157,14 +157,14 @@ static bool each_turn(struct sim *s, void *ctx, struct str *why)
     return why->n == 0;
 }
 
-/* Those that die with their parent, without a tombstone. */
-static bool is_dependant(const char *key)
+/* Whether a row of b may be gone at a: those that die with their parent do so without a tombstone. What
+ * belongs to a session is there while that is alive, the same at both. */
+static bool may_be_gone(const struct row *r, const struct look *a, const struct look *b)
 {
-    static const char *const tables[] = {"entry ", "turn ", "session_state ", "chunk ", "conflict "};
-    for (size_t i = 0; i < COUNT(tables); i++)
-        if (text_starts(key, tables[i]))
-            return true;
-    return false;
+    const struct row *here = look_parent(a, r), *there = look_parent(b, r);
+    if (here != r)
+        return !here || !there || stamp_compare(&here->stamp, &there->stamp) != 0;
+    return text_starts(r->key, "chunk ") || text_starts(r->key, "conflict ");
 }
 
 /* ---- One store: "change" and the rows ---- */
@@ -309,7 +309,7 @@ static bool covered_is_there(struct invariants *v, int i, const struct row *r, i
     const struct look *a = &v->looks[i];
     const struct row *own;
     char lack[200] = "nothing";
-    if (!vv_covers(&a->proven, r->stamp.actor, r->stamp.hlc) || is_dependant(r->key))
+    if (!vv_covers(&a->proven, r->stamp.actor, r->stamp.hlc) || may_be_gone(r, a, &v->looks[j]))
         return true;
     HASH_FIND_STR(a->rows, r->key, own);
     int order = own ? stamp_compare(&own->stamp, &r->stamp) : -1;
@@ -358,8 +358,8 @@ static const struct row *lacking(struct invariants *v, const struct look *a, con
     for (const struct row *r = a->rows; r; r = r->hh.next) {
         const struct row *other;
         HASH_FIND_STR(b->rows, r->key, other);
-        if (!r->dead && (!other || other->dead || stamp_compare(&r->stamp, &other->stamp) != 0) &&
-            !is_in_doubt(v, r))
+        if (!r->dead && look_parent(a, r) &&
+            (!other || other->dead || stamp_compare(&r->stamp, &other->stamp) != 0) && !is_in_doubt(v, r))
             return r;
     }
     return NULL;

@@ -9,6 +9,7 @@
 #include "base/ensure.h"
 #include "sim/chat.h"
 #include "sim/crowd.h"
+#include "sim/tally.h"
 #include "sim/worker.h"
 #include "wire/json.h"
 
@@ -52,6 +53,7 @@ struct load {
     struct slot *slots;
     struct crowd *crowd; /* NULL = none */
     struct chat *chat;   /* NULL = none */
+    struct tally *tally; /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -371,6 +373,8 @@ static void act(struct load *l)
         crowd_act(l->crowd);
     else if (dice < 5)
         chat_act(l->chat);
+    else if (dice == 5)
+        tally_act(l->tally);
     else
         errand_any(l);
 }
@@ -401,7 +405,7 @@ void load_begin(struct load *l, int64_t until_us)
 
 int load_open(const struct load *l)
 {
-    return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) : 0);
+    return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) + tally_open(l->tally) : 0);
 }
 
 /* ---- The audit ---- */
@@ -462,6 +466,7 @@ void load_audit(struct load *l)
     if (l->opts.rich) {
         crowd_audit(l->crowd);
         chat_audit(l->chat);
+        tally_audit(l->tally);
     }
     l->audited = true;
 }
@@ -542,6 +547,7 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
     if (o->rich) {
         l->crowd = crowd_new(s, 4, 4);
         l->chat = chat_new(s, 3);
+        l->tally = tally_new(s, 2);
     }
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
@@ -555,6 +561,7 @@ void load_free(struct load *l)
         return;
     crowd_free(l->crowd);
     chat_free(l->chat);
+    tally_free(l->tally);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -575,6 +582,7 @@ void load_summary(struct load *l)
     if (l->opts.rich) {
         crowd_summary(l->crowd);
         chat_summary(l->chat);
+        tally_summary(l->tally);
     }
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);

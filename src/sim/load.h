@@ -13,7 +13,7 @@
  * start, an address "taken" by itself, and any 400, 401, 403, 405 or 500. A look-up is local and may be
  * behind: it proves nothing before the audit. What a fault suspends (sim_promised) proves nothing either.
  *
- * Some names have several clients at once (crowd.h), and some clients talk (chat.h).
+ * Some names have several clients at once (crowd.h), some clients talk (chat.h), and some count (tally.h).
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H

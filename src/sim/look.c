@@ -135,6 +135,22 @@ static void row_read(struct invariants *v, int i, struct look *l, struct node *n
                     (long long)(hlc_ms(stamp.hlc) - l->real_max_ms));
 }
 
+const struct row *look_parent(const struct look *l, const struct row *r)
+{
+    static const char *const tables[] = {"entry ", "turn ", "session_state "};
+    char key[LOOK_KEY_MAX];
+    struct row *parent = NULL;
+    for (size_t i = 0; i < COUNT(tables); i++) {
+        if (!text_starts(r->key, tables[i]))
+            continue;
+        const char *name = r->key + strlen(tables[i]);
+        snprintf(key, sizeof key, "session %.*s", (int)strcspn(name, "/"), name);
+        HASH_FIND_STR(l->rows, key, parent);
+        return parent && parent->round == l->round && !parent->dead ? parent : NULL;
+    }
+    return r;
+}
+
 /* An order-free sum of the live rows, and whether there are rows beyond the vector. */
 static void look_sum(struct look *l)
 {
@@ -151,7 +167,7 @@ static void look_sum(struct look *l)
         uint64_t one;
         memcpy(&one, r->hash, sizeof one);
         uint64_t stamp = prng_mix((uint64_t)r->stamp.hlc ^ prng_mix((uint64_t)r->stamp.actor));
-        l->sum += r->dead ? 0 : prng_mix(one ^ stamp);
+        l->sum += r->dead || !look_parent(l, r) ? 0 : prng_mix(one ^ stamp);
     }
 }
 

@@ -70,6 +70,8 @@ void facts_free(struct fact **all);
 void look_clear(struct look *l);
 /* How far its clock has ever been. */
 void look_clock(struct look *l, const struct node *n);
+/* The session that a row belongs to, if that is alive, else NULL; of a row that belongs to none: itself. */
+const struct row *look_parent(const struct look *l, const struct row *r);
 /* Reads the version table of a node that is up, if there is news, and compares it with what it was. */
 void look_read(struct invariants *v, int i);
 

@@ -160,6 +160,9 @@ static const struct query_text queries[Q_N] = {
     [Q_ENTRY_BEHIND] =
         {T_N, "SELECT entry, seq FROM entry WHERE session = ?1 AND parent IS ?2 AND epoch = ?3 AND seq > ?4 "
               "ORDER BY at DESC, entry LIMIT 1"},
+    /* session, epoch: what was written before it */
+    [Q_ENTRY_FORMER] = {T_N, "SELECT entry FROM entry WHERE session = ?1 AND epoch < ?2"},
+    [Q_TURN_FORMER] = {T_N, "SELECT turn FROM turn WHERE session = ?1 AND epoch < ?2"},
     /* nobody's parent; a child with a lesser seq is none: no walk goes that way */
     [Q_ENTRY_LEAVES] = {T_ENTRY, "WHERE session = ?1 AND entry NOT IN (SELECT k.parent FROM entry k "
                                  "CROSS JOIN entry p ON p.session = ?1 AND p.entry = k.parent "
@@ -182,6 +185,7 @@ static const struct query_text queries[Q_N] = {
     [Q_TURN_OPEN] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn"},
     [Q_TURN_NEXT] = {T_TURN, "WHERE session = ?1 AND ended_at = 0 ORDER BY created_at, turn LIMIT 1"},
     [Q_SESSION_UNFINISHED] = {T_N, "SELECT DISTINCT session FROM turn WHERE ended_at = 0 AND session > ?1 "
+                                   "AND EXISTS (SELECT 1 FROM session s WHERE s.session = turn.session) "
                                    "ORDER BY session LIMIT ?2"},
     [Q_SESSION_EXPIRED] =
         {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 ORDER BY updated_at + ttl_ms LIMIT 100"},

@@ -273,6 +273,12 @@ static int aside_put(struct store *s, const struct remote_row *row, const char *
     return stmt_run(q, e);
 }
 
+/* An entry of before there was nearness has no rank. */
+static bool ranks_fit(const struct table *t, int64_t rank, int64_t came)
+{
+    return came == rank || (t->distance && came == 0);
+}
+
 /* The values of a remote row: all of them, or the key only when it is dead. */
 static int remote_vals(struct store *s, const struct remote_row *row, struct val vals[TABLE_COLS_MAX],
                        struct str *memory, struct str *extra, struct err *e)
@@ -291,9 +297,9 @@ static int remote_vals(struct store *s, const struct remote_row *row, struct val
             vals[t->key[k]] = keys[k];
     }
     struct span key = key_of(s, t, vals);
-    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : 0;
+    int64_t rank = table_rank(t, vals);
     if (key.n != row->key.n || memcmp(key.p, row->key.p, key.n) != 0 ||
-        (!row->dead && (rank != row->stamp.rank || !table_fits(t, vals))))
+        (!row->dead && (!ranks_fit(t, rank, row->stamp.rank) || !table_fits(t, vals))))
         return err_set(e, SKEP_EARG, "a row of table %s does not fit its key or rank", t->name);
     return 0;
 }
@@ -552,16 +558,36 @@ int store_take_out(struct store *s, struct span tbl, struct span key, const char
     return rc < 0 ? rc : version_drop(s, tbl, key, e);
 }
 
+#define PARENTS_MAX 20 /* tombstones in one go under which something may lie */
+
 struct tomb {
     char *tbl, *key;
     size_t tbl_n, key_n;
     struct stamp stamp;
 };
 
+/* What lies idle under it. */
+static int under_drop(struct store *s, const struct tomb *t, struct err *e)
+{
+    enum table_id parent = table_find((struct span){t->tbl, t->tbl_n});
+    AUTOFREE char *prefix = mem_printf("%s/", t->key);
+    int rc = 0;
+    for (int id = 0; rc == 0 && id < T_N; id++) {
+        const struct table *under = table_get((enum table_id)id);
+        if (!under->under || under->under != parent)
+            continue;
+        rc = under->keys_n > 1 ? store_drop(s, (enum table_id)id, prefix, e)
+                               : version_drop(s, table_span(under), (struct span){t->key, t->key_n}, e);
+    }
+    return rc;
+}
+
 static int tomb_drop(struct store *s, const struct tomb *t, struct err *e)
 {
     int64_t most = t->stamp.rank > t->stamp.hlc ? t->stamp.rank : t->stamp.hlc;
     int rc = version_drop(s, (struct span){t->tbl, t->tbl_n}, (struct span){t->key, t->key_n}, e);
+    if (rc == 0)
+        rc = under_drop(s, t, e);
     if (rc == 0)
         rc = store_gc_raise(s, t->stamp.actor, t->stamp.hlc, e);
     return rc < 0 ? rc : store_gc_raise(s, 0, most, e);
@@ -587,13 +613,20 @@ int store_drop_dead(struct store *s, int64_t *after, int64_t before,
     stmt_reset(q);
     if (looked < (size_t)rows_max)
         *after = 0;
+    size_t parents = 0, dropped = 0;
     for (size_t i = 0; i < count; i++) {
-        rc = rc < 0 ? rc : tomb_drop(s, &tombs[i], e);
+        if (parents == PARENTS_MAX && dropped == i)
+            *after = tombs[i].stamp.hlc - 1; /* goes on here */
+        if (rc >= 0 && parents < PARENTS_MAX) {
+            parents += table_find((struct span){tombs[i].tbl, tombs[i].tbl_n}) == T_SESSION;
+            rc = tomb_drop(s, &tombs[i], e);
+            dropped++;
+        }
         free(tombs[i].tbl);
         free(tombs[i].key);
     }
     free(tombs);
-    *ret_dropped = rc < 0 ? 0 : (int)count;
+    *ret_dropped = rc < 0 ? 0 : (int)dropped;
     return rc < 0 ? rc : 0;
 }
 
@@ -606,6 +639,10 @@ int store_digest(struct store *s, char ret_hex[33], struct err *e)
     digest_init(&d);
     while ((rc = stmt_step(q, e)) == 1) {
         int64_t stamp[3] = {col_i64(q, 2), col_i64(q, 3), col_i64(q, 4)};
+        if ((rc = store_is_idle(s, col_span(q, 0), col_span(q, 1), e)) < 0)
+            break;
+        if (rc == 1)
+            continue;
         digest_add(&d, col_text(q, 0), col_bytes(q, 0) + 1);
         digest_add(&d, col_text(q, 1), col_bytes(q, 1) + 1);
         digest_add(&d, stamp, sizeof stamp);

@@ -21,6 +21,9 @@ struct scan {
     bool listing;
     int table;           /* -1: the versions; then each table */
     struct str tbl, key; /* the last one looked at */
+    struct str parent; /* whose rows were looked at last in this step, and whether they are idle; -1: none */
+    enum table_id under;
+    int idle;
 };
 
 /* The keys of a table behind one: by its primary key's index alone. */
@@ -62,6 +65,7 @@ void scan_free(struct scan *scan)
     digest_fini(&scan->digest);
     str_fini(&scan->tbl);
     str_fini(&scan->key);
+    str_fini(&scan->parent);
     free(scan);
 }
 
@@ -215,12 +219,29 @@ static void found_one(struct left *left, const struct scan_row *row)
     left->bytes -= row->bytes < left->bytes ? row->bytes : left->bytes;
 }
 
+/* Rows under one parent follow each other: it is looked up once a step. */
+static int is_idle(struct scan *scan, const struct scan_row *row, struct err *e)
+{
+    enum table_id id = table_find(row->tbl), under = id == T_N ? T_NODE : table_get(id)->under;
+    struct span parent = table_parent(row->key);
+    if (!under)
+        return 0;
+    if (scan->idle < 0 || scan->under != under || parent.n != scan->parent.n ||
+        memcmp(parent.p, str_get(&scan->parent), parent.n) != 0) {
+        text_keep(&scan->parent, parent.p, parent.n);
+        scan->under = under;
+        scan->idle = store_is_idle(scan->s, row->tbl, row->key, e);
+    }
+    return scan->idle;
+}
+
 /* The versions behind the cursor. 1: it went as far as it may; 0: that was the last. */
 static int step_versions(struct scan *scan, struct left *left,
                          void (*found)(void *ctx, const struct scan_row *row), void *ctx, struct err *e)
 {
     AUTOSTR struct str tbl = STR_INIT, key = STR_INIT; /* bound: they must not move with the cursor */
     struct stmt *q = scan->after;
+    scan->idle = -1;
     text_keep(&tbl, scan->tbl.p, scan->tbl.n);
     text_keep(&key, scan->key.p, scan->key.n);
     stmt_textn(q, 1, str_get(&tbl), tbl.n);
@@ -236,6 +257,9 @@ static int step_versions(struct scan *scan, struct left *left,
         row.key = (struct span){str_get(&scan->key), scan->key.n};
         if (col_bytes(q, 6) == DIGEST16_BYTES)
             memcpy(row.stored, col_blob(q, 6), DIGEST16_BYTES);
+        if ((rc = is_idle(scan, &row, e)) < 0)
+            break;
+        row.idle = rc == 1;
         if (!scan->listing && (rc = examine(scan, &row, e)) < 0)
             break;
         found(ctx, &row);

@@ -26,6 +26,7 @@ struct scan_row {
     struct span tbl, key; /* borrowed until the function that was given it returns */
     struct stamp stamp;   /* not of ORPHAN */
     bool dead;
+    bool idle; /* see store_is_idle; of a walk only */
     enum scan_damage damage;
     unsigned char stored[DIGEST16_BYTES], real[DIGEST16_BYTES]; /* of a live row; zero if there is none */
     size_t bytes;                                               /* how many were hashed */

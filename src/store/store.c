@@ -545,7 +545,7 @@ static int save(struct store *s, enum table_id id, const void *row, bool always,
     if (rc < 0)
         return rc;
     /* where nothing ranks rows, one that came with a rank must not fence everybody for ever */
-    int64_t rank = t->epoch >= 0 ? vals[t->epoch].i : old.found ? old.stamp.rank : 0;
+    int64_t rank = t->epoch >= 0 || !old.found ? table_rank(t, vals) : old.stamp.rank;
     str_clear(&s->bytes);
     row_encode(&s->bytes, t->cols, vals, (size_t)t->cols_n, (struct span){extra->p, extra->n});
     if (!always && says_so(&old, rank, (struct span){str_get(&s->bytes), s->bytes.n}))
@@ -654,6 +654,16 @@ int store_drop_row(struct store *s, enum table_id id, const void *row, struct er
     AUTOSTR struct str key = STR_INIT;
     store_key(id, row, &key);
     return version_drop(s, table_span(table_get(id)), (struct span){str_get(&key), key.n}, e);
+}
+
+int store_is_idle(struct store *s, struct span tbl, struct span key, struct err *e)
+{
+    struct version parent;
+    enum table_id id = table_find(tbl);
+    if (id == T_N || !table_get(id)->under)
+        return 0;
+    int rc = version_get(s, table_span(table_get(table_get(id)->under)), table_parent(key), &parent, e);
+    return rc < 0 ? rc : !parent.found || parent.dead;
 }
 
 /* ---- the log ---- */

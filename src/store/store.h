@@ -102,6 +102,10 @@ int store_drop(struct store *s, enum table_id t, const char *key_prefix, struct 
 
 /* The same for the one row with these key members. */
 int store_drop_row(struct store *s, enum table_id t, const void *row, struct err *e);
+/* 1: the row lies idle. It belongs under a parent, as entries do under their session, and that one is not
+ * alive here. It stays until the parent's tombstone is dropped, for the parent may be alive elsewhere under a
+ * higher rank; until then nobody shows it, and it does not count where nodes are compared. */
+int store_is_idle(struct store *s, struct span tbl, struct span key, struct err *e);
 
 /* Asks one of the queries of store/query.h; kinds: 't' const char * (NULL allowed), 'i' int64_t. */
 struct stmt *store_ask(struct store *s, enum query q, const char *kinds, ...);
@@ -195,8 +199,9 @@ int store_quarantined(struct store *s, const struct remote_row *row, struct err 
 /* A row and its version away, without a tombstone; with a reason, into quarantine. */
 int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e);
 
-/* Drops tombstones with *after < hlc < before that may go; looks at rows_max of them, and moves *after behind
- * what it looked at (0: the end was reached). */
+/* Drops tombstones with *after < hlc < before that may go, with what lies idle under each; looks at rows_max
+ * of them, or fewer if much lay under them, and moves *after behind what it looked at (0: the end was
+ * reached). */
 int store_drop_dead(struct store *s, int64_t *after, int64_t before,
                     bool (*may)(void *ctx, const struct stamp *stamp), void *ctx, int64_t rows_max,
                     int *ret_dropped, struct err *e);

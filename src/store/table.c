@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "core/dot.h"
 #include "wire/json.h"
 
 #define INT(m)                                                                                               \
@@ -141,19 +142,20 @@ static const struct table tables[T_N] = {
           .offset = {AT(entry_row, at), AT(entry_row, content), AT(entry_row, entry), AT(entry_row, epoch),
                      AT(entry_row, parent), AT(entry_row, role), AT(entry_row, seq), AT(entry_row, session),
                      AT(entry_row, turn)},
-          .keys_n = 2, .key = {7, 2}, .epoch = -1, .json = BIT(1), .needed = BIT(1) | BIT(5)),
+          .keys_n = 2, .key = {7, 2}, .epoch = -1, .json = BIT(1), .needed = BIT(1) | BIT(5),
+          .under = T_SESSION, .distance = 6),
     TABLE(T_TURN, turn_row, "turn", .cols_n = 11,
           .cols = {INT(attempts), INT(created_at), TEXT(detail), INT(ended_at), INT(epoch), TEXT(input),
                    TEXT(node), TEXT(result), TEXT(session), TEXT(status), TEXT(turn)},
           .offset = {AT(turn_row, attempts), AT(turn_row, created_at), AT(turn_row, detail),
                      AT(turn_row, ended_at), AT(turn_row, epoch), AT(turn_row, input), AT(turn_row, node),
                      AT(turn_row, result), AT(turn_row, session), AT(turn_row, status), AT(turn_row, turn)},
-          .keys_n = 2, .key = {8, 10}, .epoch = 4, .json = BIT(5) | BIT(7)),
+          .keys_n = 2, .key = {8, 10}, .epoch = 4, .json = BIT(5) | BIT(7), .under = T_SESSION),
     TABLE(T_SESSION_STATE, session_state_row, "session_state", .cols_n = 3,
           .cols = {INT(epoch), TEXT(session), TEXT(state)},
           .offset = {AT(session_state_row, epoch), AT(session_state_row, session),
                      AT(session_state_row, state)},
-          .keys_n = 1, .key = {1}, .epoch = 0, .json = BIT(2)),
+          .keys_n = 1, .key = {1}, .epoch = 0, .json = BIT(2), .under = T_SESSION),
     TABLE(T_CONFLICT, conflict_row, "conflict", .cols_n = 6,
           .cols = {INT(at), BLOB(data), INT(epoch), TEXT(name), TEXT(node), TEXT(swarm)},
           .offset = {AT(conflict_row, at), AT(conflict_row, data), AT(conflict_row, epoch),
@@ -238,6 +240,16 @@ void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COL
         else
             ret[i] = blob_val((const struct blob *)(const void *)at);
     }
+}
+
+int64_t table_rank(const struct table *t, const struct val vals[TABLE_COLS_MAX])
+{
+    if (t->epoch >= 0)
+        return vals[t->epoch].i;
+    if (!t->distance)
+        return 0;
+    int64_t far = vals[t->distance].i;
+    return RANK_ROOT - (far < 0 ? 0 : far > RANK_FAR ? RANK_FAR : far);
 }
 
 bool table_is_key(const struct table *t, int col)
@@ -344,6 +356,12 @@ bool table_unkey(const struct table *t, struct span key, struct str *memory, str
             key = (struct span){slash + 1, key.n - part.n - 1};
     }
     return true;
+}
+
+struct span table_parent(struct span key)
+{
+    const char *slash = key.n ? memchr(key.p, '/', key.n) : NULL;
+    return (struct span){key.p, slash ? (size_t)(slash - key.p) : key.n};
 }
 
 void row_fini(enum table_id id, void *row)

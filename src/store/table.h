@@ -53,15 +53,19 @@ struct table {
     size_t offset[TABLE_COLS_MAX];
     int keys_n;
     int key[TABLE_KEYS_MAX]; /* indexes into cols, in the order of the primary key */
-    int epoch;               /* index of the column that ranks a row, -1 = rank 0 */
+    int epoch;               /* index of the column that is the rank of a row, -1: none */
+    int distance;            /* index of the column with its distance from the root of a tree, 0: none */
     uint32_t json, needed;   /* bits of columns that are JSON or NULL, and of such that are never NULL */
     uint32_t actors;         /* bits of columns that are actors: any number */
+    enum table_id under;     /* the table of its parent, 0: none. The key begins with the parent's */
 };
 
 const struct table *table_get(enum table_id t);
 /* T_N if there is none of this name. */
 enum table_id table_find(struct span name);
 
+/* What ranks a row: its epoch; or how near to the root of its tree it is (core/dot.h); or nothing, 0. */
+int64_t table_rank(const struct table *t, const struct val vals[TABLE_COLS_MAX]);
 /* Struct members as values, borrowed. */
 void table_vals(const struct table *t, const void *row, struct val ret[TABLE_COLS_MAX]);
 /* Whether a column, by its index, is a part of the primary key. */
@@ -77,6 +81,9 @@ void table_key(const struct table *t, const struct val vals[TABLE_COLS_MAX], str
 /* The key's values out of that text; text values are put into `memory` and borrowed from it. false: no key.
  */
 bool table_unkey(const struct table *t, struct span key, struct str *memory, struct val ret[TABLE_KEYS_MAX]);
+
+/* The part of the key of a row under a parent that is the parent's key. */
+struct span table_parent(struct span key);
 
 /* Frees what the row owns and zeroes it. */
 void row_fini(enum table_id t, void *row);

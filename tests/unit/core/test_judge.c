@@ -122,7 +122,12 @@ static void what_may_have_been_deleted_is_in_doubt(void **state)
     assert_int_equal(judge(&orphan, &row, &g), JUDGE_TAKE_HEAL); /* it is here: nobody deleted it */
     row.stamp = (struct stamp){50, 200, 1}; /* a tombstone of a higher epoch may have beaten it */
     assert_int_equal(judge(&absent, &row, &g), JUDGE_DOUBT);
-    row.stamp.rank = 101;
+    row.stamp.rank = RANK_ROOT - 7; /* no epoch, but a place in a tree */
+    g.gc_floor = INT64_C(1) << 56;
+    row.stamp.hlc = g.gc_floor + 1;
+    assert_int_equal(judge(&absent, &row, &g), JUDGE_TAKE_LATE);
+    g.gc_floor = 100;
+    row.stamp = (struct stamp){101, 200, 1};
     assert_int_equal(judge(&absent, &row, &g), JUDGE_TAKE_LATE);
     row.kind = SIDE_DEAD;
     assert_int_equal(judge(&absent, &row, &g), JUDGE_EQUAL);

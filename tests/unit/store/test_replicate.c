@@ -157,6 +157,83 @@ static void tombstones_go_in_slices_and_raise_gcvv(void **state)
     store_end(s);
 }
 
+static int is_idle(struct store *s, const char *tbl, const char *key)
+{
+    return store_is_idle(s, (struct span){tbl, strlen(tbl)}, (struct span){key, strlen(key)}, NULL);
+}
+
+/* What lies under a parent that is not alive is idle, and goes with the parent's tombstone, no more and no
+ * less. */
+static void what_lies_under_a_tombstone_goes_with_it(void **state)
+{
+    struct store *s = store_new(*state, 8);
+    struct may may = {0};
+    int64_t after = 0;
+    int dropped;
+    char before[33], idle[33];
+    const struct session_row other = {.session = (char *)"a b", .epoch = 5};
+    ok(store_save(s, T_SESSION, &other, e));
+    ok(store_digest(s, before, e));
+    const char *const ids[] = {"a/", "a"}; /* the one's key is a prefix of those under the other */
+    for (int i = 0; i < 2; i++) {
+        const struct session_row row = {.session = (char *)(uintptr_t)ids[i], .epoch = 5};
+        const struct entry_row entry = {.session = row.session,
+                                        .entry = (char *)"e",
+                                        .role = (char *)"user",
+                                        .content = (char *)"1",
+                                        .seq = 1,
+                                        .epoch = 5};
+        const struct turn_row turn = {.session = row.session, .turn = (char *)"t", .epoch = 5};
+        const struct session_state_row at = {.session = row.session, .state = (char *)"1", .epoch = 5};
+        ok(store_save(s, T_SESSION, &row, e));
+        ok(store_save(s, T_ENTRY, &entry, e));
+        ok(store_save(s, T_TURN, &turn, e));
+        ok(store_save(s, T_SESSION_STATE, &at, e));
+        ok(store_kill(s, T_SESSION, &row, 5, e));
+    }
+    assert_int_equal(is_idle(s, "entry", "a/e"), 1);
+    assert_int_equal(is_idle(s, "session_state", "a"), 1);
+    assert_int_equal(is_idle(s, "turn", "a%2F/t"), 1);
+    assert_int_equal(is_idle(s, "entry", "a b/e"), 0);
+    assert_int_equal(is_idle(s, "session", "a"), 0);
+    ok(store_digest(s, idle, e));
+    assert_string_equal(before, idle);
+    may.not_hlc = ask(s, "SELECT hlc FROM change WHERE tbl = 'session' AND key = 'a'");
+    ok(store_drop_dead(s, &after, INT64_MAX, may_go, &may, 100, &dropped, e));
+    assert_int_equal(dropped, 1);
+    assert_int_equal(ask(s, "SELECT count(*) FROM change WHERE dead = 0"), 1 + 3);
+    assert_int_equal(ask(s, "SELECT count(*) FROM entry WHERE session = 'a'"), 1);
+    may.not_hlc = 0;
+    ok(store_drop_dead(s, &after, INT64_MAX, may_go, &may, 100, &dropped, e));
+    assert_int_equal(dropped, 1);
+    assert_int_equal(ask(s, "SELECT count(*) FROM change"), 1);
+    assert_versions_fit(s);
+    store_end(s);
+}
+
+/* Only so many parents in one go: each may have left much. */
+static void parents_go_in_slices(void **state)
+{
+    struct store *s = store_new(*state, 8);
+    struct may may = {0};
+    int64_t after = 0;
+    int dropped, total = 0, slices = 0;
+    for (int i = 0; i < 50; i++) {
+        AUTOFREE char *id = mem_printf("s%d", i);
+        const struct session_row row = {.session = id, .epoch = 5};
+        ok(store_save(s, T_SESSION, &row, e));
+        ok(store_kill(s, T_SESSION, &row, 5, e));
+    }
+    do {
+        ok(store_drop_dead(s, &after, INT64_MAX, may_go, &may, 1000, &dropped, e));
+        assert_true(dropped <= 20);
+        total += dropped;
+        slices++;
+    } while (after && slices < 10);
+    assert_true(total == 50 && slices == 3);
+    store_end(s);
+}
+
 /* The floor is the highest stamp or rank, whichever that is. */
 static void the_floor_counts_ranks_too(void **state)
 {
@@ -307,6 +384,8 @@ int main(void)
         T(the_row_behind_a_row),
         T(what_was_seen_is_passed_on),
         T(tombstones_go_in_slices_and_raise_gcvv),
+        T(what_lies_under_a_tombstone_goes_with_it),
+        T(parents_go_in_slices),
         T(the_floor_counts_ranks_too),
         T(an_actor_that_folds_counts_as_the_floor),
         T(rows_aside_are_applied_once_they_can_be),
