@@ -141,6 +141,7 @@ bool api_token(const struct frozen *f, const char *authorization, int64_t now_re
 /* ---- arguments ---- */
 
 #define IDEM_KEY_MAX 255
+#define TIMEOUT_MS   30000
 
 static const char *const read_words[] = {"local", "owner", NULL};
 
@@ -160,13 +161,16 @@ static const struct uri_param common_params[] = {
 
 static int parse_query(const struct route *route, const struct request *r, struct call *c, struct err *e)
 {
-    struct common_query q = {.timeout_ms = 30000};
+    struct common_query q = {.timeout_ms = -1};
     struct uri_table tables[2] = {{common_params, COUNT(common_params), &q},
                                   {route->query, route->query_n, NULL}};
     c->query = mem_alloc(route->query_bytes);
     tables[1].ret = c->query;
     int rc = uri_query(r->query, tables, route->query_n ? 2 : 1, e);
-    c->common = (struct common){q.timeout_ms, q.acks, q.read == 1};
+    c->common = (struct common){.timeout_ms = q.timeout_ms < 0 ? TIMEOUT_MS : q.timeout_ms,
+                                .timeout_said = q.timeout_ms >= 0,
+                                .acks = q.acks,
+                                .read_owner = q.read == 1};
     return rc;
 }
 

@@ -25,8 +25,9 @@ enum api_where { API_IO, API_READER, API_BRAIN };
 /* Query parameters that any route takes. */
 struct common {
     int64_t timeout_ms; /* 30000 unless said */
-    int64_t acks;       /* 0: not said */
-    bool read_owner;    /* ?read=owner */
+    bool timeout_said;
+    int64_t acks;    /* 0: not said */
+    bool read_owner; /* ?read=owner */
 };
 
 struct route;

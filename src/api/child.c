@@ -202,54 +202,22 @@ static int start_wait(struct node *n, struct op *op, const struct call *c, const
     return 0;
 }
 
-static int metadata_write(struct node *n, const struct call *c, int64_t epoch, const char *data)
-{
-    struct metadata_row row = {.swarm = (char *)(uintptr_t)c->param[0],
-                               .name = (char *)(uintptr_t)c->param[1],
-                               .data = (char *)(uintptr_t)data,
-                               .epoch = epoch};
-    return store_set(n->store, T_METADATA, &row, &n->fault);
-}
-
-/* What a former life of the name left: its state must not reach the new one. */
-static int forget_past(struct node *n, const struct call *c)
-{
-    struct checkpoint_row checkpoint = {.swarm = (char *)(uintptr_t)c->param[0],
-                                        .name = (char *)(uintptr_t)c->param[1]};
-    struct metadata_row metadata = {.swarm = checkpoint.swarm, .name = checkpoint.name};
-    int rc = store_kill(n->store, T_CHECKPOINT, &checkpoint, 0, &n->fault);
-    if (rc == 0)
-        rc = store_kill(n->store, T_METADATA, &metadata, 0, &n->fault);
-    if (rc == 0)
-        rc = group_forget(n, c->param[0], c->param[1]);
-    return rc < 0 ? rc : handoff_forget(n, c->param[0], c->param[1]);
-}
-
 static int claim(struct node *n, struct op *op, const struct call *c, int64_t over, const struct id *target)
 {
     const struct start_body *b = c->body;
     char op_text[ID_TEXT];
-    struct str spec = STR_INIT;
+    AUTOSTR struct str spec = STR_INIT;
     spec_write(&b->spec, &spec);
-    struct name_row row = {.swarm = mem_dup(c->param[0]),
-                           .name = mem_dup(c->param[1]),
-                           .kind = mem_dup("child"),
-                           .op = mem_dup(id_text(&op->id, op_text)),
-                           .spec = str_take(&spec)};
-    own_claim(n, &row, target, over);
-    int rc = forget_past(n, c);
-    if (rc == 0 && b->metadata.n > 2) {
-        AUTOFREE char *data = mem_copy(b->metadata.p, b->metadata.n);
-        rc = metadata_write(n, c, row.epoch, data);
-    }
-    if (rc == 0)
-        rc = store_save(n->store, T_NAME, &row, &n->fault);
-    op->st.epoch = op->st.incarnation = row.epoch;
+    struct own_start s = {.swarm = c->param[0],
+                          .name = c->param[1],
+                          .op = id_text(&op->id, op_text),
+                          .who = op->request->who.name,
+                          .spec = str_get(&spec),
+                          .metadata = b->metadata,
+                          .over = over};
+    int rc = own_start(n, &s, target, &op->st.epoch);
+    op->st.incarnation = op->st.epoch;
     op->st.hlc = store_written(n->store);
-    if (rc == 0)
-        rc = node_log(n, "child_claimed", row.swarm, row.name, node_name_of(n, row.owner), row.epoch,
-                      op->request->who.name, NULL);
-    row_fini(T_NAME, &row);
     if (rc < 0)
         return rc;
     op_wait_key(n, op, c->param[0], c->param[1]);
@@ -392,19 +360,6 @@ static int audit(struct node *n, struct op *op, const struct call *c, const char
     return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
 }
 
-/* Whether its home cannot give it away at this moment: it does that with claims of an older view of which
- * nothing runs. Before our view opened it pulled what we had written until then. */
-static bool may_end(struct node *n, const struct known *k)
-{
-    char view[17];
-    const struct child *child = child_find(n, k->name.swarm, k->name.name);
-    bool waits = !k->current || is(k->child.status, "backoff");
-    own_signature(n, view);
-    if (!child)
-        return false;
-    return child->s.run || !waits || (node_open_now(n) && is(k->name.view, view));
-}
-
 static int stop_serve(struct node *n, struct op *op, const struct call *c)
 {
     CLEANUP(known_fini) struct known k = {0};
@@ -431,7 +386,8 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
     int rc = at_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
-    if (!may_end(n, &k)) { /* the home claims again, for us or another node */
+    bool waits = !k.current || is(k.child.status, "backoff");
+    if (!own_may_end(n, &k.name, waits)) { /* the home claims again, for us or another node */
         op_wait_key(n, op, c->param[0], c->param[1]);
         return 0;
     }
@@ -563,7 +519,8 @@ static int patch_serve(struct node *n, struct op *op, const struct call *c)
     if (rc < 0 || bad < 0)
         return rc < 0 ? rc : api_fail(n, op, &e);
     if (!same) { /* what changes nothing is not replicated */
-        rc = metadata_write(n, c, k.name.epoch, str_get(&merged));
+        rc = own_metadata(n, c->param[0], c->param[1], k.name.epoch,
+                          (struct span){str_get(&merged), merged.n});
         if (rc == 0)
             rc = audit(n, op, c, "child_metadata_changed", k.name.epoch);
     }

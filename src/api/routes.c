@@ -1,6 +1,7 @@
 /* routes: the arrays of all files of handlers, in the order of the reference. */
 #include "api/api.h"
 
+extern const struct route batch_routes[], operation_routes[];
 extern const struct route cluster_routes[], digest_routes[], swarm_routes[], child_routes[],
     child_read_routes[], name_routes[], session_routes[], template_routes[], event_routes[], token_routes[],
     peer_routes[], probe_routes[], backup_routes[], quarantine_routes[], group_routes[], message_routes[];
@@ -11,6 +12,8 @@ const struct route *const api_routes[] = {probe_routes,
                                           swarm_routes,
                                           child_routes,
                                           child_read_routes,
+                                          batch_routes,
+                                          operation_routes,
                                           name_routes,
                                           group_routes,
                                           message_routes,

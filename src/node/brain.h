@@ -22,6 +22,7 @@
 #include "core/reap.h"
 #include "core/restart.h"
 #include "core/view.h"
+#include "node/batch.h"
 #include "node/children.h"
 #include "node/cover.h"
 #include "node/crasher.h"
@@ -139,6 +140,9 @@ struct node {
     unsigned batches;
     struct settings_kept *settings; /* of swarms, uthash by name: settings.c */
     struct lease *leases;           /* renewals in memory, uthash by key */
+    struct batch *operations;       /* uthash by id */
+    bool operations_dirty, operations_scan;
+    struct timer batch_timer;
     struct bucket reap_bucket;
     char *reap_after;             /* session.c: how far its look at unfinished sessions has come; owned */
     struct member_row *member_at; /* group.c: the same for members */

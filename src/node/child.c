@@ -446,6 +446,8 @@ int child_adopt(struct node *n, struct child *c, const struct name_row *row)
 
 /* Who may decide about a claim that was made under another view and runs nothing: its home, unless the row
  * of this node says that something runs here. Then it is still ours to move, or to give to the home. */
+static int stop_idle(struct node *n, struct child *c, enum exit_kind why);
+
 static int ask_home(struct node *n, struct child *c)
 {
     struct child_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
@@ -473,7 +475,10 @@ static int idle(struct node *n, struct child *c, const struct name_row *row, boo
         return ask_home(n, c);
     if (n->leaving || n->draining || c->s.moving)
         return handoff_claim(n, c, &moved);
-    return covered && n->now_ms >= c->s.backoff_until_ms ? child_spawn(n, c) : 0;
+    if (!covered || n->now_ms < c->s.backoff_until_ms)
+        return 0;
+    int undone = batch_is_undone(n, c->op);
+    return undone < 0 ? undone : undone ? stop_idle(n, c, EXIT_ASKED_STOP) : child_spawn(n, c);
 }
 
 int child_owned(struct node *n, const struct name_row *row, bool covered)

@@ -683,6 +683,8 @@ void node_turn(struct node *n, struct event *events, size_t count)
     if ((own_has_work(n) || peers_have_work(n) || watch_has_work(n)) && n->now_ms >= n->work_after_ms &&
         node_transact(n, work, NULL) < 0)
         n->work_after_ms = n->now_ms + RETRY_MS;
+    if (batches_have_work(n) && n->now_ms >= n->work_after_ms && node_transact(n, batches_work, NULL) < 0)
+        n->work_after_ms = n->now_ms + RETRY_MS;
     timers_run(n);
     woken_run(n);
     leave_when_done(n);
@@ -696,7 +698,8 @@ void node_turn(struct node *n, struct event *events, size_t count)
 int64_t node_deadline_boot_ms(const struct node *n)
 {
     int64_t at = n->now_ms + TICK_MS;
-    if (((n->scanning || n->again_n) && n->now_ms >= n->work_after_ms) || !TAILQ_EMPTY(&n->woken))
+    if (((n->scanning || n->again_n || batches_have_work(n)) && n->now_ms >= n->work_after_ms) ||
+        !TAILQ_EMPTY(&n->woken))
         at = n->now_ms;
     if (n->heap_n && n->heap[0]->due_ms < at)
         at = n->heap[0]->due_ms;

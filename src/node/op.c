@@ -81,6 +81,7 @@ void op_drop(struct op *op TAKES)
     free(op->memo);
     free(op->ref);
     free(op->key);
+    free(op->extras);
     free(op);
 }
 
@@ -148,6 +149,12 @@ void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *n
     eff_do(n, wait_now, op, wait_dropped);
 }
 
+void op_wait_until(struct node *n, struct op *op, const char *swarm, const char *name)
+{
+    op->ends_itself = true;
+    op_wait_key(n, op, swarm, name);
+}
+
 void op_wait_open(struct node *n, struct op *op)
 {
     free(TAKE(op->key));
@@ -166,11 +173,17 @@ static void wake_key(struct node *n, void *arg)
     if (w)
         TAILQ_FOREACH (op, &w->ops, key_link)
             wake_one(n, op);
+    if (!n->operations)
+        return;
+    char *name = strchr(key, '\n');
+    *name++ = 0;
+    batches_wake(n, key, name);
 }
 
 void node_wake(struct node *n, const char *swarm, const char *name)
 {
-    if (n->waiters || n->waits_pending) /* who began to wait in this batch is not in the index yet */
+    if (n->waiters || n->waits_pending ||
+        n->operations) /* who began to wait in this batch is not in the index yet */
         eff_do(n, wake_key, mem_printf("%s\n%s", swarm, name), free);
 }
 
@@ -225,15 +238,20 @@ static void tell_peer(struct node *n, struct op *op, struct answer *a, bool retr
     str_fini(&m);
 }
 
-static struct answer *problem(int code, const char *text)
+static struct answer *problem_of(const struct op *op, int code, const char *text)
 {
     struct err e;
     struct str s = STR_INIT;
     err_set(&e, code, "%s", text);
-    json_problem(&s, &e, (struct span){NULL, 0});
+    json_problem(&s, &e, (struct span){op->extras, op->extras ? strlen(op->extras) : 0});
     struct answer *a = answer_json(err_info(code)->http, &s);
     a->retry_after_s = a->status == 503;
     return a;
+}
+
+static struct answer *problem(int code, const char *text)
+{
+    return problem_of(&(struct op){0}, code, text);
 }
 
 /* After a lost try "there is none" and "it has changed" may be that try's own work, and "not now" is true of
@@ -440,12 +458,17 @@ static int op_due(struct node *n, struct timer *t)
         op_answer(n, op, TAKE(op->outcome));
         return 0;
     }
+    if (op->ends_itself && !op->late) {
+        op->late = true;
+        timer_set(n, t, n->now_ms + TRY_AGAIN_MS); /* if it has no answer even so */
+        return op_begin(n, op);
+    }
     bool under_way = op->owned || !id_is_zero(&op->sent_to); /* it waited for an open view before that */
     op_answer(n, op,
               op->waits_open && !under_way
                   ? problem(SKEP_ESETTLING, "The nodes do not agree yet who is alive; try again in a moment")
-                  : problem(SKEP_ETIMEOUT,
-                            "No outcome in time; it may still happen. Look it up before trying again"));
+                  : problem_of(op, SKEP_ETIMEOUT,
+                               "No outcome in time; it may still happen. Look it up before trying again"));
     return 0;
 }
 

@@ -54,7 +54,9 @@ struct op {
     void (*args_free)(void *args);
     const void *route; /* api's */
     bool kept, woken, waits_open;
-    bool owned;        /* its answer is about a claim: what it did may stand */
+    bool ends_itself, late; /* its handler answers when its time is up; that is now */
+    char *extras;           /* of the problem document when its time is up: see json_problem; owned */
+    bool owned;             /* its answer is about a claim: what it did may stand */
     struct id witness; /* who must have it before it is answered (cover.h); zero = nobody in particular */
     uint64_t views;    /* of the node when it began to wait */
     bool again, lost;  /* forwarded: may be sent twice; its newest try has come to nothing */
@@ -86,6 +88,8 @@ void op_fail(struct node *n, struct op *op, const struct err *e, struct span ext
  * the deadline comes (then it is answered 504, or 503 settling while it waits for the view). */
 void op_wait_key(struct node *n, struct op *op, const char *swarm, const char *name);
 void op_wait_open(struct node *n, struct op *op);
+/* As op_wait_key; at the deadline the handler runs with op->late and must answer. */
+void op_wait_until(struct node *n, struct op *op, const char *swarm, const char *name);
 /* Sends the request to another node, whose outcome becomes the answer. again: may be sent twice (idempotent).
  */
 void op_forward(struct node *n, struct op *op, const struct id *to, bool again);

@@ -214,6 +214,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     timer_begin(n, &n->sweep_timer, sweep_due, SWEEP_MS);
     timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
     timer_begin(n, &n->reap_timer, reap_due, 0);
+    batches_begin(n);
     compare_begin(n);
     n->frozen_dirty = true;
     node_publish(n);
@@ -240,6 +241,7 @@ void node_close(struct node *n)
     covers_fini(n);
     own_fini(n);
     leases_fini(n);
+    batches_fini(n);
     node_settings_fini(n);
     effects_free(n->fx);
     peers_fini(n);

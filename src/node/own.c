@@ -44,15 +44,21 @@ static size_t candidates(struct node *n, struct place_node **ret)
     return count;
 }
 
+void own_homes(struct node *n, struct places *ret)
+{
+    size_t homes = 0;
+    ret->n = candidates(n, &ret->list);
+    for (size_t i = 0; i < ret->n; i++)
+        homes += ret->list[i].eligible = may_be_home(n, &ret->list[i].id);
+    for (size_t i = 0; i < ret->n && homes == 0; i++)
+        ret->list[i].eligible = true;
+}
+
 struct id own_home(struct node *n, const char *swarm, const char *name)
 {
-    AUTOFREE struct place_node *list = NULL;
-    size_t count = candidates(n, &list), homes = 0;
-    for (size_t i = 0; i < count; i++)
-        homes += list[i].eligible = may_be_home(n, &list[i].id);
-    for (size_t i = 0; i < count && homes == 0; i++)
-        list[i].eligible = true;
-    return list[place_pick(list, count, place_hash(swarm, name))].id;
+    CLEANUP(places_fini) struct places homes;
+    own_homes(n, &homes);
+    return homes.list[place_pick(homes.list, homes.n, place_hash(swarm, name))].id;
 }
 
 bool own_is_home(struct node *n, const char *swarm, const char *name)
@@ -73,26 +79,43 @@ static bool listed(struct node *n, char *const *nodes, const struct id *id)
     return false;
 }
 
+void own_targets(struct node *n, const char *swarm, char *const *nodes, const struct id *not_this,
+                 struct places *ret)
+{
+    AUTOFREE char *settings = swarm_settings(n->store, swarm);
+    char text[ID_TEXT];
+    ret->n = candidates(n, &ret->list);
+    for (size_t i = 0; i < ret->n; i++) {
+        const struct id *id = &ret->list[i].id;
+        struct peer *p = peer_find(n, id);
+        bool takes =
+            p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
+        ret->list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
+                                swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
+    }
+}
+
+bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret)
+{
+    int best = place_pick(p->list, p->n, place_hash(swarm, name));
+    if (best < 0)
+        return false;
+    *ret = p->list[best].id;
+    return true;
+}
+
+void places_fini(struct places *p)
+{
+    free(p->list);
+    *p = (struct places){0};
+}
+
 bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
                 const struct id *not_this, struct id *ret)
 {
-    AUTOFREE struct place_node *list = NULL;
-    AUTOFREE char *settings = swarm_settings(n->store, swarm);
-    char text[ID_TEXT];
-    size_t count = candidates(n, &list);
-    for (size_t i = 0; i < count; i++) {
-        const struct id *id = &list[i].id;
-        struct peer *p = peer_find(n, &list[i].id);
-        bool takes =
-            p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
-        list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
-                           swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
-    }
-    int best = place_pick(list, count, place_hash(swarm, name));
-    if (best < 0)
-        return false;
-    *ret = list[best].id;
-    return true;
+    CLEANUP(places_fini) struct places targets;
+    own_targets(n, swarm, nodes, not_this, &targets);
+    return places_pick(&targets, swarm, name, ret);
 }
 
 int64_t own_actor_of(struct node *n, const struct id *node)
@@ -338,6 +361,7 @@ void own_later(struct node *n, const char *swarm, const char *name)
 
 void own_scan(struct node *n)
 {
+    batches_scan(n);
     n->scanning = true;
     n->scan_actor = INT64_MIN;
     n->scan_rowid = 0;

@@ -2,6 +2,7 @@
 #ifndef SKEP_NODE_OWN_H
 #define SKEP_NODE_OWN_H
 
+#include "core/place.h"
 #include "store/store.h"
 
 struct node;
@@ -10,6 +11,17 @@ bool node_open_now(struct node *n);
 /* Home of a name; NULL id pointer never: self or a peer of the view. */
 struct id own_home(struct node *n, const char *swarm, const char *name);
 bool own_is_home(struct node *n, const char *swarm, const char *name);
+/* The same for many: who may be home, as the view is now; and who may take something. Pick from them. */
+struct places {
+    struct place_node *list; /* owned */
+    size_t n;
+};
+void own_homes(struct node *n, struct places *ret);
+void own_targets(struct node *n, const char *swarm, char *const *nodes, const struct id *not_this,
+                 struct places *ret);
+/* false: none of them. */
+bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret);
+void places_fini(struct places *p);
 /* Where the strategy puts it: of `nodes` (names or ids; NULL = all) that may take something. false: none. */
 bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
                 const struct id *not_this, struct id *ret);
@@ -18,6 +30,21 @@ int64_t own_actor_of(struct node *n, const struct id *node);
 void own_taken(const char *from, const char *why, struct str *ret_json);
 /* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
+
+/* A start, at the home of its name: what it is for, and for whom (own_ask.c). */
+struct own_start {
+    const char *swarm, *name, *op, *who;
+    const char *spec;     /* as spec_write has it */
+    struct span metadata; /* {NULL, 0}: none */
+    int64_t over;         /* rank of the row that it replaces */
+};
+/* Claims the name for that node, with nothing of its former life. */
+int own_start(struct node *n, const struct own_start *s, const struct id *target, int64_t *ret_epoch);
+/* The metadata of a name, under the epoch of its claim. */
+int own_metadata(struct node *n, const char *swarm, const char *name, int64_t epoch, struct span data);
+/* Whether its owner may end it: not at a moment at which the home may give it to another node. Its home does
+ * that with claims of an older view of which nothing runs. waits: its row says that nothing runs. */
+bool own_may_end(struct node *n, const struct name_row *row, bool waits);
 /* Whether the claim has its second copy; if not, own_changed runs again once it has. */
 int claim_covered(struct node *n, const struct name_row *row, bool *ret);
 /* A name's row was written or merged: what follows here. Inside handlers. old_epoch: 0 if there was none. */

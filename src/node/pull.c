@@ -406,14 +406,19 @@ int row_merged(struct node *n, const struct remote_row *row)
         return session_row_merged(n, row->t, a, b ? b : "");
     case T_ACTOR:
         return row->dead ? 0 : own_run_merged(n, key[0].i);
+    case T_OPERATION:
+        node_wake(n, BATCH_KEY, a);
+        batch_later(n, a);
+        return 0;
+    case T_OPERATION_PART:
+        batch_later(n, a);
+        return 0;
     case T_IDEM:
     case T_TEMPLATE:
     case T_CONFLICT:
     case T_SERVE:
     case T_SCORE:
     case T_HOOK:
-    case T_OPERATION:
-    case T_OPERATION_PART:
     case T_PROCESS_GROUP:
     case T_MEMBER:
     case T_N:

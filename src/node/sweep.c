@@ -13,8 +13,29 @@ struct swept {
     int64_t period_ms; /* so long after the clock was set nothing of it ends */
 };
 
+/* With its parts. */
+static int end_operation(struct node *n, const struct operation_row *op)
+{
+    int64_t parts[SWEEP_ROWS];
+    size_t count = 0;
+    int rc;
+    struct stmt *q = store_ask(n->store, Q_OPERATION_PARTS, "t", op->operation);
+    while ((rc = stmt_step(q, &n->fault)) == 1 && count < COUNT(parts))
+        parts[count++] = col_i64(q, 0);
+    stmt_reset(q);
+    for (size_t i = 0; rc >= 0 && i < count; i++) {
+        struct operation_part_row part = {.operation = op->operation, .part = parts[i]};
+        rc = store_kill(n->store, T_OPERATION_PART, &part, 0, &n->fault);
+    }
+    if (rc < 0 || count == COUNT(parts)) /* the others, and the row itself, the next time */
+        return rc < 0 ? rc : 0;
+    return store_kill(n->store, T_OPERATION, op, 0, &n->fault);
+}
+
 static int end_row(struct node *n, enum table_id t, const void *row)
 {
+    if (t == T_OPERATION)
+        return end_operation(n, row);
     if (t != T_HANDOFF)
         return store_kill(n->store, t, row, 0, &n->fault);
     const struct handoff_row *h = row;
@@ -51,6 +72,7 @@ int node_sweep(struct node *n)
     const struct swept all[] = {
         {T_IDEM, Q_IDEM_OLD, n->real_ms - IDEM_KEEP_MS, IDEM_KEEP_MS},
         {T_CHILD, Q_CHILD_LEFT, n->real_ms - GONE_KEEP_MS, GONE_KEEP_MS},
+        {T_OPERATION, Q_OPERATION_OLD, n->real_ms - BATCH_KEEP_MS, BATCH_KEEP_MS},
         {T_HANDOFF, Q_HANDOFF_EXPIRED, n->real_ms, n->o.handoff_ttl_ms},
         {T_CONFLICT, Q_CONFLICT_OLD, n->real_ms - n->o.handoff_ttl_ms, n->o.handoff_ttl_ms}};
     int rc = 0;

@@ -1,6 +1,8 @@
-/* skep start: a spec from options, a command from behind "--". The node checks all of it. */
+/* skep start: a spec from options, a command from behind "--"; or many of them from a file. The node checks
+ * all of it. */
 #include <string.h>
 
+#include "skep/batch.h"
 #include "skep/cli.h"
 #include "skep/options.h"
 
@@ -47,6 +49,22 @@ static const struct verb_option options[] = {
     OPTION_INT("shutdown-ms", "N", "between SIGTERM and SIGKILL"),
     OPTION_INT("start-ms", "N", "to say that it is ready"),
     OPTION_INT("handoff-ms", "N", "to hand its state over"),
+    {.name = "batch",
+     .letter = 'b',
+     .kind = OPT_TEXT,
+     .value = "FILE",
+     .help = "start many: a JSON document, or one child a line; - is standard input",
+     .complete = COMPLETE_FILE},
+    {.name = "mode",
+     .kind = OPT_TEXT,
+     .value = "M",
+     .help = "of a batch with names that run already: refuse it, start the missing, or each for itself",
+     .words = "all_or_none missing each"},
+    {.name = "on-failure",
+     .kind = OPT_TEXT,
+     .value = "F",
+     .help = "of a batch in which one does not start: go on, or stop the others again",
+     .words = "continue rollback"},
     {.name = "acks", .kind = OPT_INT, .value = "N", .help = "answer once so many nodes have it on disk"},
     OPTION_END,
 };
@@ -126,7 +144,7 @@ static int check_running(struct span child, struct err *e)
     return err_set(e, SKEP_ENOTYET, "%s is %s; \"skep why %s\" tells more", name, status, name);
 }
 
-static int run(struct cli *c, struct err *e)
+static int run_one(struct cli *c, struct err *e)
 {
     if (!c->args.tail || !c->args.tail[0])
         return err_set(e, SKEP_EUSAGE,
@@ -156,6 +174,18 @@ static int run(struct cli *c, struct err *e)
     return rc;
 }
 
+static int run(struct cli *c, struct err *e)
+{
+    const char *file = args_text(&c->args, "batch");
+    if (file && (c->args.words_n || (c->args.tail && c->args.tail[0])))
+        return err_set(e, SKEP_EUSAGE,
+                       "a batch has its names and commands in its file: skep start --batch FILE");
+    if (!file && c->args.words_n == 0)
+        return err_set(e, SKEP_EUSAGE,
+                       "under which name? skep start NAME -- COMMAND…, or skep start --batch FILE");
+    return file ? batch_start(c, file, e) : run_one(c, e);
+}
+
 const struct verb verb_start = {
     .name = "start",
     .args = "NAME -- COMMAND…",
@@ -163,7 +193,7 @@ const struct verb verb_start = {
     .more =
         "Exactly one process of a name runs, wherever it runs. The answer comes once a second node knows.",
     .options = options,
-    .args_min = 1,
+    .args_min = 0,
     .args_max = 1,
     .tail = true,
     .complete = COMPLETE_COMMAND,

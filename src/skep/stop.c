@@ -1,4 +1,5 @@
-/* skep stop: ends processes and frees their names, one after the other; the first failure ends it. */
+/* skep stop: ends processes and frees their names; several, or those of standard input, in one call. */
+#include "skep/batch.h"
 #include "skep/cli.h"
 #include "skep/options.h"
 
@@ -6,17 +7,15 @@ static const struct verb_option options[] = {OPTION_SWARM, OPTION_END};
 
 static int run(struct cli *c, struct err *e)
 {
-    int rc = 0;
-    for (size_t i = 0; i < c->args.words_n && rc == 0; i++) {
-        char *path AUTOFREE = cli_child_path(c, c->args.word[i], "");
-        rc = cli_tell(c, "DELETE", path, NULL, "{name} is gone", e);
-    }
-    return rc;
+    if (c->args.words_n > 1 || strcmp(args_word(&c->args, 0), "-") == 0)
+        return batch_stop(c, e);
+    char *path AUTOFREE = cli_child_path(c, args_word(&c->args, 0), "");
+    return cli_tell(c, "DELETE", path, NULL, "{name} is gone", e);
 }
 
 const struct verb verb_stop = {
     .name = "stop",
-    .args = "NAME…",
+    .args = "NAME…|-",
     .help = "Stop processes and free their names; returns once they are gone.",
     .options = options,
     .args_min = 1,

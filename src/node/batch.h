@@ -1,0 +1,160 @@
+/* batch: starts and stops of many, in parts of at most 1000 names (docs/batches.md).
+ *
+ * batch.c keeps what this node coordinates and looks at what changed; batch_lead.c is the coordinator's side,
+ * batch_home.c that of the homes and of the owners, batch_part.c what a part says.
+ *
+ * Everything is in two tables. The row of an operation belongs to its coordinator, who writes it under a
+ * higher epoch the longer it lives. A part belongs to one home of its names, and is a question or its answer:
+ *
+ *   state     result   who is to move
+ *   waiting   NULL     the home: which of these are there already? (all_or_none only)
+ *   waiting   list     the coordinator: refuse all, or go on
+ *   running   NULL     the home: claim them (or find them, for a stop); if the operation is rolling back, say
+ *                      what was claimed
+ *   running   list     the owners start or stop; the coordinator watches the rows of each name
+ *   done      list     what became of each
+ *   undone    list     the same, and nothing of it is left
+ *
+ * The coordinator asks under a new, higher epoch of the part, the home answers under that epoch: so an answer
+ * to an older question never wins. A claim carries the operation's id as its op; with the name that tells
+ * which child of which operation it is for, so a part that is asked again finds what it has done.
+ */
+#ifndef SKEP_NODE_BATCH_H
+#define SKEP_NODE_BATCH_H
+
+#include "base/list.h"
+#include "node/timer.h"
+#include "store/store.h"
+#include "wire/json.h"
+
+struct node;
+
+#define BATCH_NAMES_MAX  1000           /* of a part */
+#define BATCH_BODY_BYTES (256 * 1024)   /* of a part, but for its last child */
+#define BATCH_LIFE_MS    (10 * 60000)   /* after which what has no outcome has none */
+#define BATCH_KEEP_MS    (10 * 60000)   /* results, after the end */
+#define BATCH_UNDONE_MS  (24 * 3600000) /* the row of one that was rolled back: a claim may come late */
+#define BATCH_KEY        "operation"    /* who waits for one waits for (this, its id) */
+
+/* ---- what a part says (batch_part.c) ---- */
+
+enum batch_is {
+    IS_CLAIMED, /* for `node`, under the epoch */
+    IS_STARTED,
+    IS_FOUND, /* of a stop: its life began with that epoch */
+    IS_STOPPED,
+    IS_EXISTING,
+    IS_ERROR,     /* code and detail */
+    IS_ELSEWHERE, /* the home that was asked is not its home */
+    IS_LATE,      /* it may have been done and undone already */
+    IS_NONE,      /* nothing was claimed */
+    IS_MOVED,     /* asked again in another part */
+    IS_UNDONE,
+};
+
+/* One name in an answer. */
+struct batch_item {
+    char *name, *node, *code, *detail; /* owned */
+    struct span reason;                /* JSON, borrowed from the answer; or from reason_text */
+    char *reason_text;                 /* owned */
+    int is;                            /* enum batch_is */
+    int64_t epoch, pid;
+};
+void item_fini(struct batch_item *i);
+void item_write(struct jw *j, const struct batch_item *i);
+/* The next of an answer. ret is emptied first; what cannot be read is passed over. */
+bool item_next(struct json_iter *it, struct batch_item *ret);
+
+/* One child that is wanted, or one name that is to be stopped. */
+struct batch_want {
+    char *name;       /* owned where batch_wants made it, else borrowed */
+    struct span spec; /* as spec_write has it; borrowed. {NULL, 0}: a stop */
+    struct span metadata;
+};
+
+/* The head of a part: what holds for all of its names. */
+struct batch_head {
+    char *view;    /* signature under which it was put together; owned */
+    int64_t stamp; /* of the request: what a name has seen since then may be its own work */
+    bool unsure;   /* it was asked before, and that may have been carried out */
+};
+void head_fini(struct batch_head *h);
+
+/* The body of a part: an array of the head and the names. Wants are yours: wants_free. */
+int part_read(const char *body, struct batch_head *ret_head, struct batch_want **ret_wants, size_t *ret_n);
+void wants_free(struct batch_want *wants, size_t n);
+/* Writes parts for these names, one home each, numbered from `part`. The view must be open. */
+int parts_plan(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
+               const struct batch_head *head, const char *state, int64_t part);
+/* An epoch for what the coordinator asks next, above that of the row it replaces. */
+int64_t part_epoch(struct node *n, const struct operation_row *op, int64_t old);
+
+/* ---- operations ---- */
+
+enum batch_mode { BATCH_ALL_OR_NONE, BATCH_MISSING, BATCH_EACH };
+extern const char *const batch_mode_words[], *const batch_failure_words[];
+
+struct batch_options {
+    int mode;             /* enum batch_mode */
+    int on_failure;       /* 1: rollback */
+    int64_t total;        /* names that were asked for */
+    char *request;        /* what a repeat must be equal to, or NULL; owned */
+    struct span metadata; /* of every child that has none; borrowed from the row */
+};
+void batch_options_fini(struct batch_options *o);
+void batch_options_read(const struct operation_row *op, struct batch_options *ret);
+
+struct batch_order {
+    const char *id, *swarm, *kind, *who; /* kind: start | stop */
+    struct batch_options options;
+    const struct batch_want *wants;
+    size_t wants_n;
+    const char *const *twice; /* names that stood there already */
+    size_t twice_n;
+};
+/* Writes the operation and its parts, with this node as its coordinator. The view must be open. */
+int batch_begin(struct node *n, const struct batch_order *o);
+/* Rolled back, or about to be: its claims must not run. 1 yes, 0 no, < 0. */
+int batch_is_undone(struct node *n, const char *op);
+
+/* ---- looking (batch.c) ---- */
+
+struct batch_name;
+struct batch_part;
+
+struct batch {
+    char *id;
+    bool dirty; /* its rows, or what they depend on, have changed */
+    bool again; /* what was left alone here may be possible now */
+    /* Of the coordinator, and made from rows: what has no outcome yet. */
+    char *swarm;
+    struct batch_part *parts; /* a list */
+    struct batch_name *names; /* uthash by name */
+    struct batch_name **woken;
+    size_t woken_n, woken_cap;
+    bool undo; /* it waits for the end of what it claimed */
+    UT_hash_handle hh;
+};
+
+/* A look at the operation, in a transaction of its own, soon. Anywhere. */
+void batch_later(struct node *n, const char *id);
+/* At every one that is open. */
+void batches_scan(struct node *n);
+bool batches_have_work(const struct node *n);
+int batches_work(struct node *n, void *unused);
+/* Rows of a name have changed. Outside handlers. */
+void batches_wake(struct node *n, const char *swarm, const char *name);
+void batches_begin(struct node *n);
+void batches_fini(struct node *n);
+
+/* batch_lead.c */
+int batch_lead(struct node *n, struct batch *b, struct operation_row *op);
+void batch_lead_wake(struct batch *b, const char *name);
+void batch_lead_forget(struct batch *b);
+
+/* batch_home.c: answers one part at most, *ret_more if there are others. */
+int batch_answer(struct node *n, const struct operation_row *op, bool *ret_more);
+/* Ends what the operation wants ended and this node owns. */
+int batch_end_mine(struct node *n, const struct operation_row *op);
+
+#endif

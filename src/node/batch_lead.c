@@ -1,0 +1,667 @@
+/* batch_lead: the coordinator of an operation. It asks the homes, watches what becomes of each name, and says
+ * the outcome.
+ *
+ * What it keeps in memory is made from rows, and made anew by whoever takes over: the names that were claimed
+ * and have no outcome yet. Nothing here waits for a node that is gone: its part is asked of the new homes,
+ * with a word that it may have been carried out.
+ *
+ * Invariants
+ *  1. It acts only while its view is open, so that it knows what was written before somebody else took its
+ * place.
+ *  2. A part is asked again only under a higher epoch.
+ *  3. An operation ends when every part has; one that rolls back, when nothing of it is left.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "node/batch.h"
+#include "node/brain.h"
+
+#define NAMES_AT_ONCE 2000
+
+struct batch_name {
+    struct batch_item item;
+    struct batch_part *part;
+    bool waits, woken;
+    UT_hash_handle hh;
+};
+
+struct batch_part {
+    int64_t number;
+    struct batch_name *list;
+    size_t n, left;
+    bool written; /* as its row says */
+    struct batch_part *next;
+};
+
+static bool is(const char *a, const char *b)
+{
+    return a && strcmp(a, b) == 0;
+}
+
+static void forget_name(struct batch *b, struct batch_name *x)
+{
+    struct batch_name *there;
+    HASH_FIND_STR(b->names, x->item.name, there);
+    if (there == x)
+        HASH_DELETE(hh, b->names, x);
+}
+
+void batch_lead_forget(struct batch *b)
+{
+    while (b->parts) {
+        struct batch_part *p = b->parts;
+        b->parts = p->next;
+        for (size_t i = 0; i < p->n; i++) {
+            forget_name(b, &p->list[i]);
+            item_fini(&p->list[i].item);
+        }
+        free(p->list);
+        free(p);
+    }
+    free(TAKE(b->woken));
+    b->woken_n = b->woken_cap = 0;
+    free(TAKE(b->swarm));
+    b->names = NULL;
+}
+
+static void wake(struct batch *b, struct batch_name *x)
+{
+    if (x->woken || !x->waits)
+        return;
+    x->woken = true;
+    ARRAY_GROW(b->woken, b->woken_n, b->woken_cap);
+    b->woken[b->woken_n++] = x;
+}
+
+void batch_lead_wake(struct batch *b, const char *name)
+{
+    struct batch_name *x;
+    HASH_FIND_STR(b->names, name, x);
+    if (x)
+        wake(b, x);
+}
+
+/* ---- what became of a name ---- */
+
+struct seen {
+    struct name_row name;
+    struct child_row child;
+    struct stamp version;
+    bool found, dead, current;
+};
+
+static void seen_fini(struct seen *s)
+{
+    row_fini(T_NAME, &s->name);
+    row_fini(T_CHILD, &s->child);
+}
+
+static int seen_load(struct node *n, const struct operation_row *op, const char *name, struct seen *s)
+{
+    *s = (struct seen){.name = {.swarm = mem_dup(op->swarm), .name = mem_dup(name)},
+                       .child = {.swarm = mem_dup(op->swarm), .name = mem_dup(name)}};
+    int rc = store_load(n->store, T_NAME, &s->name, &n->fault);
+    s->found = rc == 1;
+    if (rc == 0)
+        rc = store_version(n->store, T_NAME, &s->name, &s->version, &s->dead, &n->fault);
+    if (rc >= 0)
+        rc = store_load(n->store, T_CHILD, &s->child, &n->fault);
+    s->current = s->found && rc == 1 && s->child.epoch == s->name.epoch;
+    return rc < 0 ? rc : 0;
+}
+
+static void error_set(struct batch_item *i, int code, const char *detail)
+{
+    i->is = IS_ERROR;
+    mem_replace(&i->code, err_info(code)->word);
+    mem_replace(&i->detail, detail);
+}
+
+static void start_failed(struct node *n, struct batch_item *i, const struct child_row *child)
+{
+    bool refused = child->reason && strstr(child->reason, "\"exec_not_allowed\"");
+    mem_replace(&i->reason_text, child->reason);
+    if (i->reason_text && json_check(i->reason_text, strlen(i->reason_text), NULL) == 0)
+        i->reason = (struct span){i->reason_text, strlen(i->reason_text)};
+    mem_replace(&i->node, node_name_of(n, child->node));
+    error_set(i, refused ? SKEP_EEXEC : SKEP_ESTARTFAILED,
+              refused ? "the node does not allow this program; add its path to allow_exec there"
+                      : "the process did not start; reason says why");
+}
+
+static void started(struct node *n, struct batch_item *i, const struct child_row *child)
+{
+    i->is = IS_STARTED;
+    i->epoch = child->epoch;
+    i->pid = child->pid;
+    mem_replace(&i->node, node_name_of(n, child->node));
+}
+
+static bool never_ran(const struct child_row *child)
+{
+    return child->started_at == 0 || (child->reason && strstr(child->reason, "\"start_failed\""));
+}
+
+/* Each says whether there is an outcome. */
+
+static bool after_start(struct node *n, const struct operation_row *op, const struct seen *s,
+                        struct batch_item *i)
+{
+    bool ours = s->found && is(s->name.op, op->operation);
+    bool ended = !ours && s->child.epoch >= i->epoch && is(s->child.status, "gone");
+    if (ours && s->current && is(s->child.status, "running"))
+        started(n, i, &s->child);
+    else if (ours && s->current && s->child.started_at &&
+             (is(s->child.status, "backoff") || is(s->child.status, "failed")))
+        started(n, i, &s->child); /* it ran: the start took place */
+    else if ((ours && s->current && is(s->child.status, "failed")) || (ended && never_ran(&s->child)))
+        start_failed(n, i, &s->child);
+    else if (ended)
+        started(n, i, &s->child);
+    else if (s->found && !ours && s->name.incarnation > i->epoch)
+        error_set(i, SKEP_ESTARTED, "it has ended, and somebody else has started it since");
+    else
+        return false;
+    return true;
+}
+
+/* Absence proves nothing: the row that took the place of the claim may be on its way here. */
+static bool is_over(const struct seen *s, int64_t incarnation)
+{
+    return s->found ? s->name.incarnation > incarnation : s->dead && s->version.rank >= incarnation;
+}
+
+static bool after_stop(struct node *n UNUSED, const struct operation_row *op UNUSED, const struct seen *s,
+                       struct batch_item *i)
+{
+    if (!is_over(s, i->epoch))
+        return false;
+    i->is = IS_STOPPED;
+    return true;
+}
+
+static bool after_undo(struct node *n, const struct operation_row *op, const struct seen *s,
+                       struct batch_item *i)
+{
+    if ((s->found && is(s->name.op, op->operation)) || !is_over(s, i->epoch))
+        return false;
+    if (s->child.epoch >= i->epoch && is(s->child.status, "gone") && never_ran(&s->child) &&
+        s->child.reason && strstr(s->child.reason, "start_failed"))
+        start_failed(n, i, &s->child);
+    else
+        i->is = IS_UNDONE;
+    return true;
+}
+
+static int resolve(struct node *n, struct batch *b, const struct operation_row *op, struct batch_name *x)
+{
+    CLEANUP(seen_fini) struct seen s;
+    int rc = seen_load(n, op, x->item.name, &s);
+    if (rc < 0)
+        return rc;
+    bool done = b->undo                ? after_undo(n, op, &s, &x->item)
+                : is(op->kind, "stop") ? after_stop(n, op, &s, &x->item)
+                                       : after_start(n, op, &s, &x->item);
+    if (done) {
+        x->waits = false;
+        x->part->left--;
+    }
+    return 0;
+}
+
+/* ---- parts that were answered ---- */
+
+static struct batch_part *collected(const struct batch *b, int64_t number)
+{
+    struct batch_part *p = b->parts;
+    while (p && p->number != number)
+        p = p->next;
+    return p;
+}
+
+static bool must_wait(const struct batch *b, int what)
+{
+    return what == IS_CLAIMED || what == IS_FOUND || (b->undo && what == IS_STARTED);
+}
+
+static int part_load(struct node *n, const struct operation_row *op, int64_t number,
+                     struct operation_part_row *ret)
+{
+    *ret = (struct operation_part_row){.operation = mem_dup(op->operation), .part = number};
+    int rc = store_load(n->store, T_OPERATION_PART, ret, &n->fault);
+    return rc < 0 ? rc : 0;
+}
+
+static void collect(struct batch *b, const struct operation_row *op, const struct operation_part_row *row)
+{
+    struct batch_part *p = mem_alloc(sizeof *p);
+    struct json_iter it = json_iter_init((struct span){row->result, strlen(row->result)});
+    struct batch_item item = {0};
+    size_t cap = 0;
+    if (!b->swarm)
+        b->swarm = mem_dup(op->swarm);
+    p->number = row->part;
+    while (item_next(&it, &item)) {
+        ARRAY_GROW(p->list, p->n, cap);
+        if (item.reason.p) { /* the row will not live as long */
+            item.reason_text = mem_copy(item.reason.p, item.reason.n);
+            item.reason.p = item.reason_text;
+        }
+        p->list[p->n++] = (struct batch_name){.item = item, .waits = must_wait(b, item.is)};
+        item = (struct batch_item){0};
+    }
+    p->next = b->parts;
+    b->parts = p;
+    for (size_t i = 0; i < p->n; i++) { /* where they are now they stay */
+        struct batch_name *x = &p->list[i], *there;
+        x->part = p;
+        p->left += x->waits;
+        HASH_FIND_STR(b->names, x->item.name, there);
+        if (x->waits && !there)
+            HASH_ADD_KEYPTR(hh, b->names, x->item.name, strlen(x->item.name), x);
+        wake(b, x);
+    }
+}
+
+/* What its home could not answer is asked once more: of the right home, or under a new stamp. */
+static int ask_again(struct node *n, const struct operation_row *op, struct operation_part_row *row,
+                     int64_t *next)
+{
+    struct batch_head head, fresh;
+    struct batch_want *wants, *some[2];
+    size_t count, some_n[2] = {0, 0};
+    struct batch_item item = {0};
+    AUTOSTR struct str result = STR_INIT;
+    struct jw j = jw_init(&result);
+    part_read(row->body, &head, &wants, &count);
+    for (size_t i = 0; i < COUNT(some); i++)
+        some[i] = mem_array(count + 1, sizeof *some[i]);
+    struct json_iter it = json_iter_init((struct span){row->result, strlen(row->result)});
+    jw_array(&j);
+    for (size_t at = 0; item_next(&it, &item);) {
+        bool again = item.is == IS_ELSEWHERE || item.is == IS_LATE;
+        while (again && at < count && strcmp(wants[at].name, item.name) != 0)
+            at++;
+        if (again && at < count) {
+            int which = item.is == IS_LATE;
+            some[which][some_n[which]++] = wants[at];
+            item.is = IS_MOVED;
+        } else if (again) {
+            error_set(&item, SKEP_EINTERNAL, "the answer names a child that was not asked for");
+        }
+        item_write(&j, &item);
+    }
+    jw_array_close(&j);
+    item_fini(&item);
+    fresh = (struct batch_head){.stamp = store_stamp(n->store)};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < COUNT(some); i++)
+        rc = parts_plan(n, op, some[i], some_n[i], i ? &fresh : &head, row->state, *next);
+    *next += (int64_t)(some_n[0] + some_n[1]); /* at most so many */
+    mem_replace(&row->result, str_get(&result));
+    row->epoch = part_epoch(n, op, row->epoch);
+    if (rc == 0)
+        rc = store_save(n->store, T_OPERATION_PART, row, &n->fault);
+    for (size_t i = 0; i < COUNT(some); i++)
+        free(some[i]);
+    wants_free(wants, count);
+    head_fini(&head);
+    return rc;
+}
+
+/* Its home is gone. */
+static int ask_others(struct node *n, const struct operation_row *op, struct operation_part_row *row,
+                      int64_t *next)
+{
+    struct batch_head head;
+    struct batch_want *wants;
+    size_t count;
+    part_read(row->body, &head, &wants, &count);
+    head.unsure |= is(row->state, "running") && is(op->kind, "start");
+    int rc = parts_plan(n, op, wants, count, &head, row->state, *next);
+    *next += (int64_t)count;
+    wants_free(wants, count);
+    head_fini(&head);
+    mem_replace(&row->state, is(op->state, "rolling_back") ? "undone" : "done");
+    mem_replace(&row->body, "[]");
+    mem_replace(&row->result, "[]");
+    row->epoch = part_epoch(n, op, row->epoch);
+    return rc < 0 ? rc : store_save(n->store, T_OPERATION_PART, row, &n->fault);
+}
+
+static bool has_unasked(const struct operation_part_row *row)
+{
+    struct json_iter it = json_iter_init((struct span){row->result, strlen(row->result)});
+    struct batch_item item = {0};
+    bool some = false;
+    while (!some && item_next(&it, &item))
+        some = item.is == IS_ELSEWHERE || item.is == IS_LATE;
+    item_fini(&item);
+    return some;
+}
+
+/* ---- the parts as they stand ---- */
+
+struct line {
+    int64_t number, epoch;
+    char node[ID_TEXT];
+    bool waiting, running, answered, undone;
+};
+
+struct lines {
+    struct line *list;
+    size_t n;
+    int64_t next; /* number of a new part */
+    size_t waiting, unanswered, running, open;
+};
+
+static int lines_read(struct node *n, const struct operation_row *op, struct lines *ret)
+{
+    size_t cap = 0;
+    int rc;
+    *ret = (struct lines){0};
+    struct stmt *q = store_ask(n->store, Q_OPERATION_PARTS, "t", op->operation);
+    while ((rc = stmt_step(q, &n->fault)) == 1) {
+        ARRAY_GROW(ret->list, ret->n, cap);
+        struct line *l = &ret->list[ret->n++];
+        *l = (struct line){.number = col_i64(q, 0),
+                           .waiting = is(col_text(q, 2), "waiting"),
+                           .running = is(col_text(q, 2), "running"),
+                           .undone = is(col_text(q, 2), "undone"),
+                           .answered = col_i64(q, 3),
+                           .epoch = col_i64(q, 4)};
+        snprintf(l->node, sizeof l->node, "%s", col_text(q, 1) ? col_text(q, 1) : "");
+        ret->next = l->number + 1;
+        ret->waiting += l->waiting;
+        ret->running += l->running;
+        ret->unanswered += (l->waiting || l->running) && !l->answered;
+        ret->open += l->waiting || l->running;
+    }
+    return rc;
+}
+
+static bool is_there(struct node *n, const char *node)
+{
+    struct id id;
+    if (!id_parse(node, &id))
+        return false;
+    const struct view_node *v = view_find(&n->view, &id);
+    return id_equal(&id, &n->self) || (v && v->member && v->in_view);
+}
+
+/* Nobody has answered it, and its time is up. */
+static int part_give_up(struct node *n, const struct operation_row *op, struct operation_part_row *row)
+{
+    struct batch_head head;
+    struct batch_want *wants;
+    size_t count;
+    AUTOSTR struct str result = STR_INIT;
+    struct jw j = jw_init(&result);
+    part_read(row->body, &head, &wants, &count);
+    jw_array(&j);
+    for (size_t i = 0; i < count; i++) {
+        struct batch_item item = {.name = mem_dup(wants[i].name)};
+        error_set(&item, SKEP_ETIMEOUT, "no outcome in time; it may still happen");
+        item_write(&j, &item);
+        item_fini(&item);
+    }
+    jw_array_close(&j);
+    wants_free(wants, count);
+    head_fini(&head);
+    mem_replace(&row->state, "done");
+    mem_replace(&row->body, "[]");
+    mem_replace(&row->result, str_get(&result));
+    row->epoch = part_epoch(n, op, row->epoch);
+    return store_save(n->store, T_OPERATION_PART, row, &n->fault);
+}
+
+static bool is_overdue(const struct node *n, const struct batch *b, const struct operation_row *op)
+{
+    return !b->undo && n->real_ms >= op->deadline;
+}
+
+/* What is over matters to a rollback only. */
+static bool wants_closed(const struct batch *b, const struct operation_row *op)
+{
+    struct batch_options o;
+    batch_options_read(op, &o);
+    bool some = b->undo || o.on_failure;
+    batch_options_fini(&o);
+    return some;
+}
+
+static int one_line(struct node *n, struct batch *b, const struct operation_row *op, const struct line *l,
+                    int64_t *next)
+{
+    struct operation_part_row row;
+    struct batch_part *p = collected(b, l->number);
+    bool open = l->waiting || l->running, asked = open && !l->answered;
+    if (p)
+        p->written = b->undo ? l->undone : !open;
+    if (p || (asked && is_there(n, l->node) && !is_overdue(n, b, op)) || (l->waiting && l->answered))
+        return 0;
+    if (!open && (l->undone || !wants_closed(b, op)))
+        return 0;
+    int rc = part_load(n, op, l->number, &row);
+    if (rc == 0 && asked && !row.result && is_overdue(n, b, op)) {
+        rc = part_give_up(n, op, &row);
+        batch_later(n, op->operation);
+    } else if (rc == 0 && open && !row.result) {
+        rc = ask_others(n, op, &row, next);
+        batch_later(n, op->operation);
+    } else if (rc == 0 && open && has_unasked(&row)) {
+        rc = ask_again(n, op, &row, next);
+        batch_later(n, op->operation);
+    } else if (rc == 0 && row.result) {
+        collect(b, op, &row);
+        b->parts->written = !b->undo && !open;
+    }
+    row_fini(T_OPERATION_PART, &row);
+    return rc;
+}
+
+/* ---- the check of all_or_none ---- */
+
+static int waiting_part(struct node *n, const struct operation_row *op, const struct line *l, bool *ret_some,
+                        int64_t *next)
+{
+    struct operation_part_row row;
+    int rc = part_load(n, op, l->number, &row);
+    if (rc == 0 && row.result && has_unasked(&row)) { /* nothing was claimed: the whole part anew */
+        rc = ask_others(n, op, &row, next);
+        *ret_some = true;
+        batch_later(n, op->operation);
+    }
+    row_fini(T_OPERATION_PART, &row);
+    return rc;
+}
+
+static int go_on(struct node *n, const struct operation_row *op, const struct line *l)
+{
+    struct operation_part_row row;
+    int rc = part_load(n, op, l->number, &row);
+    if (rc == 0) {
+        mem_replace(&row.state, "running");
+        free(TAKE(row.result));
+        row.epoch = part_epoch(n, op, row.epoch);
+        rc = store_save(n->store, T_OPERATION_PART, &row, &n->fault);
+    }
+    row_fini(T_OPERATION_PART, &row);
+    return rc;
+}
+
+static int end(struct node *n, struct operation_row *op)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    jw_object(&j);
+    jw_kv_string(&j, "operation", op->operation);
+    jw_kv_bool(&j, "rollback", is(op->state, "rolling_back"));
+    jw_object_close(&j);
+    jw_end(&j);
+    op->ended_at = n->real_ms;
+    if (is(op->state, "running"))
+        mem_replace(&op->state, "done");
+    int rc = store_save(n->store, T_OPERATION, op, &n->fault);
+    node_wake(n, BATCH_KEY, op->operation);
+    return rc < 0
+               ? rc
+               : node_log(n, "operation_ended", op->swarm, NULL, n->name, op->epoch, op->who, str_get(&data));
+}
+
+static int is_taken(struct node *n, const struct operation_row *op, const struct lines *lines, bool *ret)
+{
+    for (size_t i = 0; i < lines->n && !*ret; i++) {
+        struct operation_part_row row = {0};
+        int rc = lines->list[i].waiting ? part_load(n, op, lines->list[i].number, &row) : 0;
+        *ret = row.result && strlen(row.result) > 2;
+        row_fini(T_OPERATION_PART, &row);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int decide_waiting(struct node *n, struct operation_row *op, struct lines *lines)
+{
+    bool again = false, taken = false;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < lines->n; i++)
+        if (lines->list[i].waiting)
+            rc = waiting_part(n, op, &lines->list[i], &again, &lines->next);
+    if (rc < 0 || again)
+        return rc;
+    if (lines->running == 0)
+        rc = is_taken(n, op, lines, &taken);
+    if (rc == 0 && taken)
+        return end(n, op);
+    for (size_t i = 0; rc == 0 && i < lines->n; i++)
+        if (lines->list[i].waiting)
+            rc = go_on(n, op, &lines->list[i]);
+    batch_later(n, op->operation);
+    return rc;
+}
+
+/* ---- outcomes ---- */
+
+/* In all_or_none a name that was taken in between, and with rollback any error, undoes everything. */
+static bool wants_undo(const struct batch *b, const struct operation_row *op)
+{
+    struct batch_options o;
+    bool bad = false;
+    if (is(op->kind, "stop") || !is(op->state, "running"))
+        return false;
+    batch_options_read(op, &o);
+    for (const struct batch_part *p = b->parts; p && !bad; p = p->next)
+        for (size_t i = 0; i < p->n && !bad; i++) {
+            int what = p->list[i].item.is;
+            bad = (what == IS_EXISTING && o.mode == BATCH_ALL_OR_NONE) ||
+                  (o.on_failure && (what == IS_ERROR || (what == IS_EXISTING && o.mode == BATCH_EACH)));
+        }
+    batch_options_fini(&o);
+    return bad;
+}
+
+static int undo(struct node *n, struct batch *b, struct operation_row *op)
+{
+    mem_replace(&op->state, "rolling_back");
+    int rc = store_save(n->store, T_OPERATION, op, &n->fault);
+    batch_lead_forget(b);
+    batch_later(n, op->operation);
+    return rc < 0 ? rc
+                  : node_log(n, "operation_rolled_back", op->swarm, NULL, n->name, op->epoch, op->who, NULL);
+}
+
+static int part_finish(struct node *n, struct batch *b, const struct operation_row *op, struct batch_part *p)
+{
+    struct operation_part_row row;
+    AUTOSTR struct str result = STR_INIT;
+    struct jw j = jw_init(&result);
+    jw_array(&j);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->list[i].item.is != IS_MOVED && p->list[i].item.is != IS_NONE)
+            item_write(&j, &p->list[i].item);
+    jw_array_close(&j);
+    int rc = part_load(n, op, p->number, &row);
+    if (rc == 0) {
+        mem_replace(&row.state, b->undo ? "undone" : "done");
+        mem_replace(&row.body, "[]");
+        mem_replace(&row.result, str_get(&result));
+        row.epoch = part_epoch(n, op, row.epoch);
+        rc = store_save(n->store, T_OPERATION_PART, &row, &n->fault);
+    }
+    row_fini(T_OPERATION_PART, &row);
+    batch_later(n, op->operation);
+    return rc;
+}
+
+/* Its time is up: what has no outcome may still happen. */
+static void give_up(struct node *n, struct batch *b, const struct operation_row *op)
+{
+    if (!is_overdue(n, b, op))
+        return;
+    for (struct batch_part *p = b->parts; p; p = p->next)
+        for (size_t i = 0; i < p->n; i++)
+            if (p->list[i].waits) {
+                p->list[i].waits = false;
+                p->left--;
+                error_set(&p->list[i].item, SKEP_ETIMEOUT, "no outcome in time; it may still happen");
+            }
+}
+
+static int watch_names(struct node *n, struct batch *b, const struct operation_row *op)
+{
+    size_t done = b->woken_n < NAMES_AT_ONCE ? b->woken_n : NAMES_AT_ONCE;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < done; i++)
+        if (b->woken[i]->waits)
+            rc = resolve(n, b, op, b->woken[i]);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < done; i++)
+        b->woken[i]->woken = false;
+    b->woken_n -= done;
+    if (b->woken_n)
+        memmove(b->woken, b->woken + done, b->woken_n * sizeof *b->woken);
+    n->operations_dirty |= b->woken_n > 0;
+    return 0;
+}
+
+static int watch_parts(struct node *n, struct batch *b, struct operation_row *op)
+{
+    int rc = watch_names(n, b, op);
+    give_up(n, b, op);
+    if (rc == 0 && wants_undo(b, op))
+        return undo(n, b, op);
+    for (struct batch_part *p = b->parts; rc == 0 && p; p = p->next)
+        if (p->left == 0 && !p->written)
+            rc = part_finish(n, b, op, p);
+    return rc;
+}
+
+int batch_lead(struct node *n, struct batch *b, struct operation_row *op)
+{
+    struct lines lines;
+    bool undo_now = is(op->state, "rolling_back");
+    if (!node_open_now(n))
+        return 0;
+    if (b->undo != undo_now) {
+        batch_lead_forget(b);
+        b->undo = undo_now;
+    }
+    int rc = lines_read(n, op, &lines);
+    for (size_t i = 0; rc == 0 && i < lines.n; i++)
+        rc = one_line(n, b, op, &lines.list[i], &lines.next);
+    if (rc == 0 && lines.waiting && (lines.unanswered == 0 || lines.running > 0))
+        rc = decide_waiting(n, op, &lines);
+    else if (rc == 0 && lines.waiting == 0)
+        rc = watch_parts(n, b, op);
+    bool all = lines.open == 0;
+    for (struct batch_part *p = b->parts; p; p = p->next)
+        all &= p->written;
+    if (rc == 0 && all && !op->ended_at && is(op->state, undo_now ? "rolling_back" : "running"))
+        rc = end(n, op);
+    free(lines.list);
+    return rc;
+}

@@ -1,0 +1,12 @@
+/* batch: starts and stops of many by the command line (skep start --batch, skep stop of several). */
+#ifndef SKEP_SKEP_BATCH_H
+#define SKEP_SKEP_BATCH_H
+
+#include "skep/cli.h"
+
+/* skep start --batch FILE: a JSON document, an array of children, or a child a line. */
+int batch_start(struct cli *c, const char *file, struct err *e);
+/* The names on the line; "-": those on standard input, one a line. */
+int batch_stop(struct cli *c, struct err *e);
+
+#endif

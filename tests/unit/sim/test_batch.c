@@ -1,0 +1,326 @@
+/* Many started and stopped at once, and the node that was asked dies in the middle: all or none. */
+#include "rig.h"
+
+#define MANY     "/v1/swarms/default/children"
+#define STOP     "/v1/swarms/default/stop"
+#define COUNTER  "{\"name\":\"%s%02d\",\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}"
+#define CHILDREN 24
+
+static char *body_of(const char *prefix, int count, const char *last, const char *rest)
+{
+    struct str s = STR_INIT;
+    str_puts(&s, "{\"children\":[");
+    for (int i = 0; i < count; i++) {
+        str_puts(&s, i ? "," : "");
+        str_printf(&s, COUNTER, prefix, i);
+    }
+    str_printf(&s, "%s%s]%s}", last ? "," : "", last ? last : "", rest);
+    return str_take(&s);
+}
+
+static char *names_of(const char *prefix, int count)
+{
+    struct str s = STR_INIT;
+    str_puts(&s, "{\"names\":[");
+    for (int i = 0; i < count; i++)
+        str_printf(&s, "%s\"%s%02d\"", i ? "," : "", prefix, i);
+    str_puts(&s, "]}");
+    return str_take(&s);
+}
+
+static int running(struct rig *r, const char *prefix, int count)
+{
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *name = mem_printf("%s%02d", prefix, i);
+        n += sim_running(r->sim, "default", name, NULL);
+    }
+    return n;
+}
+
+static size_t length(struct rig *r, const char *name)
+{
+    struct json_iter it = json_iter_init(json_raw_member(str_get(&r->body), r->body.n, name));
+    struct span one;
+    size_t n = 0;
+    while (json_iter_next(&it, NULL, &one))
+        n++;
+    return n;
+}
+
+static void begin(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = sim_opts_default(seed, nodes);
+    o.loss_ppm = 0;
+    rig_begin_opts(r, &o);
+    agree_within(r, nodes, 5000);
+}
+
+static void each_child_has_its_result(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 1, 3);
+    AUTOFREE char *all = body_of("a", CHILDREN, NULL, ",\"metadata\":{\"tag\":\"x\"}");
+    want(&r, 200, 0, HTTP_M_POST, MANY, all);
+    assert_string_equal(member(&r, "status"), "ok");
+    assert_int_equal(length(&r, "started"), CHILDREN);
+    assert_int_equal(running(&r, "a", CHILDREN), CHILDREN);
+    want(&r, 409, 1, HTTP_M_POST, MANY, all);
+    assert_string_equal(member(&r, "code"), "already_started");
+    assert_int_equal(length(&r, "names"), CHILDREN);
+
+    AUTOFREE char *more = body_of("a", CHILDREN + 4, NULL, ",\"mode\":\"missing\"");
+    want(&r, 200, 2, HTTP_M_POST, MANY, more);
+    assert_string_equal(member(&r, "status"), "ok");
+    assert_int_equal(length(&r, "started"), 4);
+    assert_int_equal(length(&r, "existing"), CHILDREN);
+
+    AUTOFREE char *each = body_of("a", CHILDREN + 5, NULL, ",\"mode\":\"each\"");
+    want(&r, 200, 1, HTTP_M_POST, MANY, each);
+    assert_string_equal(member(&r, "status"), "error");
+    assert_int_equal(length(&r, "started"), 1);
+    assert_int_equal(length(&r, "errors"), CHILDREN + 4);
+
+    AUTOFREE char *names = names_of("a", CHILDREN + 6);
+    want(&r, 200, 0, HTTP_M_POST, STOP, names);
+    assert_int_equal(length(&r, "stopped"), CHILDREN + 5);
+    assert_int_equal(length(&r, "errors"), 1);
+    assert_int_equal(running(&r, "a", CHILDREN + 6), 0);
+    for (int i = 0; i < 3; i++)
+        want(&r, 404, i, HTTP_M_GET, MANY "/a00", NULL);
+    want(&r, 200, 2, HTTP_M_POST, MANY, all); /* what was stopped a moment ago is free, for everybody */
+    assert_int_equal(length(&r, "started"), CHILDREN);
+    run_ms(&r, 3000);
+    digests_equal(&r);
+    rig_end(&r);
+}
+
+static void what_failed_takes_the_others_with_it(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 2, 3);
+    AUTOFREE char *bad = body_of("r", CHILDREN, "{\"name\":\"bad\",\"argv\":[\"/bin/nothing\"]}",
+                                 ",\"on_failure\":\"rollback\"");
+    AUTOFREE char *go_on =
+        body_of("r", CHILDREN, "{\"name\":\"bad\",\"argv\":[\"/bin/nothing\"]}", ",\"mode\":\"each\"");
+    want(&r, 200, 0, HTTP_M_POST, MANY, bad);
+    assert_string_equal(member(&r, "status"), "error");
+    assert_string_equal(member(&r, "rollback"), "true");
+    assert_int_equal(length(&r, "started"), 0);
+    assert_int_equal(length(&r, "errors"), 1);
+    assert_int_equal(length(&r, "undone"), CHILDREN);
+    assert_int_equal(running(&r, "r", CHILDREN), 0);
+    want(&r, 200, 1, HTTP_M_POST, MANY, go_on);
+    assert_string_equal(member(&r, "rollback"), "false");
+    assert_int_equal(length(&r, "started"), CHILDREN);
+    assert_int_equal(length(&r, "errors"), 1);
+    rig_end(&r);
+}
+
+/* ---- the coordinator dies ---- */
+
+enum death { DEATH_KILL, DEATH_POWER, DEATH_STOP, DEATHS };
+
+static void asked(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    (void)s;
+    struct rig *r = arg;
+    r->answered = true;
+    r->status = reply->status;
+    str_clear(&r->body);
+    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
+}
+
+static void ask_and_die(struct rig *r, int node, const char *path, const char *body, int64_t us,
+                        enum death how)
+{
+    struct sim_ask a = {.node = node,
+                        .method = HTTP_M_POST,
+                        .path = path,
+                        .body = body,
+                        .timeout_ms = 60000,
+                        .done = asked,
+                        .arg = r};
+    r->answered = false;
+    sim_ask(r->sim, &a);
+    assert_true(sim_run(r->sim, sim_now_us(r->sim) + us));
+    if (how == DEATH_KILL)
+        sim_crash(r->sim, node);
+    else if (how == DEATH_POWER)
+        sim_cut_power(r->sim, node);
+    else
+        sim_stop(r->sim, node);
+}
+
+static bool all_ended(struct rig *r)
+{
+    for (int i = 0; i < sim_nodes(r->sim); i++)
+        if (sim_node_up(sim_node(r->sim, i)) &&
+            rows_number(r, i, "SELECT count(*) FROM operation WHERE ended_at = 0") != 0)
+            return false;
+    return true;
+}
+
+static void all_ended_within(struct rig *r, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms < within_ms && !all_ended(r); ms += 100)
+        run_ms(r, 100);
+    assert_true(all_ended(r));
+}
+
+static void settle(struct rig *r, int back)
+{
+    if (back >= 0) {
+        run_ms(r, 12000);
+        assert_true(sim_start(r->sim, back));
+    }
+    run_ms(r, back >= 0 ? 20000 : 70000); /* who is silent is down after 30 s, what it ran 15 s later */
+    all_ended_within(r, 60000);
+    run_ms(r, 5000);
+}
+
+static void start_with_a_death(uint64_t seed, int64_t us, enum death how, bool comes_back, const char *mode)
+{
+    struct rig r;
+    begin(&r, seed, 3);
+    int node = (int)(seed % 3);
+    AUTOFREE char *rest = mem_printf(",\"mode\":\"%s\"", mode);
+    AUTOFREE char *all = body_of("k", CHILDREN, NULL, rest);
+    ask_and_die(&r, node, MANY, all, us, how);
+    bool answered = r.answered && r.status == 200;
+    settle(&r, comes_back ? node : -1);
+    int n = running(&r, "k", CHILDREN);
+    if ((n != 0 && n != CHILDREN) || (answered && n != CHILDREN))
+        fail_msg("seed %d, %d us, death %d: %d of %d run%s", (int)seed, (int)us, (int)how, n, CHILDREN,
+                 answered ? ", and it was answered" : "");
+    if (comes_back)
+        converge_within(&r, 30000);
+    rig_end(&r);
+}
+
+static void a_batch_is_finished_by_others(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        for (int64_t us = 500; us < 60000; us = us * 2)
+            start_with_a_death(seed, us + (int64_t)seed * 137, (enum death)(seed % DEATHS), seed % 4 < 2,
+                               seed % 2 ? "all_or_none" : "missing");
+}
+
+static void undo_with_a_death(uint64_t seed, int64_t us, enum death how, bool comes_back)
+{
+    struct rig r;
+    begin(&r, seed, 3);
+    int node = (int)(seed % 3);
+    AUTOFREE char *bad = body_of("u", CHILDREN, "{\"name\":\"bad\",\"argv\":[\"/bin/nothing\"]}",
+                                 ",\"on_failure\":\"rollback\"");
+    ask_and_die(&r, node, MANY, bad, us, how);
+    settle(&r, comes_back ? node : -1);
+    int n = running(&r, "u", CHILDREN);
+    if (n != 0)
+        fail_msg("seed %d, %d us, death %d: %d of %d are left", (int)seed, (int)us, (int)how, n, CHILDREN);
+    for (int i = 0; i < 3; i++)
+        if (sim_node_up(sim_node(r.sim, i)))
+            assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM name"), 0);
+    rig_end(&r);
+}
+
+static void a_rollback_is_finished_by_others(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        for (int64_t us = 2000; us < 80000; us = us * 5 / 3)
+            undo_with_a_death(seed, us + (int64_t)seed * 211, (enum death)(seed % DEATHS), seed % 4 < 2);
+}
+
+static void stop_with_a_death(uint64_t seed, int64_t us, enum death how)
+{
+    struct rig r;
+    begin(&r, seed, 3);
+    int node = (int)(seed % 3);
+    AUTOFREE char *all = body_of("s", CHILDREN, NULL, ""), *names = names_of("s", CHILDREN);
+    want(&r, 200, node, HTTP_M_POST, MANY, all);
+    run_ms(&r, 1000);
+    ask_and_die(&r, node, STOP, names, us, how);
+    settle(&r, node);
+    int n = running(&r, "s", CHILDREN);
+    if ((n != 0 && n != CHILDREN) || (r.answered && r.status == 200 && n != 0))
+        fail_msg("seed %d, %d us, death %d: %d of %d are left", (int)seed, (int)us, (int)how, n, CHILDREN);
+    converge_within(&r, 30000);
+    rig_end(&r);
+}
+
+static void a_stop_of_many_is_finished_by_others(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 9; seed++)
+        for (int64_t us = 500; us < 40000; us = us * 9 / 4)
+            stop_with_a_death(seed, us + (int64_t)seed * 171, (enum death)(seed % DEATHS));
+}
+
+/* A home dies, while it is asked or after it has claimed. */
+static void a_home_may_die(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        for (int64_t us = 3000; us < 60000; us = us * 2) {
+            struct rig r;
+            begin(&r, seed, 3);
+            int node = (int)(seed % 3), home = (node + 1) % 3;
+            AUTOFREE char *all = body_of("h", CHILDREN, NULL, seed % 2 ? ",\"mode\":\"each\"" : "");
+            struct sim_ask a = {.node = node,
+                                .method = HTTP_M_POST,
+                                .path = MANY,
+                                .body = all,
+                                .query = "timeout_ms=50000",
+                                .timeout_ms = 60000,
+                                .done = asked,
+                                .arg = &r};
+            sim_ask(r.sim, &a);
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + us + (int64_t)seed * 313));
+            sim_crash(r.sim, home);
+            settle(&r, home);
+            if (!r.answered || r.status != 200 || running(&r, "h", CHILDREN) != CHILDREN)
+                fail_msg("seed %d, %d us: %d, %d run: %s", (int)seed, (int)us, r.status,
+                         running(&r, "h", CHILDREN), str_get(&r.body));
+            rig_end(&r);
+        }
+}
+
+static void results_can_be_read_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 5, 3);
+    AUTOFREE char *all = body_of("o", CHILDREN, NULL, ",\"await\":false");
+    want(&r, 202, 0, HTTP_M_POST, MANY, all);
+    AUTOFREE char *path = mem_printf("/v1/operations/%s", member(&r, "operation"));
+    AUTOFREE char *waiting = mem_printf("%s?wait=true&timeout_ms=20000", path);
+    for (int i = 0; i < 3; i++) {
+        want(&r, 200, i, HTTP_M_GET, waiting, NULL);
+        assert_string_equal(member(&r, "state"), "done");
+    }
+    run_ms(&r, 9 * 60000);
+    want(&r, 200, 1, HTTP_M_GET, path, NULL);
+    run_ms(&r, 2 * 60000);
+    for (int i = 0; i < 3; i++)
+        want(&r, 404, i, HTTP_M_GET, path, NULL);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM operation_part"), 0);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_child_has_its_result),
+        cmocka_unit_test(what_failed_takes_the_others_with_it),
+        cmocka_unit_test(a_batch_is_finished_by_others),
+        cmocka_unit_test(a_rollback_is_finished_by_others),
+        cmocka_unit_test(a_stop_of_many_is_finished_by_others),
+        cmocka_unit_test(a_home_may_die),
+        cmocka_unit_test(results_can_be_read_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
