@@ -33,13 +33,26 @@ int keep_send(int socket, struct keep_msg msg, const int *fds, size_t fds_n)
     return 0;
 }
 
+/* What the padding had room for beyond what a message may carry is closed. */
+static void take_some(const void *from, size_t n, int fds[KEEP_FDS_MAX])
+{
+    for (size_t i = 0; i < n; i++) {
+        int fd;
+        memcpy(&fd, (const char *)from + i * sizeof fd, sizeof fd);
+        if (i < KEEP_FDS_MAX)
+            fds[i] = fd;
+        else
+            close(fd);
+    }
+}
+
 static void take_fds(struct msghdr *h, int fds[KEEP_FDS_MAX])
 {
     for (size_t i = 0; i < KEEP_FDS_MAX; i++)
         fds[i] = -1;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+            take_some(CMSG_DATA(c), (c->cmsg_len - CMSG_LEN(0)) / sizeof(int), fds);
 }
 
 static void drop_fds(int fds[KEEP_FDS_MAX])

@@ -8,6 +8,9 @@
  *
  *     cwd 0 user 0 log 0 argc 0 argv[0] 0 … argv[argc-1] 0 env[0] 0 … env[n-1] 0
  *
+ * A program of a hook reads its input from a second memfd instead of having a channel, and may have its
+ * output read by skepd instead of by the log.
+ *
  * argc is decimal; user and log may be empty. keep_unpack refuses everything else.
  *
  *   skepd -> keeper     SPAWN TERMINATE KILL FEED PING REOPEN SHUTDOWN
@@ -27,12 +30,13 @@
 #define KEEP_SOCKET_FD       3 /* in the keeper and in its log process: the socket to the one above */
 #define KEEP_SKEPD_FD        4 /* in the keeper: a pidfd of skepd */
 #define KEEP_CHANNEL_FD      3 /* in a child: its channel */
-#define KEEP_FDS_MAX         2
+#define KEEP_FDS_MAX         3
 #define KEEP_ORDER_BYTES_MAX (8u << 20)
 #define KEEP_LOG_NAME_MAX    200
 
 enum keep_kind {
-    KEEP_SPAWN,     /* run; descriptors: the order's memfd, then the worker's end of the channel if any */
+    KEEP_SPAWN,     /* run; descriptors: the order's memfd, then the worker's end of the channel if any; with
+                       value 1 its standard input, and then its standard output if any */
     KEEP_TERMINATE, /* run */
     KEEP_KILL,      /* run */
     KEEP_FEED,      /* value: the deadline in ms of CLOCK_BOOTTIME; 0 = none */

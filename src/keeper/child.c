@@ -34,14 +34,14 @@ static void must(int rc)
 }
 
 /* 0-2, the channel at 3, the way to tell errors at 4, and nothing else. All sources are above 4. */
-static void descriptors(const struct child_world *w, int channel, int output, int error)
+static void descriptors(const struct child_world *w, struct ends ends, int output, int error)
 {
     must(dup3(error, ERROR_FD, O_CLOEXEC));
-    must(dup2(w->null, 0));
-    must(dup2(output, 1));
+    must(dup2(ends.input >= 0 ? ends.input : w->null, 0));
+    must(dup2(ends.output >= 0 ? ends.output : output, 1));
     must(dup2(output, 2));
-    if (channel >= 0)
-        must(dup2(channel, KEEP_CHANNEL_FD));
+    if (ends.channel >= 0)
+        must(dup2(ends.channel, KEEP_CHANNEL_FD));
     else
         close(KEEP_CHANNEL_FD);
     must(close_range(ERROR_FD + 1, ~0U, 0));
@@ -77,7 +77,8 @@ static void become(const char *user)
         fail(errno && errno != ENOENT ? errno : EINVAL);
     if (geteuid() != 0 && pw->pw_uid == geteuid())
         return;
-    must(fchown(1, pw->pw_uid, pw->pw_gid)); /* or it could not open /dev/stderr */
+    must(fchown(1, pw->pw_uid, pw->pw_gid)); /* or it could not open /dev/stdout */
+    must(fchown(2, pw->pw_uid, pw->pw_gid));
     must(initgroups(user, pw->pw_gid));
     must(setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid));
     must(setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid));
@@ -113,12 +114,12 @@ static int exec_in_path(const struct keep_order *o)
     }
 }
 
-_Noreturn void child_exec(const struct child_world *w, const struct keep_order *o, int channel, int output,
-                          int error, int cgroup_procs)
+_Noreturn void child_exec(const struct child_world *w, const struct keep_order *o, struct ends ends,
+                          int output, int error, int cgroup_procs)
 {
     if (cgroup_procs >= 0 && write(cgroup_procs, "0", 1) != 1)
         errno = 0; /* then it runs without one */
-    descriptors(w, channel, output, error);
+    descriptors(w, ends, output, error);
     child_unshield(w);
     must(setsid());
     must(setrlimit(RLIMIT_NOFILE, &w->nofile));

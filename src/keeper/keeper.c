@@ -90,7 +90,8 @@ static void message(struct keeper *k, const struct keep_msg *m, int fds[KEEP_FDS
 {
     switch (m->kind) {
     case KEEP_SPAWN:
-        run_spawn(k, m->run, fds[0], fds[1]);
+        run_spawn(k, m->run, fds[0],
+                  m->value ? (struct ends){-1, fds[1], fds[2]} : (struct ends){fds[1], -1, -1});
         return; /* it took the descriptors */
     case KEEP_TERMINATE:
         run_terminate(k, m->run);
@@ -130,7 +131,7 @@ static void socket_ready(struct keeper *k)
     notes_flush(k);
     for (int i = 0; i < MESSAGES_A_TURN && !k->ending; i++) {
         struct keep_msg m;
-        int fds[KEEP_FDS_MAX] = {-1, -1};
+        int fds[KEEP_FDS_MAX] = {-1, -1, -1};
         int rc = keep_recv(k->socket.fd, &m, fds);
         if (rc == -EAGAIN)
             return;

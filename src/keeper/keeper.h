@@ -129,7 +129,12 @@ void keeper_run(struct keeper *k);
 void keeper_tell(struct keeper *k, struct keep_msg msg);
 
 /* run.c: the table of runs, from spawn to nothing left */
-void run_spawn(struct keeper *k, uint64_t id, int order_fd, int channel);
+/* What a program gets besides its output into the log; each -1 = none. */
+struct ends {
+    int channel, input, output; /* input: in place of /dev/null; output: in place of the log, not of errors */
+};
+
+void run_spawn(struct keeper *k, uint64_t id, int order_fd, struct ends ends);
 void run_terminate(struct keeper *k, uint64_t id);
 void run_kill(struct keeper *k, uint64_t id);
 void run_exec_ready(struct keeper *k, struct run *r);
@@ -138,8 +143,8 @@ void run_exit_ready(struct keeper *k, struct run *r);
 void runs_look(struct keeper *k);
 
 /* child.c: between fork and exec. Never returns. */
-_Noreturn void child_exec(const struct child_world *w, const struct keep_order *o, int channel, int output,
-                          int error, int cgroup_procs);
+_Noreturn void child_exec(const struct child_world *w, const struct keep_order *o, struct ends ends,
+                          int output, int error, int cgroup_procs);
 
 /* Gives a fork of the keeper the oom_score_adj that the keeper was born with. */
 void child_unshield(const struct child_world *w);

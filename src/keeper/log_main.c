@@ -216,7 +216,7 @@ static void tell(struct keep_msg m)
 static void keeper_ready(struct logger *l)
 {
     struct keep_msg m;
-    int fds[KEEP_FDS_MAX] = {-1, -1}, rc;
+    int fds[KEEP_FDS_MAX] = {-1, -1, -1}, rc;
     while ((rc = keep_recv(KEEP_SOCKET_FD, &m, fds)) > 0) {
         if (m.kind == KEEP_STREAM)
             stream(l, &m, fds[0]);

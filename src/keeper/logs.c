@@ -132,7 +132,7 @@ static void done(struct logs *l, uint64_t run)
 void logs_ready(struct logs *l)
 {
     struct keep_msg m;
-    int fds[KEEP_FDS_MAX] = {-1, -1}, rc;
+    int fds[KEEP_FDS_MAX] = {-1, -1, -1}, rc;
     while ((rc = keep_recv(l->watch.fd, &m, fds)) > 0) {
         if (m.kind == KEEP_DONE)
             done(l, m.run);

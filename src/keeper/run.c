@@ -80,7 +80,7 @@ static pid_t fork_watched(int *ret_pidfd)
 }
 
 /* 0 or -errno: then nothing runs. */
-static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, int channel)
+static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, struct ends ends)
 {
     int error[2];
     if (pipe2(error, O_CLOEXEC | O_NONBLOCK) != 0)
@@ -96,7 +96,7 @@ static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, int 
     int exit_fd = -1;
     pid_t pid = fork_watched(&exit_fd);
     if (pid == 0)
-        child_exec(&k->child, o, channel, output, error_end, procs);
+        child_exec(&k->child, o, ends, output, error_end, procs);
     if (pid < 0)
         return -errno;
     struct run *r = run_new(k, id, pid, exit_fd, told);
@@ -106,14 +106,16 @@ static int spawn(struct keeper *k, uint64_t id, const struct keep_order *o, int 
     return 0;
 }
 
-void run_spawn(struct keeper *k, uint64_t id, int order_fd, int channel)
+void run_spawn(struct keeper *k, uint64_t id, int order_fd, struct ends ends)
 {
     AUTOCLOSE int order_end = order_fd;
-    AUTOCLOSE int channel_end = channel;
+    AUTOCLOSE int channel_end = ends.channel;
+    AUTOCLOSE int input_end = ends.input;
+    AUTOCLOSE int output_end = ends.output;
     struct keep_order o = {0};
     int rc = find(k, id) ? -EEXIST : order_read(order_end, &o);
     if (rc == 0)
-        rc = spawn(k, id, &o, channel_end);
+        rc = spawn(k, id, &o, (struct ends){channel_end, input_end, output_end});
     keep_order_fini(&o);
     if (rc != 0)
         keeper_tell(k, (struct keep_msg){.kind = KEEP_FAILED, .run = id, .value = -rc});

@@ -42,6 +42,7 @@
 struct again;
 struct child;
 struct settings_kept;
+struct hooks;
 
 /* ---- sessions (session.c) ---- */
 
@@ -94,6 +95,7 @@ struct node {
     struct crashers crashers;
     struct room room;
     struct compare *compare; /* owned; compare.h */
+    struct hooks *hooks;     /* owned; hook.h */
     struct probe probe;
     struct effects *fx;
     struct err fault; /* the failure a handler returned */
@@ -162,6 +164,9 @@ void node_random_id(struct node *n, struct id *ret);
 void node_hold(struct node *n, struct event *ev TAKES);
 int node_log(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
              int64_t epoch, const char *who, const char *data_json);
+/* The same of what another node told of. */
+int node_told(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
+              int64_t epoch, const char *data_json);
 /* The store failed: remembered in n->fault; returns rc. Use as the error of store calls: &n->fault. */
 const char *node_name_of(struct node *n, const char *id_text);
 bool node_id_of(struct node *n, const char *name_or_id, struct id *ret);

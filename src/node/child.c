@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/place.h"
+#include "node/hook.h"
 #include "node/settings.h"
 
 #define KILL_AGAIN_MS 10000
@@ -103,6 +104,7 @@ static void destroy(struct node *n, void *arg)
     timer_set(n, &c->timer, INT64_MAX);
     intensity_fini(&c->intensity);
     spec_fini(&c->spec);
+    hook_alter_forget(n, c->key);
     free(c->calls);
     free(c->key);
     free(c->swarm);
@@ -238,7 +240,7 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
 
 /* ---- spawning ---- */
 
-static bool exec_allowed(const struct node *n, const char *path)
+bool child_exec_allowed(const struct node *n, const char *path)
 {
     for (char *const *p = n->o.allow_exec; p && *p; p++)
         if (text_matches(*p, path))
@@ -261,7 +263,7 @@ void child_log_name(const char *swarm, const char *name, char ret[CHILD_LOG_NAME
     snprintf(ret, CHILD_LOG_NAME, "%s-%016llx", plain, (unsigned long long)place_hash(swarm, name));
 }
 
-static void env_add(char **env, size_t *count, char *text TAKES)
+void child_env_add(char **env, size_t *count, char *text TAKES)
 {
     size_t name = (size_t)(strchr(text, '=') - text) + 1;
     for (size_t i = 0; i < *count; i++)
@@ -280,17 +282,17 @@ static char **env_of(struct node *n, const struct child *c)
         base++;
     char **env = mem_array(base + c->spec.env.n + 10, sizeof *env);
     for (size_t i = 0; i < base; i++)
-        env_add(env, &count, mem_dup(n->o.env[i]));
+        child_env_add(env, &count, mem_dup(n->o.env[i]));
     for (size_t i = 0; i < c->spec.env.n; i++)
-        env_add(env, &count, mem_printf("%s=%s", c->spec.env.list[i].name, c->spec.env.list[i].value));
-    env_add(env, &count, mem_dup("SKEP_FD=3"));
-    env_add(env, &count, mem_printf("SKEP_SWARM=%s", c->swarm));
-    env_add(env, &count, mem_printf("SKEP_NAME=%s", c->name));
-    env_add(env, &count, mem_printf("SKEP_NODE=%s", n->name));
-    env_add(env, &count, mem_printf("SKEP_EPOCH=%lld", (long long)c->s.epoch));
-    env_add(env, &count, mem_printf("SKEP_RUN=%s", n->run_mark));
+        child_env_add(env, &count, mem_printf("%s=%s", c->spec.env.list[i].name, c->spec.env.list[i].value));
+    child_env_add(env, &count, mem_dup("SKEP_FD=3"));
+    child_env_add(env, &count, mem_printf("SKEP_SWARM=%s", c->swarm));
+    child_env_add(env, &count, mem_printf("SKEP_NAME=%s", c->name));
+    child_env_add(env, &count, mem_printf("SKEP_NODE=%s", n->name));
+    child_env_add(env, &count, mem_printf("SKEP_EPOCH=%lld", (long long)c->s.epoch));
+    child_env_add(env, &count, mem_printf("SKEP_RUN=%s", n->run_mark));
     if (n->o.worker_role && strcmp(n->o.worker_role, "write") != 0 && n->o.socket)
-        env_add(env, &count, mem_printf("SKEP_SOCKET=%s", n->o.socket));
+        child_env_add(env, &count, mem_printf("SKEP_SOCKET=%s", n->o.socket));
     return env;
 }
 
@@ -341,7 +343,7 @@ static char *program_find(struct node *n, struct spawn *s)
     int error = n->w.proc.find(n->w.proc.self, s->argv[0], s->env, s->cwd, path, sizeof path);
     if (error)
         return reason_json("start_failed", -1, 0, strerror(error));
-    if (!exec_allowed(n, path))
+    if (!child_exec_allowed(n, path))
         return reason_json("exec_not_allowed", -1, 0, "allow_exec of this node does not name this program");
     mem_replace(&s->argv[0], path);
     return NULL;
@@ -369,8 +371,13 @@ static void spawn_now(struct node *n, void *arg)
 
 int child_spawn(struct node *n, struct child *c)
 {
+    AUTOFREE char *refused = NULL;
+    int altered = c->s.session ? 1 : hook_alter(n, c, &refused);
+    if (altered <= 0)
+        return altered;
     struct spawn *s = spawn_of(n, c);
-    AUTOFREE char *refused = program_find(n, s);
+    if (!refused)
+        refused = program_find(n, s);
     child_touch(n, c);
     if (refused) {
         spawn_free(s);
@@ -419,6 +426,7 @@ static int begin_incarnation(struct node *n, struct child *c, const struct name_
     }
     mem_replace(&c->spec_text, row->spec);
     mem_replace(&c->op, row->op);
+    c->altered = false;
     child_touch(n, c);
     c->s = (struct child_state){.epoch = row->epoch, .incarnation = row->incarnation};
     return remember(n, c);

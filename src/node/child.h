@@ -55,6 +55,7 @@ struct child {
     int asks;             /* requests of this run that wait */
     char *move_to;        /* node id a move named; NULL: where the strategy says */
     char *spec_text, *op; /* as its claim had them, for a claim again */
+    bool altered;         /* spec is what hooks made of spec_text */
     char *lost_metadata;  /* conflict.c: before a better claim's replaced it; NULL = none */
     char *session_turn;   /* session.c: the turn it works on */
     UT_hash_handle hh, run_hh;
@@ -62,6 +63,10 @@ struct child {
 
 #define child_touch(n, c) node_touch((n), &(c)->s, sizeof(c)->s)
 
+/* Whether allow_exec of this node names the program at this path. */
+bool child_exec_allowed(const struct node *n, const char *path);
+/* Adds NAME=value; what comes later wins. */
+void child_env_add(char **env, size_t *count, char *text TAKES);
 struct child *child_new(struct node *n, const char *swarm, const char *name);
 void children_fini(struct node *n);
 /* Spawns now; the caller has checked that it may. */

@@ -32,6 +32,7 @@ struct frozen_counters {
     int64_t busy, disk_full, batch_last, batch_median;
     int64_t tombstones_dropped;
     int64_t impostors; /* pulls and pings of a peer that spoke for another one */
+    int64_t hooks_delivered, hooks_failed, hooks_dropped, hooks_waiting;
     int64_t rows_scanned, looks, compares, compares_equal, compare_bytes; /* compare.h */
     int64_t rows_damaged, rows_healed, rows_late, rows_set_aside;
 };

@@ -7,6 +7,7 @@
 #include "base/hlc.h"
 #include "node/brain.h"
 #include "node/compare.h"
+#include "node/hook.h"
 #include "wire/json.h"
 
 #define RETRY_MS       200
@@ -39,7 +40,17 @@ int node_log(struct node *n, const char *type, const char *swarm, const char *na
                           .who = who,
                           .epoch = epoch,
                           .data = data_json};
-    return store_log(n->store, &l, &n->fault);
+    int rc = store_log(n->store, &l, &n->fault);
+    return rc < 0 ? rc : hooks_fact(n, &l, true);
+}
+
+int node_told(struct node *n, const char *type, const char *swarm, const char *name, const char *node,
+              int64_t epoch, const char *data_json)
+{
+    struct log_entry l = {
+        .type = type, .swarm = swarm, .name = name, .node = node, .epoch = epoch, .data = data_json};
+    int rc = store_log(n->store, &l, &n->fault);
+    return rc < 0 ? rc : hooks_fact(n, &l, false);
 }
 
 const char *node_name_of(struct node *n, const char *id_text)
@@ -324,6 +335,7 @@ static bool memory_event(struct node *n, struct event *ev)
     case EV_CHILD_LINE:
     case EV_CHILD_DRAINED:
     case EV_KEEPER_DIED:
+    case EV_HOOK_ANSWERED:
         return false;
     case EV_STOP: /* what is held and tried again is the same one */
         n->stop_now |= n->stop_asked_ms && ev->at_boot_ms != n->stop_asked_ms;
@@ -350,6 +362,13 @@ static void request_taken(struct node *n UNUSED, void *arg)
     ((struct event *)arg)->request = NULL;
 }
 
+static int process_event(struct node *n, const struct event *ev)
+{
+    int rc = 0;
+    bool of_hook = hook_call_event(n, ev, &rc);
+    return of_hook || rc < 0 ? rc : child_event(n, ev);
+}
+
 static int event_handle(struct node *n, void *arg)
 {
     struct event *ev = arg;
@@ -372,7 +391,8 @@ static int event_handle(struct node *n, void *arg)
     case EV_CHILD_LINE:
     case EV_CHILD_DRAINED:
     case EV_KEEPER_DIED:
-        return child_event(n, ev);
+    case EV_HOOK_ANSWERED:
+        return process_event(n, ev);
     case EV_STOP:
         return stop_asked(n);
     case EV_PINGED:
@@ -688,6 +708,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
     timers_run(n);
     woken_run(n);
     leave_when_done(n);
+    hooks_tick(n);
     checkpoint(n, count == 0);
     mail_tick(n);
     effects_release(n);
@@ -699,7 +720,7 @@ int64_t node_deadline_boot_ms(const struct node *n)
 {
     int64_t at = n->now_ms + TICK_MS;
     if (((n->scanning || n->again_n || batches_have_work(n)) && n->now_ms >= n->work_after_ms) ||
-        !TAILQ_EMPTY(&n->woken))
+        !TAILQ_EMPTY(&n->woken) || hooks_have_work(n))
         at = n->now_ms;
     if (n->heap_n && n->heap[0]->due_ms < at)
         at = n->heap[0]->due_ms;

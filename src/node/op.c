@@ -12,6 +12,7 @@
 
 #include "base/hlc.h"
 #include "node/brain.h"
+#include "node/hook.h"
 #include "wire/buf.h"
 #include "wire/digest.h"
 #include "wire/json.h"
@@ -282,6 +283,9 @@ static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
         struct str line = STR_INIT;
         chan_response(&line, op->ref, a->status, a->body ? a->body : "", a->body_n);
         n->w.proc.line(n->w.proc.self, op->run, line.p, line.n);
+        answer_free(a);
+    } else if (op->source == OP_HOOK) {
+        hook_op_answered(n, op->run, a);
         answer_free(a);
     } else if (op->source == OP_PART || op->source == OP_OWN) {
         if (op->source == OP_PART)

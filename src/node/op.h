@@ -19,6 +19,7 @@ enum op_source {
     OP_PEER,
     OP_WORKER,
     OP_PART, /* one of many questions: gather.c */
+    OP_HOOK, /* a hook's message: hook_call.c */
     OP_OWN   /* this node's own: nobody waits for its answer */
 };
 
@@ -43,7 +44,7 @@ struct op {
     struct id parent;        /* OP_PART: the op that is answered by all of them, at `from` */
     uint64_t part;           /* OP_PART: which of its questions */
     struct gather *gather;   /* what it waits for the answers of; owned */
-    uint64_t run;            /* OP_WORKER: the process that asked */
+    uint64_t run;            /* OP_WORKER: the process that asked; OP_HOOK: the call */
     char *ref;               /* OP_WORKER: its ref; owned */
     bool replayed;           /* its answer is one that was kept */
     struct id sent_to;       /* forwarded: where the newest try went; zero = not forwarded */

@@ -8,6 +8,7 @@
 
 #include "node/child.h"
 #include "node/compare.h"
+#include "node/hook.h"
 #include "node/settings.h"
 
 #define SWEEP_MS 5000
@@ -145,6 +146,7 @@ static void memory_init(struct node *n)
     n->exit_status = -1;
     n->scan_at_ms = INT64_MAX;
     n->fx = effects_new();
+    hooks_init(n);
     n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
     n->real_ms = n->started_at_ms = n->w.clock.real_ms(n->w.clock.self);
     watch_begin(n);
@@ -238,6 +240,7 @@ void node_close(struct node *n)
         return;
     ops_fini(n);
     children_fini(n);
+    hooks_fini(n);
     covers_fini(n);
     own_fini(n);
     leases_fini(n);

@@ -6,6 +6,7 @@
 #include "base/hlc.h"
 #include "core/fanout.h"
 #include "node/child.h"
+#include "node/hook.h"
 
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
@@ -413,12 +414,14 @@ int row_merged(struct node *n, const struct remote_row *row)
     case T_OPERATION_PART:
         batch_later(n, a);
         return 0;
+    case T_HOOK:
+        hooks_changed(n);
+        return 0;
     case T_IDEM:
     case T_TEMPLATE:
     case T_CONFLICT:
     case T_SERVE:
     case T_SCORE:
-    case T_HOOK:
     case T_PROCESS_GROUP:
     case T_MEMBER:
     case T_N:

@@ -110,12 +110,12 @@ static bool value_is_secret(const char *value)
     return (bearer && key_like(bearer + 7, 12)) || has_userinfo(value);
 }
 
-static int refuse(struct err *e, const char *field, const char *what)
+static int refuse(struct err *e, const char *field, const char *what, const char *in)
 {
     return err_field(e, SKEP_EARG, field,
-                     "%.200s looks like a credential, and a template is kept in plain text on "
+                     "%.200s looks like a credential, and %s is kept in plain text on "
                      "every node; give it to the node instead: pass_env or env_file",
-                     what);
+                     what, in);
 }
 
 /* --password=x, --api-key x */
@@ -128,21 +128,22 @@ static bool option_is_secret(const char *arg, const char *next)
     return name_is_secret(name, equals ? equals + 1 : next);
 }
 
-static int check_credentials(const struct template *t, struct err *e)
+int credentials_check(const struct json_strings *argv, const struct json_map *env, const char *url,
+                      const char *what, struct err *e)
 {
-    for (size_t i = 0; i < t->env.n; i++) {
-        const struct json_pair *v = &t->env.list[i];
+    for (size_t i = 0; i < env->n; i++) {
+        const struct json_pair *v = &env->list[i];
         if (name_is_secret(v->name, v->value) || value_is_secret(v->value))
-            return refuse(e, "env", v->name);
+            return refuse(e, "env", v->name, what);
     }
-    for (size_t i = 0; i < t->argv.n; i++) {
-        const char *next = i + 1 < t->argv.n ? t->argv.list[i + 1] : NULL;
-        if (option_is_secret(t->argv.list[i], next) || value_is_secret(t->argv.list[i])) {
+    for (size_t i = 0; i < argv->n; i++) {
+        const char *next = i + 1 < argv->n ? argv->list[i + 1] : NULL;
+        if (option_is_secret(argv->list[i], next) || value_is_secret(argv->list[i])) {
             AUTOFREE char *which = mem_printf("argument %zu", i);
-            return refuse(e, "argv", which);
+            return refuse(e, "argv", which, what);
         }
     }
-    return 0;
+    return url && value_is_secret(url) ? refuse(e, "url", "a part of it", what) : 0;
 }
 
 int template_check(const struct template *t, struct err *e)
@@ -152,7 +153,7 @@ int template_check(const struct template *t, struct err *e)
     s.argv = t->argv;
     s.env = t->env;
     int rc = spec_check(&s, e);
-    return rc < 0 ? rc : check_credentials(t, e);
+    return rc < 0 ? rc : credentials_check(&t->argv, &t->env, NULL, "a template", e);
 }
 
 /* ---- text ---- */

@@ -23,6 +23,9 @@ void template_fini(struct template *t);
 /* What the table cannot say, and that nothing in it looks like a credential: a template is replicated to
  * every node and kept in plain text. */
 int template_check(const struct template *t, struct err *e);
+/* The same of anything else that is kept so. url may be NULL. what: how the error calls it. */
+int credentials_check(const struct json_strings *argv, const struct json_map *env, const char *url,
+                      const char *what, struct err *e);
 /* The members, without braces. */
 void template_write(const struct template *t, struct jw *j);
 /* The template of this id; the defaults if there is none (0), or none that can be read. 1 found. Yours, also

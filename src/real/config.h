@@ -50,6 +50,8 @@ struct config {
     bool metrics_token_required;
     /* processes */
     struct texts allow_exec, pass_env;
+    struct texts hook_secrets; /* NAME=file:PATH or NAME=env:VARIABLE */
+    char *hook_ca;
     char *env_file, *work_dir, *exec_user, *worker_role;
     int64_t max_children;
     /* failure detection and replication */

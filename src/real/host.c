@@ -548,6 +548,7 @@ void host_free(struct host *h)
     if (!h)
         return;
     threads_join(h);
+    hook_http_free(h->hooks);
     host_backup_fini(h);
     if (h->server)
         host_streams_end(h);

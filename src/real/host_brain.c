@@ -56,6 +56,19 @@ static void net_reset(void *self, const struct id *node)
     post(self, (struct command){.kind = CMD_RESET, .node = *node});
 }
 
+static void net_hook(void *self, struct hook_call *c TAKES)
+{
+    struct host *h = self;
+    hook_http_call(h->hooks, h->brain_setup, c);
+}
+
+/* On the thread of hook_http. */
+static void hook_answered(void *ctx, uint64_t id, int status, char *text TAKES, size_t n)
+{
+    host_post(ctx, (struct event){
+                       .kind = EV_HOOK_ANSWERED, .call = id, .status = status, .bytes = text, .bytes_n = n});
+}
+
 static void proc_begin(void *self)
 {
     post(self, (struct command){.kind = CMD_BEGIN});
@@ -99,7 +112,7 @@ static struct world world_of(struct host *h)
     struct world w = {
         .clock = machine_clock,
         .random = machine_random,
-        .net = {h, net_answer, net_call, net_reset},
+        .net = {h, net_answer, net_call, net_reset, net_hook},
         .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line, proc_begin},
         .disk = {.path = h->db},
         .log = &h->brain_log,
@@ -241,6 +254,7 @@ int host_brain_open(struct host *h, struct err *e)
 {
     h->brain_setup = setup_ref(h->setup);
     h->options = h->setup->options;
+    h->hooks = hook_http_new(hook_answered, h);
     struct world w = world_of(h);
     int rc = node_open(&h->node, &h->options, &w, e);
     atomic_store(&h->turned_boot_ms, machine_boot_ms());

@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "core/restart.h"
+#include "real/hook_http.h"
 #include "real/host.h"
 #include "real/http_client.h"
 #include "real/http_server.h"
@@ -105,6 +106,7 @@ struct host {
     struct store *store;         /* reader */
     struct setup *brain_setup;   /* brain */
     struct node_options options; /* brain */
+    struct hook_http *hooks;     /* brain */
     unsigned brain_keeper;       /* brain */
     bool declared;               /* brain: what the configuration says of swarms was said */
 

@@ -5,7 +5,8 @@
  *    and kills never stand behind it.
  * 2. Silence is counted in ticks of our own timer, not by the clock: when skepd itself was stopped, one tick
  *    has passed, not three seconds, and the pong that waits in the socket is read first.
- * 3. A channel is read to its end before exited is told, and what stays without newline is dropped.
+ * 3. A channel is read to its end before exited is told, and what stays without newline is dropped; of a
+ * hook's program it is a line too.
  */
 #include "real/keeper_link.h"
 
@@ -51,7 +52,7 @@ struct link_run {
     struct event *readable, *writable;
     struct str in, out;
     size_t scanned, sent; /* bytes of in without a newline; bytes of out that went */
-    bool overlong, cancelled;
+    bool overlong, cancelled, answers;
     bool held;                  /* not read from at the moment */
     TAILQ_ENTRY(link_run) next; /* while waiting */
     UT_hash_handle hh;
@@ -244,20 +245,25 @@ static void tell(struct keeper_link *k, struct keep_msg msg)
     notes_flush(k);
 }
 
-/* The order in a memfd, sealed. */
-static int order_fd(const struct spawn *s)
+/* Bytes in a memfd, sealed, to be read from its start. */
+static int bytes_fd(const char *p, size_t n)
 {
-    AUTOSTR struct str bytes = STR_INIT;
-    keep_pack(&bytes, s->cwd, s->user, s->log, s->argv, s->env);
     int fd = memfd_create("skep-order", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    if (write(fd, bytes.p, bytes.n) != (ssize_t)bytes.n) {
+    if ((n && write(fd, p, n) != (ssize_t)n) || lseek(fd, 0, SEEK_SET) != 0) {
         close(fd);
         return -ENOSPC;
     }
     fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
     return fd;
+}
+
+static int order_fd(const struct spawn *s)
+{
+    AUTOSTR struct str bytes = STR_INIT;
+    keep_pack(&bytes, s->cwd, s->user, s->log, s->argv, s->env);
+    return bytes_fd(bytes.p, bytes.n);
 }
 
 static void readable_cb(evutil_socket_t fd, short what, void *arg);
@@ -272,20 +278,35 @@ static void channel_watch(struct link_run *r, int fd)
         event_add(r->writable, NULL);
 }
 
+/* The two ends of what skepd reads a run by: ours first. */
+static int ends_open(const struct spawn *s, int pair[2])
+{
+    if (s->answers)
+        return pipe2(pair, O_CLOEXEC);
+    return s->channel ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) : 0;
+}
+
 /* 0, -EAGAIN (later) or another -errno: this one cannot be. */
 static int spawn_send(struct keeper_link *k, struct link_run *r)
 {
-    int pair[2] = {-1, -1};
-    AUTOCLOSE int order = order_fd(r->order);
-    if (order < 0)
-        return order;
-    if (r->order->channel && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    const struct spawn *s = r->order;
+    int pair[2] = {-1, -1}, fds[KEEP_FDS_MAX];
+    size_t n = 0;
+    AUTOCLOSE int order = order_fd(s);
+    AUTOCLOSE int input = s->input ? bytes_fd(s->input, s->input_n) : -1;
+    if (order < 0 || (s->input && input < 0))
+        return order < 0 ? order : input;
+    if (ends_open(s, pair) != 0)
         return -errno;
     AUTOCLOSE int ours = pair[0];
     AUTOCLOSE int theirs = pair[1];
-    int fds[] = {order, theirs};
-    int rc =
-        keep_send(k->socket, (struct keep_msg){.kind = KEEP_SPAWN, .run = r->id}, fds, theirs >= 0 ? 2 : 1);
+    fds[n++] = order;
+    if (s->input)
+        fds[n++] = input;
+    if (theirs >= 0)
+        fds[n++] = theirs;
+    int rc = keep_send(
+        k->socket, (struct keep_msg){.kind = KEEP_SPAWN, .run = r->id, .value = s->input != NULL}, fds, n);
     if (rc == 0 && ours >= 0) {
         fcntl(ours, F_SETFL, O_NONBLOCK);
         channel_watch(r, ours);
@@ -319,6 +340,7 @@ static void spawns_send(struct keeper_link *k)
             continue;
         }
         TAILQ_REMOVE(&k->waiting, r, next);
+        r->answers = r->order->answers;
         spawn_free(TAKE(r->order));
         r->state = RUN_SENT;
         k->open++;
@@ -384,7 +406,7 @@ static void channel_overlong(struct link_run *r)
 static bool channel_read(struct link_run *r)
 {
     str_reserve(&r->in, READ_BYTES);
-    ssize_t n = recv(r->fd, r->in.p + r->in.n, READ_BYTES, 0);
+    ssize_t n = read(r->fd, r->in.p + r->in.n, READ_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
@@ -491,6 +513,8 @@ static void exited(struct keeper_link *k, const struct keep_msg *m)
         return;
     for (int i = 0; i < LAST_READS && r->readable && channel_read(r); i++)
         continue;
+    if (r->answers && r->in.n && !r->overlong)
+        k->on.line(k->ctx, r->id, mem_copy(r->in.p, r->in.n), r->in.n);
     run_free(r);
     k->on.exited(k->ctx, m->run, m->status, m->signal);
 }

@@ -76,6 +76,18 @@ static const char *check_program(const char *text)
                : "a pattern over the absolute path of a program: it begins with / or *";
 }
 
+static const char *check_secret(const char *text)
+{
+    const char *equals = strchr(text, '=');
+    bool good =
+        equals && equals > text && equals - text <= 64 &&
+        ((text_starts(equals, "=file:/") && equals[7]) || (text_starts(equals, "=env:") && equals[5]));
+    for (const char *p = text; good && p < equals; p++)
+        good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+               strchr("-_.", *p);
+    return good ? NULL : "NAME=file:/PATH or NAME=env:VARIABLE";
+}
+
 static const char *check_variable(const char *text)
 {
     if (strcmp(text, "*") == 0)
@@ -137,6 +149,10 @@ static const struct setting table[] = {
              "with none, this node starts nothing."},
     {"pass_env", SETTING_LIST, "", AT(pass_env), .env = "SKEP_PASS_ENV", .check = check_variable, .reload = true,
      .what = "Variables of skepd's environment that children get besides PATH, HOME, LANG and TZ; * for all."},
+    {"hook_secrets", SETTING_LIST, "", AT(hook_secrets), .env = "SKEP_HOOK_SECRETS", .check = check_secret, .reload = true,
+     .what = "Names of secrets that hooks sign with, and the file or variable of skepd's environment that holds each."},
+    {"hook_ca", SETTING_PATH, "", AT(hook_ca), .env = "SKEP_HOOK_CA", .reload = true,
+     .what = "File of CA certificates that receivers of hooks may have, besides the system's."},
     {"env_file", SETTING_PATH, "", AT(env_file), .env = "SKEP_ENV_FILE", .reload = true,
      .what = "File of NAME=value lines for the environment of children: the place for their secrets."},
     {"work_dir", SETTING_PATH, "", AT(work_dir), .initial = "/", .env = "SKEP_WORK_DIR", .reload = true,

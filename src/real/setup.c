@@ -5,13 +5,15 @@
 #include <errno.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/api.h"
 #include "real/env_file.h"
 #include "real/file.h"
 
-#define CA_BYTES_MAX 65536
+#define CA_BYTES_MAX     65536
+#define SECRET_BYTES_MAX 4096
 
 /* ---- the environment of children ---- */
 
@@ -108,6 +110,68 @@ static int env_of(const struct config *c, char *const *envp, char ***ret, struct
     return rc;
 }
 
+/* ---- what hooks sign with ---- */
+
+static const char *env_value(char *const *envp, const char *name)
+{
+    for (char *const *p = envp; p && *p; p++)
+        if (is_named(*p, name, strlen(name)))
+            return *p + strlen(name) + 1;
+    return NULL;
+}
+
+/* The text of one, yours: without the line end that an editor leaves behind. */
+static int secret_read(const char *from, char *const *envp, char **ret, struct err *e)
+{
+    AUTOSTR struct str text = STR_INIT;
+    if (text_starts(from, "env:")) {
+        const char *value = env_value(envp, from + 4);
+        if (!value || !*value)
+            return err_field(e, SKEP_ECONFIG, "hook_secrets", "hook_secrets: the environment has no %s",
+                             from + 4);
+        *ret = mem_dup(value);
+        return 0;
+    }
+    mode_t mode = 0;
+    if (file_read(from + 5, SECRET_BYTES_MAX, &text, &mode, e) < 0) {
+        err_wrap(e, "hook_secrets");
+        return e ? e->code : SKEP_ECONFIG;
+    }
+    if (mode & S_IROTH)
+        return err_field(e, SKEP_ECONFIG, "hook_secrets",
+                         "hook_secrets: everybody can read %s, and it holds a secret: chmod o-r", from + 5);
+    while (text.n && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r'))
+        text.p[--text.n] = 0;
+    if (text.n == 0 || strlen(text.p) != text.n)
+        return err_field(e, SKEP_ECONFIG, "hook_secrets", "hook_secrets: %s holds no secret", from + 5);
+    *ret = str_take(&text);
+    return 0;
+}
+
+static int secrets_of(struct setup *s, char *const *envp, struct err *e)
+{
+    const struct texts *list = &s->config.hook_secrets;
+    s->hook_secrets = mem_array(2 * list->n + 1, sizeof *s->hook_secrets);
+    for (size_t i = 0; i < list->n; i++) {
+        const char *equals = strchr(list->v[i], '=');
+        char *value;
+        int rc = secret_read(equals + 1, envp, &value, e);
+        if (rc < 0)
+            return rc;
+        s->hook_secrets[2 * i] = mem_copy(list->v[i], (size_t)(equals - list->v[i]));
+        s->hook_secrets[2 * i + 1] = value;
+    }
+    return 0;
+}
+
+const char *setup_hook_secret(const struct setup *s, const char *name)
+{
+    for (char **p = s->hook_secrets; p && *p; p += 2)
+        if (strcmp(p[0], name) == 0)
+            return p[1];
+    return NULL;
+}
+
 /* ---- options ---- */
 
 static void options_of(struct setup *s)
@@ -156,6 +220,8 @@ int setup_new(struct config *c TAKES, char *const *envp, struct setup **ret, str
     s->config = *c;
     *c = CONFIG_INIT;
     int rc = env_of(&s->config, envp, &s->env, e);
+    if (rc == 0)
+        rc = secrets_of(s, envp, e);
     if (rc < 0) {
         setup_unref(s);
         return rc;
@@ -179,6 +245,7 @@ void setup_unref(struct setup *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
         return;
     env_file_free(s->env);
+    env_file_free(s->hook_secrets);
     free(s->ca_pem);
     free(s->url);
     free(s->boot);

@@ -21,6 +21,7 @@ struct setup {
     struct config config;
     struct node_options options; /* url, boot and the pids are the caller's to fill, before others see it */
     char **env;                  /* of children */
+    char **hook_secrets;         /* name, value, …, NULL */
     char *ca_pem;                /* NULL where there is none to hand out */
     char ca_fingerprint[PKI_FINGERPRINT];
     char *url, *boot; /* owned, may be NULL until filled */
@@ -33,6 +34,8 @@ void setup_unref(struct setup *s); /* accepts NULL */
 /* Fills url, boot and pids. Before anybody else has a reference. */
 void setup_name(struct setup *s, const char *url, const char *boot, int pid, int keeper_pid);
 
+/* What hooks sign with; NULL: there is none of this name. Borrowed. */
+const char *setup_hook_secret(const struct setup *s, const char *name);
 enum log_level setup_log_level(const struct setup *s);
 /* Where to listen, from the setting: the host is yours. */
 uint16_t setup_listen(const struct setup *s, char **ret_host);

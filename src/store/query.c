@@ -84,9 +84,10 @@ static const struct query_text queries[Q_N] = {
     [Q_LOG_LAST] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT ?3"},
     [Q_LOG_NEWEST] = {T_N, "SELECT coalesce(max(seq), 0) FROM log"},
-    /* looks at the oldest thousand only */
+    /* looks at the oldest thousand only; the newest row stays, or its number would be given again */
     [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
-                         "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2)"},
+                         "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2) "
+                         "AND seq < (SELECT max(seq) FROM log)"},
     [Q_ACTORS_BEFORE] = {T_ACTOR, "WHERE born_at < ?1 AND actor > ?2 ORDER BY actor"},
     [Q_NODES] = {T_NODE, "ORDER BY node"},
     [Q_NODE_MARKS] = {T_NODE_MARK, "ORDER BY node"},
@@ -203,6 +204,16 @@ static const struct query_text queries[Q_N] = {
     [Q_SESSION_EXPIRED] =
         {T_SESSION, "WHERE ttl_ms > 0 AND updated_at + ttl_ms <= ?1 ORDER BY updated_at + ttl_ms LIMIT 100"},
     [Q_COUNTS] = {T_N, "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM log)"},
+    [Q_HOOKS] = {T_HOOK, "ORDER BY event, hook"},
+    [Q_OUTBOX_ADD] = {T_N, "INSERT INTO outbox (id, at, due, event, hook, attempts, body) "
+                           "VALUES (?1, ?2, ?2, ?3, ?4, 0, ?5)"},
+    [Q_OUTBOX_GET] = {T_N, "SELECT body, attempts FROM outbox WHERE id = ?1"},
+    [Q_OUTBOX_DROP] = {T_N, "DELETE FROM outbox WHERE id = ?1"},
+    [Q_OUTBOX_AGAIN] = {T_N, "UPDATE outbox SET due = ?2, attempts = ?3, detail = ?4 WHERE id = ?1"},
+    [Q_OUTBOX_FORGET] = {T_N, "DELETE FROM outbox WHERE event = ?1 AND hook = ?2"},
+    [Q_OUTBOX_ALL] = {T_N, "SELECT id, due, attempts, event, hook FROM outbox ORDER BY id"},
+    [Q_OUTBOX_OF] = {T_N, "SELECT count(*), coalesce(min(at), 0), max(detail) FROM outbox "
+                          "WHERE event = ?1 AND hook = ?2"},
 };
 
 const struct query_text *query_get(enum query q)

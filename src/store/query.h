@@ -101,6 +101,14 @@ enum query {
     Q_SESSION_UNFINISHED,
     Q_SESSION_EXPIRED,
     Q_COUNTS,
+    Q_HOOKS,
+    Q_OUTBOX_ADD,
+    Q_OUTBOX_GET,
+    Q_OUTBOX_DROP,
+    Q_OUTBOX_AGAIN,
+    Q_OUTBOX_FORGET,
+    Q_OUTBOX_ALL,
+    Q_OUTBOX_OF,
     Q_N
 };
 

@@ -77,3 +77,27 @@ void digest16(const struct span *list, size_t n, unsigned char ret_digest[DIGEST
     finish(&d, whole);
     memcpy(ret_digest, whole, DIGEST16_BYTES);
 }
+
+/* RFC 2104 over the digest above: the key, longer than a block, is digested first. */
+void digest_hmac(struct span key, const struct span *list, size_t n, unsigned char ret_digest[DIGEST_BYTES])
+{
+    enum { BLOCK = 64 };
+    CLEANUP(digest_fini) struct digest d = {NULL};
+    unsigned char block[BLOCK] = {0}, pad[BLOCK];
+    if (key.n > BLOCK)
+        digest_sha256(key.p, key.n, block);
+    else if (key.n)
+        memcpy(block, key.p, key.n);
+    digest_init(&d);
+    for (size_t i = 0; i < BLOCK; i++)
+        pad[i] = block[i] ^ 0x36;
+    digest_add(&d, pad, BLOCK);
+    for (size_t i = 0; i < n; i++)
+        digest_add(&d, list[i].p, list[i].n);
+    digest_end(&d, ret_digest);
+    for (size_t i = 0; i < BLOCK; i++)
+        pad[i] = block[i] ^ 0x5c;
+    digest_add(&d, pad, BLOCK);
+    digest_add(&d, ret_digest, DIGEST_BYTES);
+    finish(&d, ret_digest);
+}

@@ -15,6 +15,8 @@
 #define DIGEST16_BYTES 16
 
 void digest_sha256(const void *p, size_t n, unsigned char ret_digest[DIGEST_BYTES]);
+/* HMAC-SHA-256 (RFC 2104), for what we sign for others. */
+void digest_hmac(struct span key, const struct span *list, size_t n, unsigned char ret_digest[DIGEST_BYTES]);
 void digest16(const struct span *list, size_t n, unsigned char ret_digest[DIGEST16_BYTES]);
 
 /* In pieces. After digest_end it may be used again from the start. */

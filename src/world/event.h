@@ -17,6 +17,7 @@ enum event_kind {
     EV_CHILD_LINE,    /* run, bytes: one line of its channel, without newline */
     EV_CHILD_DRAINED, /* run, bytes_n: still waiting for it after some were written */
     EV_KEEPER_DIED,   /* every child of it is dead */
+    EV_HOOK_ANSWERED, /* call, status (0: no answer), bytes (the answer, or why there is none) */
     EV_TICK,          /* time passed */
     EV_STOP,          /* asked to end; again = now */
     EV_RELOADED,      /* configuration was read again: bytes unused */

@@ -36,6 +36,20 @@ struct peer_call {
 
 void peer_call_free(struct peer_call *c); /* accepts NULL */
 
+/* A POST to somebody outside of the cluster, for a hook. */
+struct hook_call {
+    uint64_t id;  /* chosen by the caller, unique for its run */
+    char *url;    /* https://…, or http://… on this machine; owned, like all here */
+    char *secret; /* the name of what it is signed with; NULL = not signed */
+    char *hook, *event, *event_id;
+    unsigned attempt; /* from 1 */
+    char *body;
+    size_t body_n;
+    int64_t timeout_ms;
+};
+
+void hook_call_free(struct hook_call *c); /* accepts NULL */
+
 enum net_failure {
     NET_REFUSED, /* the connection was refused: nobody listens */
     NET_CLOSED,  /* an established connection broke before the answer */
@@ -51,6 +65,8 @@ struct world_net {
     /* Ends all calls to that node with NET_CLOSED, and closes its connections. May be NULL: then they end by
      * themselves. */
     void (*reset)(void *self, const struct id *node);
+    /* One EV_HOOK_ANSWERED with its id follows. NULL: nobody outside can be called. */
+    void (*hook)(void *self, struct hook_call *c TAKES);
 };
 
 #endif

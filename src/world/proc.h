@@ -19,6 +19,11 @@ struct spawn {
     char *user;   /* owned; NULL = the user of skepd */
     char *log;    /* owned: name of the log stream (a file name without directory) */
     bool channel; /* give it the worker's end of a socket pair at descriptor 3 */
+    /* A hook's program, without a channel: these bytes are its standard input. With `answers` what it writes
+     * to its standard output comes back as lines, the last one also without a line end, before the exit. */
+    char *input; /* owned; NULL: it reads nothing */
+    size_t input_n;
+    bool answers;
 };
 
 struct world_proc {

@@ -41,6 +41,19 @@ static void strings_free(char **list)
     free(list);
 }
 
+void hook_call_free(struct hook_call *c)
+{
+    if (!c)
+        return;
+    free(c->url);
+    free(c->secret);
+    free(c->hook);
+    free(c->event);
+    free(c->event_id);
+    free(c->body);
+    free(c);
+}
+
 void spawn_free(struct spawn *s)
 {
     if (!s)
@@ -50,6 +63,7 @@ void spawn_free(struct spawn *s)
     free(s->cwd);
     free(s->user);
     free(s->log);
+    free(s->input);
     free(s);
 }
 

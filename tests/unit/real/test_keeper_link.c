@@ -361,6 +361,33 @@ static void test_exec_errors(void **state)
     assert_int_equal(t->exits, 1);
 }
 
+/* A hook's program: its input as it is, also by name; its output as lines, errors still go to the log. */
+static void test_input_and_answer(void **state)
+{
+    struct test *t = *state;
+    static const char *const scripts[] = {"cat", "cat /dev/stdin; echo told > /dev/stdout; printf end",
+                                          "echo x >&2"};
+    AUTOSTR struct str big = STR_INIT;
+    for (int i = 0; i < 100000; i++)
+        str_printf(&big, "%d\n", i);
+    for (uint64_t run = 1; run <= 3; run++) {
+        struct spawn *s = order(t, run, (const char *const[]){"/bin/sh", "-c", scripts[run - 1], NULL});
+        s->channel = false;
+        s->answers = true;
+        s->input = run == 1 ? mem_copy(big.p, big.n) : mem_dup("{\"a\":1}\n");
+        s->input_n = run == 1 ? big.n : strlen(s->input);
+        keeper_link_spawn(t->link, s);
+    }
+    for (uint64_t run = 1; run <= 3; run++) {
+        until(t, t->run[run].state == EXITED);
+        assert_int_equal(t->run[run].status, 0);
+    }
+    assert_int_equal(t->run[1].lines_n, 100000);
+    assert_string_equal(str_get(&t->run[1].lines), str_get(&big));
+    assert_string_equal(str_get(&t->run[2].lines), "{\"a\":1}\ntold\nend\n");
+    assert_int_equal(t->run[3].lines_n, 0);
+}
+
 static void test_path_of_the_childs_environment(void **state)
 {
     struct test *t = *state;
@@ -1257,6 +1284,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(test_exit_status_and_signal),
         T(test_exec_errors),
+        T(test_input_and_answer),
         T(test_path_of_the_childs_environment),
         T(test_surroundings_of_a_child),
         T(test_no_channel),

@@ -104,6 +104,7 @@ static void write_down(struct probe *p, const struct event *e)
     case EV_KEEPER_DIED:
         str_printf(&p->book, "keeper died; ");
         break;
+    case EV_HOOK_ANSWERED:
     case EV_PINGED:
     case EV_PULLED:
     case EV_RELOADED:

@@ -24,6 +24,10 @@ static const struct {
     {"FROM token ORDER BY token", "tokens are few, and kept in memory from then on"},
     {"FROM swarm ORDER BY swarm", "swarms are few, and kept in memory from then on"},
     {"SELECT seq FROM log ORDER BY seq LIMIT 1000", "the oldest thousand"},
+    {"FROM hook ORDER BY event, hook", "hooks are few, and kept in memory from then on"},
+    {"DELETE FROM outbox WHERE event = ?1", "once, when a hook goes; each hook has a bound"},
+    {"max(detail) FROM outbox", "for people; each hook has a bound"},
+    {"FROM outbox ORDER BY id", "once, at the start"},
     {"FROM handoff WHERE expires_at <= ?1 LIMIT", "as many rows as processes that move now"},
     {"SELECT (SELECT count(*) FROM session)", "two numbers for /metrics, from the smallest index"},
 };

@@ -71,12 +71,39 @@ static void test_digest16_is_the_prefix_of_sha256_over_lengths_and_bytes(void **
     assert_memory_equal(got, whole, sizeof got);
 }
 
+/* RFC 4231, cases 1, 2 and 6. */
+static void test_hmac(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *data, *want;
+        size_t times;
+    } cases[] = {
+        {"\x0b", "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7", 20},
+        {"Jefe", "what do ya want for nothing?",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", 1},
+        {"\xaa", "Test Using Larger Than Block-Size Key - Hash Key First",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", 131},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTOSTR struct str key = STR_INIT;
+        unsigned char got[DIGEST_BYTES];
+        for (size_t k = 0; k < cases[i].times; k++)
+            str_puts(&key, cases[i].key);
+        size_t n = strlen(cases[i].data);
+        struct span pieces[] = {{cases[i].data, 3}, {cases[i].data + 3, n - 3}};
+        digest_hmac((struct span){key.p, key.n}, pieces, 2, got);
+        expect_hex(got, sizeof got, cases[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_vectors),
         cmocka_unit_test(test_pieces_equal_the_whole_and_start_again),
         cmocka_unit_test(test_digest16_tells_lists_apart),
+        cmocka_unit_test(test_hmac),
         cmocka_unit_test(test_digest16_is_the_prefix_of_sha256_over_lengths_and_bytes),
     };
     return cmocka_run_group_tests_name("wire/digest", tests, NULL, NULL);
