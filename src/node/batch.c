@@ -131,6 +131,7 @@ void batches_wake(struct node *n, const char *swarm, const char *name)
 static int twice_write(struct node *n, const struct batch_order *o, const struct operation_row *op)
 {
     AUTOSTR struct str result = STR_INIT;
+    char twice[] = "it stands in the batch twice; the first was taken";
     struct jw j = jw_init(&result);
     if (o->twice_n == 0)
         return 0;
@@ -140,7 +141,7 @@ static int twice_write(struct node *n, const struct batch_order *o, const struct
                                   .is = o->options.mode == BATCH_MISSING ? IS_EXISTING : IS_ERROR};
         if (item.is == IS_ERROR) {
             item.code = (char *)(uintptr_t)err_info(SKEP_ESTARTED)->word;
-            item.detail = (char[]){"it stands in the batch twice; the first was taken"};
+            item.detail = twice;
         }
         item_write(&j, &item);
     }
