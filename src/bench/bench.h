@@ -17,6 +17,7 @@ struct bench {
     int runs, nodes, workers;
     int connections;         /* of the figure "register"; 0: its own choice */
     int64_t names;           /* of the figure "million" */
+    int many;                /* workers of the figure "batch" */
     int64_t warm_ms, run_ms; /* of one load */
     bool quick;
     struct report report;
@@ -32,7 +33,7 @@ struct figure {
 };
 
 extern const struct figure figure_register, figure_lookup, figure_failover, figure_handoff, figure_visible,
-    figure_million, figure_sync;
+    figure_million, figure_sync, figure_batch;
 
 /* A line on standard error, for people who wait. */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -17,7 +17,7 @@
 
 static const struct figure *const figures[] = {&figure_register, &figure_lookup,  &figure_failover,
                                                &figure_handoff,  &figure_visible, &figure_million,
-                                               &figure_sync};
+                                               &figure_sync,     &figure_batch};
 
 static const char usage[] =
     "usage: skep-bench [options]\n"
@@ -30,7 +30,7 @@ static const char usage[] =
     "  --quick           short runs, fewer workers and names: to see that all works, not to publish\n"
     "  --nodes N         nodes where a figure has several (3)\n"
     "  --connections N   of register: only 1, 32 or 256 (all three)\n"
-    "  --workers N       of failover and handoff (1000; quick: 100)\n"
+    "  --workers N       of failover and handoff (1000; quick: 100), of batch (10000; quick: 600)\n"
     "  --names N         of million (1000000; quick: 50000)\n"
     "  --seconds N       of one load (3; quick: 1)\n"
     "  --dir DIR         where to put databases: on the disk to measure ($TMPDIR, /tmp)\n"
@@ -117,7 +117,7 @@ static bool option(struct options *o, int c)
     case O_CONNECTIONS:
         return number("connections", 1, 256, &o->connections);
     case O_WORKERS:
-        return number("workers", 1, 9999, &o->workers);
+        return number("workers", 1, 50000, &o->workers);
     case O_NAMES:
         return number("names", 1, 100000000, &o->names);
     case O_SECONDS:
@@ -178,6 +178,7 @@ static struct bench bench_of(const struct options *o)
 {
     struct bench b = {.quick = o->quick, .nodes = (int)o->nodes, .connections = (int)o->connections};
     b.runs = (int)(o->runs ? o->runs : o->quick ? 2 : 5);
+    b.many = (int)(o->workers ? o->workers : o->quick ? 600 : 10000);
     b.workers = (int)(o->workers ? o->workers : o->quick ? 100 : 1000);
     b.names = o->names ? o->names : o->quick ? 50000 : 1000000;
     b.run_ms = 1000 * (o->seconds ? o->seconds : o->quick ? 1 : 3);

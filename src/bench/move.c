@@ -12,8 +12,7 @@
 
 #include "bench/bench.h"
 #include "bench/load.h"
-#include "real/keeper_link.h"
-#include "real/loop.h"
+#include "bench/spawning.h"
 
 #define STATE_BYTES 4096
 #define LIMIT_MS    120000
@@ -170,104 +169,6 @@ static int one_run(struct bench *b, int sig, double *ret_s, struct err *e)
     return rc;
 }
 
-/* ---- the yardstick ---- */
-
-struct spawning {
-    struct loop *loop;
-    int left, failed;
-};
-
-static void one_spawned(void *ctx, uint64_t number, pid_t pid)
-{
-    struct spawning *s = ctx;
-    (void)number, (void)pid;
-    if (--s->left == 0)
-        loop_end(s->loop);
-}
-
-static void one_failed(void *ctx, uint64_t number, int error)
-{
-    struct spawning *s = ctx;
-    (void)number, (void)error;
-    s->failed++;
-    if (--s->left == 0)
-        loop_end(s->loop);
-}
-
-static void keeper_died(void *ctx)
-{
-    struct spawning *s = ctx;
-    s->failed = 1;
-    loop_end(s->loop);
-}
-
-static void none_exited(void *ctx, uint64_t number, int status, int sig)
-{
-    (void)ctx, (void)number, (void)status, (void)sig;
-}
-
-static void none_line(void *ctx, uint64_t number, char *line TAKES, size_t n)
-{
-    (void)ctx, (void)number, (void)n;
-    free(line);
-}
-
-static void none_overlong(void *ctx, uint64_t number)
-{
-    (void)ctx, (void)number;
-}
-
-static void none_drained(void *ctx, uint64_t number, size_t bytes)
-{
-    (void)ctx, (void)number, (void)bytes;
-}
-
-static struct spawn *spawn_new(const struct bench *b, uint64_t number)
-{
-    struct spawn *s = mem_alloc(sizeof *s);
-    s->run = number;
-    s->argv = mem_array(2, sizeof *s->argv);
-    s->argv[0] = mem_printf("%s/sleeper", b->examples);
-    s->env = mem_array(3, sizeof *s->env);
-    s->env[0] = mem_dup("SKEP_FD=3");
-    s->env[1] = mem_dup("SKEP_RUN=bench/1");
-    s->cwd = mem_dup("/");
-    s->log = mem_printf("w%04d", (int)number);
-    s->channel = true;
-    return s;
-}
-
-static int keeper_spawns(struct bench *b, double *ret_s, struct err *e)
-{
-    AUTOFREE char *dir = folder_new(b->dir, "keeper"), *path = mem_printf("%s/skep-keeper", b->bin);
-    const struct keeper_link_callbacks callbacks = {.spawned = one_spawned,
-                                                    .failed = one_failed,
-                                                    .exited = none_exited,
-                                                    .line = none_line,
-                                                    .overlong = none_overlong,
-                                                    .drained = none_drained,
-                                                    .died = keeper_died};
-    struct spawning s = {.loop = loop_new(), .left = b->workers};
-    struct keeper_link *k = NULL;
-    int rc =
-        keeper_link_new(loop_base(s.loop),
-                        &(struct keeper_link_options){.keeper_path = path, .node = "bench", .log_dir = dir},
-                        &callbacks, &s, &k, e);
-    int64_t start = now_ns();
-    if (rc == 0) {
-        for (int i = 0; i < b->workers; i++)
-            keeper_link_spawn(k, spawn_new(b, (uint64_t)i + 1));
-        loop_run(s.loop);
-        *ret_s = (double)(now_ns() - start) / 1e9;
-        if (s.failed)
-            rc = err_set(e, SKEP_EINTERNAL, "the keeper could not spawn %d of %d", s.failed, b->workers);
-    }
-    keeper_link_free(k);
-    loop_free(s.loop);
-    folder_remove(dir);
-    return rc;
-}
-
 static int measure_moves(struct bench *b, struct result *r, int sig, struct err *e)
 {
     int rc = 0;
@@ -276,7 +177,7 @@ static int measure_moves(struct bench *b, struct result *r, int sig, struct err 
     for (int i = 0; rc == 0 && i < b->runs; i++) {
         double got, yard;
         progress("%s: run %d of %d", r->figure, i + 1, b->runs);
-        rc = keeper_spawns(b, &yard, e);
+        rc = keepers_spawn(b, 1, &yard, e);
         if (rc == 0)
             rc = one_run(b, sig, &got, e);
         if (rc == 0)
