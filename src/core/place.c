@@ -46,12 +46,17 @@ static uint64_t cost_of(uint64_t raw)
     return ((uint64_t)(zeros + 1) << COST_BITS) - log;
 }
 
-static uint64_t weight_of(const struct place_node *node)
+static uint64_t weight_of_any(const struct place_node *node)
 {
-    if (!node->eligible || !(node->weight > 0))
+    if (!(node->weight > 0))
         return 0;
     double weight = node->weight < WEIGHT_MAX ? node->weight : WEIGHT_MAX;
     return (uint64_t)(weight * WEIGHT_ONE + 0.5);
+}
+
+static uint64_t weight_of(const struct place_node *node)
+{
+    return node->eligible ? weight_of_any(node) : 0;
 }
 
 static struct score score_of(const struct place_node *node, uint64_t name_hash)
@@ -110,4 +115,71 @@ size_t place_rank(const struct place_node *nodes, size_t n, uint64_t name_hash, 
         found = kept + 1;
     }
     return found;
+}
+
+/* ---- with what they carry already ---- */
+
+int place_pick_bounded(const struct place_node *nodes, const struct place_load *loads, size_t n,
+                       int64_t bound_percent, uint64_t name_hash)
+{
+    unsigned __int128 weights = 0, children = 1;
+    int winner = -1;
+    struct score best = {0};
+    for (size_t i = 0; i < n; i++)
+        if (weight_of(&nodes[i])) {
+            weights += weight_of(&nodes[i]);
+            children += (uint64_t)loads[i].has;
+        }
+    for (size_t i = 0; i < n; i++) {
+        struct score s = score_of(&nodes[i], name_hash);
+        unsigned __int128 has = (uint64_t)loads[i].has;
+        if (s.weight && has * weights * 100 < children * s.weight * (uint64_t)bound_percent &&
+            (winner < 0 || better(&s, &best))) {
+            best = s;
+            winner = (int)i;
+        }
+    }
+    return winner;
+}
+
+struct zone {
+    uint64_t has, weight;
+};
+
+/* What one zone has and weighs. */
+static struct zone zone_sum(const struct place_node *nodes, const struct place_load *loads, size_t n,
+                            int zone)
+{
+    struct zone sum = {0};
+    for (size_t i = 0; i < n; i++)
+        if (loads[i].zone == zone && weight_of_any(&nodes[i])) {
+            sum.has += (uint64_t)loads[i].has;
+            sum.weight += weight_of_any(&nodes[i]);
+        }
+    return sum;
+}
+
+static int zones_compare(const struct zone *a, const struct zone *b)
+{
+    unsigned __int128 left = (unsigned __int128)a->has * b->weight;
+    unsigned __int128 right = (unsigned __int128)b->has * a->weight;
+    return left < right ? -1 : left > right;
+}
+
+void place_spread(struct place_node *nodes, const struct place_load *loads, size_t n)
+{
+    struct zone least = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (!weight_of(&nodes[i]))
+            continue;
+        struct zone sum = zone_sum(nodes, loads, n, loads[i].zone);
+        if (!least.weight || zones_compare(&sum, &least) < 0)
+            least = sum;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!weight_of(&nodes[i]))
+            continue;
+        struct zone sum = zone_sum(nodes, loads, n, loads[i].zone);
+        nodes[i].eligible = zones_compare(&sum, &least) == 0;
+    }
 }

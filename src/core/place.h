@@ -31,4 +31,19 @@ int place_pick(const struct place_node *nodes, size_t n, uint64_t name_hash);
 /* The best `r` eligible nodes, best first, as indices into nodes. Returns how many there are (<= r). */
 size_t place_rank(const struct place_node *nodes, size_t n, uint64_t name_hash, size_t r, int *ret_index);
 
+/* What the nodes carry already, beside the array of nodes: how many children of the swarm, and in which zone
+ * (any number; the same for nodes of one zone). */
+struct place_load {
+    int64_t has;
+    int zone;
+};
+/* place_pick among the eligible nodes that stay within bound_percent (from 100 up) of their fair share: their
+ * weight's part of all the children on eligible nodes, the new one included, rounded up. There always is one,
+ * if any is eligible. Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018. */
+int place_pick_bounded(const struct place_node *nodes, const struct place_load *loads, size_t n,
+                       int64_t bound_percent, uint64_t name_hash);
+/* Leaves eligible only the nodes of those zones that have the fewest children for their weight, counted over
+ * all nodes of positive weight, eligible or not. */
+void place_spread(struct place_node *nodes, const struct place_load *loads, size_t n);
+
 #endif

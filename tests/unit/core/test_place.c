@@ -172,6 +172,95 @@ static void test_twins_are_both_ranked(void **state)
     assert_int_equal(place_rank(twins, 2, 77, 2, rank), 2);
 }
 
+/* Ten thousand names: each node within a few percent of its share. */
+static void test_ten_thousand_are_shared_fairly(void **state)
+{
+    (void)state;
+    struct place_node nodes[10];
+    nodes_make(nodes, 10, 1);
+    int share[10] = {0};
+    for (int i = 0; i < 10000; i++)
+        share[place_pick(nodes, 10, name_hash(i))]++;
+    for (int i = 0; i < 10; i++)
+        assert_in_range(share[i], 920, 1080);
+}
+
+static void test_no_node_passes_its_bound(void **state)
+{
+    (void)state;
+    const int64_t bounds[] = {100, 110, 125, 200};
+    for (size_t b = 0; b < COUNT(bounds); b++) {
+        struct place_node nodes[6];
+        struct place_load loads[6] = {{0}};
+        int64_t weights = 0, at_first = 0;
+        nodes_make(nodes, 6, 1);
+        nodes[2].weight = 3;
+        nodes[4].eligible = false;
+        loads[4].has = 100000; /* counts for nobody */
+        for (int i = 0; i < 6; i++)
+            weights += i == 4 ? 0 : (int64_t)nodes[i].weight;
+        for (int64_t k = 0; k < NAMES; k++) {
+            int at = place_pick_bounded(nodes, loads, 6, bounds[b], name_hash((int)k));
+            assert_in_range(at, 0, 5);
+            assert_int_not_equal(at, 4);
+            loads[at].has++;
+            at_first += at == place_pick(nodes, 6, name_hash((int)k));
+            for (int i = 0; i < 6; i++) /* has - 1 is below its bound: has is at most that, rounded up */
+                if (i == at)
+                    assert_true((loads[i].has - 1) * 100 * weights <
+                                (k + 1) * bounds[b] * (int64_t)nodes[i].weight);
+        }
+        if (bounds[b] >= 125) /* with some slack, most are where they would be without a bound */
+            assert_true(at_first > NAMES * 8 / 10);
+    }
+}
+
+static void test_bounded_without_load_is_a_pick(void **state)
+{
+    (void)state;
+    struct place_node nodes[5];
+    struct place_load loads[5] = {{0}};
+    nodes_make(nodes, 5, 1);
+    nodes[1].weight = 4;
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(place_pick_bounded(nodes, loads, 5, 125, name_hash(i)),
+                         place_pick(nodes, 5, name_hash(i)));
+    for (int i = 0; i < 5; i++)
+        nodes[i].eligible = false;
+    assert_int_equal(place_pick_bounded(nodes, loads, 5, 125, 1), -1);
+}
+
+/* Two zones, one of a single node: each gets half of what weighs the same. */
+static void test_zones_are_filled_by_weight(void **state)
+{
+    (void)state;
+    struct place_load loads[4] = {{0, 0}, {0, 0}, {0, 0}, {0, 1}};
+    for (int i = 0; i < NAMES; i++) {
+        struct place_node nodes[4];
+        nodes_make(nodes, 4, 1);
+        nodes[3].weight = 3;
+        place_spread(nodes, loads, 4);
+        loads[place_pick(nodes, 4, name_hash(i))].has++;
+        int64_t left = loads[0].has + loads[1].has + loads[2].has, right = loads[3].has;
+        assert_true(left - right <= 1 && right - left <= 1);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_in_range(loads[i].has, NAMES / 6 - 120, NAMES / 6 + 120);
+}
+
+static void test_a_full_zone_is_passed_over(void **state)
+{
+    (void)state;
+    struct place_node nodes[3];
+    struct place_load loads[3] = {{0, 7}, {5, 8}, {9, 9}};
+    nodes_make(nodes, 3, 1);
+    nodes[0].eligible = false;
+    place_spread(nodes, loads, 3);
+    assert_false(nodes[0].eligible);
+    assert_true(nodes[1].eligible);
+    assert_false(nodes[2].eligible);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +272,11 @@ int main(void)
         cmocka_unit_test(test_rank_is_pick_repeated),
         cmocka_unit_test(test_bad_weights_are_not_eligible),
         cmocka_unit_test(test_twins_are_both_ranked),
+        cmocka_unit_test(test_ten_thousand_are_shared_fairly),
+        cmocka_unit_test(test_no_node_passes_its_bound),
+        cmocka_unit_test(test_bounded_without_load_is_a_pick),
+        cmocka_unit_test(test_zones_are_filled_by_weight),
+        cmocka_unit_test(test_a_full_zone_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
