@@ -111,6 +111,8 @@ void api_show_soon(struct node *n);
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);
 /* The same for an operation: 1, or 0 and the op is taken care of. */
 int api_swarm_known(struct node *n, struct op *op, const char *swarm);
+/* The op is on the node that it is about: 1; otherwise it is on its way there, or answered: 0. */
+int api_at_node(struct node *n, struct op *op, const char *node);
 /* The problem document of an error as an answer. */
 struct answer *api_problem(const struct err *e, const char *allow);
 

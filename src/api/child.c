@@ -140,7 +140,9 @@ static int start_failed(struct node *n, struct op *op, const struct known *k)
     const char *reason = k->child.reason ? k->child.reason : "{}";
     bool refused = strstr(reason, "\"exec_not_allowed\"") != NULL;
     struct err e;
-    if (refused)
+    if (strstr(reason, "\"no_node_available\""))
+        err_set(&e, SKEP_ENONODE, "no node may take it: each is full (max_children)");
+    else if (refused)
         err_field(&e, SKEP_EEXEC, "argv",
                   "node %s does not allow this program; add its path to allow_exec there",
                   node_name_of(n, k->child.node));
@@ -230,6 +232,7 @@ static int start_claim(struct node *n, struct op *op, const struct call *c, cons
 {
     const struct start_body *b = c->body;
     struct stamp v = {0};
+    CLEANUP(places_fini) struct places t = {0};
     struct id target;
     struct err e;
     int rc = store_version(n->store, T_NAME, &k->name, &v, NULL, &n->fault);
@@ -239,8 +242,9 @@ static int start_claim(struct node *n, struct op *op, const struct call *c, cons
         op_retry(n, op);
         return 0;
     }
-    if (!own_target(n, c->param[0], c->param[1], b->spec.nodes.list, NULL, &target)) {
-        err_set(&e, SKEP_ENONODE, "no node may take it: they are down, draining, or not among \"nodes\"");
+    own_targets(n, c->param[0], b->spec.nodes.list, NULL, &t);
+    if (!places_pick(&t, c->param[0], c->param[1], &target)) {
+        places_none(n, &t, &e);
         return api_fail(n, op, &e);
     }
     return claim(n, op, c, v.rank, &target);
@@ -446,6 +450,7 @@ static int move_serve(struct node *n, struct op *op, const struct call *c)
 {
     const struct move_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
+    CLEANUP(places_fini) struct places t = {0};
     struct id to;
     struct err e;
     char text[ID_TEXT];
@@ -470,9 +475,10 @@ static int move_serve(struct node *n, struct op *op, const struct call *c)
     bool here = b->node && id_equal(&to, &n->self);
     if (here)
         return answer_child(n, op, c, 200, 0, 0);
-    if (!own_target(n, c->param[0], c->param[1], b->node ? named : NULL, &n->self, &to)) {
-        err_field(&e, SKEP_ENONODE, "node",
-                  "no other node may take it: they are down, draining, or not among \"nodes\"");
+    own_targets(n, c->param[0], b->node ? named : NULL, &n->self, &t);
+    if (!places_pick(&t, c->param[0], c->param[1], &to)) {
+        places_none(n, &t, &e);
+        snprintf(e.field, sizeof e.field, "node");
         return api_fail(n, op, &e);
     }
     struct child *child = child_find(n, c->param[0], c->param[1]);

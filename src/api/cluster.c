@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "node/swarm.h"
 
 #define SWARMS_MAX 1000
 
@@ -20,9 +21,12 @@ static int write_swarms(struct store *s, const struct frozen_node *f, struct jw 
     jw_kv_array(j, "swarms");
     struct stmt *q = store_ask(s, Q_SWARMS, "");
     while ((rc = store_next(q, T_SWARM, &row, e)) == 1) {
+        struct settings settings;
         defaults = defaults && strcmp(row.swarm, "default") != 0;
-        if (left-- > 0 && swarm_serves(row.settings, &f->id, f->name))
+        settings_parse(row.settings, &settings);
+        if (left-- > 0 && swarm_serves(s, &settings, row.swarm, &f->id, f->name, f->labels))
             jw_string(j, row.swarm);
+        settings_fini(&settings);
     }
     if (defaults)
         jw_string(j, "default");
@@ -73,6 +77,9 @@ static int write_node(const struct reading *r, const struct frozen_node *f, stru
     write_rtt(j, f);
     int rc = write_swarms(r->store, f, j, e);
     jw_kv_i64(j, "load", f->load);
+    jw_kv_raw(j, "labels", f->labels ? (struct span){f->labels, strlen(f->labels)} : (struct span){"{}", 2});
+    jw_kv_i64(j, "weight", f->weight);
+    jw_kv_i64(j, "max_children", f->max_children);
     jw_kv_string(j, "version", f->version && *f->version ? f->version : NULL);
     jw_kv_time(j, "started_at", f->started_at_ms);
     jw_kv_bool(j, "draining", f->draining);
@@ -233,13 +240,12 @@ static int forget_serve(struct node *n, struct op *op, const struct call *c)
 
 /* ---- drain ---- */
 
-/* The op is on the node that it is about: 1; otherwise it is on its way there, or answered: 0. */
-static int at_node(struct node *n, struct op *op, const struct call *c)
+int api_at_node(struct node *n, struct op *op, const char *node)
 {
     struct id id;
     struct err e;
-    if (!node_id_of(n, c->param[0], &id) || id_is_zero(&id)) {
-        no_node(c->param[0], &e);
+    if (!node_id_of(n, node, &id) || id_is_zero(&id)) {
+        no_node(node, &e);
         return api_fail(n, op, &e);
     }
     if (id_equal(&id, &n->self))
@@ -247,7 +253,7 @@ static int at_node(struct node *n, struct op *op, const struct call *c)
     struct peer *p = peer_find(n, &id);
     if (!p || p->left || p->down) {
         err_field(&e, SKEP_ENOTALIVE, "node",
-                  "%.100s does not answer; nothing runs there that could be moved", c->param[0]);
+                  "%.100s does not answer: it is down, or has left; ask again when it is back", node);
         return api_fail(n, op, &e);
     }
     op_forward(n, op, &id, true);
@@ -257,7 +263,7 @@ static int at_node(struct node *n, struct op *op, const struct call *c)
 static int drain_set(struct node *n, struct op *op, const struct call *c, bool draining)
 {
     struct str body = STR_INIT;
-    int rc = at_node(n, op, c);
+    int rc = api_at_node(n, op, c->param[0]);
     if (rc <= 0)
         return rc;
     bool news = n->draining != draining;

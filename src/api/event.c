@@ -54,11 +54,11 @@ static bool same(const char *wanted, const char *got)
 
 static bool incident(const char *type)
 {
-    static const char *const types[] = {"brake_pulled",  "child_alter_failed", "child_failed", "clock_frozen",
-                                        "clock_off",     "clock_skew",         "clone_seen",   "disk_full",
-                                        "file_damaged",  "hook_dropped",       "hook_failed",  "keeper_died",
-                                        "name_conflict", "node_down",          "row_damaged",  "row_healed",
-                                        "row_late",      "row_quarantined",    "row_set_aside"};
+    static const char *const types[] = {
+        "brake_pulled", "child_alter_failed", "child_failed", "child_unplaced",  "clock_frozen",
+        "clock_off",    "clock_skew",         "clone_seen",   "disk_full",       "file_damaged",
+        "hook_dropped", "hook_failed",        "keeper_died",  "name_conflict",   "node_down",
+        "row_damaged",  "row_healed",         "row_late",     "row_quarantined", "row_set_aside"};
     for (size_t i = 0; i < COUNT(types); i++)
         if (type && strcmp(type, types[i]) == 0)
             return true;

@@ -7,32 +7,104 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "node/settings.h"
+#include "base/hlc.h"
+#include "node/swarm.h"
 
 /* ---- a swarm as JSON ---- */
 
-static void write_nodes(const struct frozen *f, const struct settings *s, struct jw *j)
+struct shown {
+    struct store *store;
+    const struct frozen *f;
+    const char *swarm;
+    const struct settings *settings;
+    struct jw *j;
+    int64_t now_ms; /* real */
+};
+
+static bool serves(const struct shown *s, const struct frozen_node *node)
 {
-    jw_kv_array(j, "nodes");
-    for (size_t i = 0; i < s->nodes.n; i++)
-        jw_string(j, s->nodes.list[i]);
-    for (int i = 0; !s->has_nodes && i < f->nodes_n; i++)
-        if (!f->nodes[i].left)
-            jw_string(j, f->nodes[i].name);
-    jw_array_close(j);
+    return swarm_serves(s->store, s->settings, s->swarm, &node->id, node->name, node->labels);
+}
+
+/* Since when it is dead, 0: it is not. */
+static int64_t dead_since(const struct shown *s, const struct frozen_node *node)
+{
+    char id[ID_TEXT];
+    struct node_row row = {.node = id};
+    struct stamp stamp = {0};
+    id_text(&node->id, id);
+    if (!node->left)
+        return node->down_at_ms;
+    return store_version(s->store, T_NODE, &row, &stamp, NULL, NULL) == 1 ? hlc_ms(stamp.hlc) : 1;
+}
+
+static void write_nodes(const struct shown *s)
+{
+    jw_kv_array(s->j, "nodes");
+    for (size_t i = 0; i < s->settings->nodes.n; i++)
+        jw_string(s->j, s->settings->nodes.list[i]);
+    for (int i = 0; !s->settings->has_nodes && i < s->f->nodes_n; i++)
+        if (!s->f->nodes[i].left && serves(s, &s->f->nodes[i]))
+            jw_string(s->j, s->f->nodes[i].name);
+    jw_array_close(s->j);
+}
+
+/* since: when it began to serve. */
+static void write_entry(const struct shown *s, const char *id, int64_t since)
+{
+    const struct frozen_node *node = frozen_node(s->f, id);
+    int64_t dead = node ? dead_since(s, node) : 0;
+    if (node && (!serves(s, node) || (dead && s->now_ms - dead > SWARM_GONE_KEEP_MS)))
+        return;
+    jw_object(s->j);
+    jw_kv_string(s->j, "node", node ? node->name : id);
+    jw_kv_string(s->j, "status", node && !dead ? "alive" : "dead");
+    jw_kv_time(s->j, "since", !node || dead ? dead : since);
+    jw_object_close(s->j);
+}
+
+/* Who serves it, and who did until less than an hour ago. */
+static void write_directory(const struct shown *s)
+{
+    struct serve_row row = {0};
+    char id[ID_TEXT];
+    jw_kv_array(s->j, "directory");
+    for (int i = 0; s->settings->serve == SERVE_ALL && i < s->f->nodes_n; i++)
+        write_entry(s, id_text(&s->f->nodes[i].id, id), s->f->nodes[i].started_at_ms);
+    if (s->settings->serve == SERVE_JOINED) {
+        struct stmt *q = store_ask(s->store, Q_SERVES_OF, "t", s->swarm);
+        while (store_next(q, T_SERVE, &row, NULL) == 1)
+            write_entry(s, row.node, row.at);
+        stmt_reset(q);
+        row_fini(T_SERVE, &row);
+    }
+    jw_array_close(s->j);
+}
+
+static uint64_t signature_of(const struct shown *s)
+{
+    AUTOFREE struct id *ids = mem_array((size_t)s->f->nodes_n, sizeof *ids);
+    size_t n = 0;
+    for (int i = 0; i < s->f->nodes_n; i++)
+        if (s->f->nodes[i].member && s->f->nodes[i].in_view && serves(s, &s->f->nodes[i]))
+            ids[n++] = s->f->nodes[i].id;
+    return swarm_signature(s->f->signature, s->settings, ids, n);
 }
 
 /* row->settings NULL: all as it is without a word. */
-static void write_swarm(const struct frozen *f, const struct swarm_row *row, int64_t rev, struct jw *j)
+static void write_swarm(struct store *store, const struct frozen *f, int64_t now_ms,
+                        const struct swarm_row *row, int64_t rev, struct jw *j)
 {
     struct settings settings;
     char signature[17];
-    snprintf(signature, sizeof signature, "%016llx", (unsigned long long)f->signature);
     settings_parse(row->settings, &settings);
+    const struct shown s = {store, f, row->swarm, &settings, j, now_ms};
+    snprintf(signature, sizeof signature, "%016llx", (unsigned long long)signature_of(&s));
     jw_object(j);
     jw_kv_string(j, "name", row->swarm);
     settings_write(&settings, j);
-    write_nodes(f, &settings, j);
+    write_nodes(&s);
+    write_directory(&s);
     jw_kv_bool(j, "deterministic", true);
     jw_kv_string(j, "topology_signature", signature);
     jw_kv_i64_text(j, "rev", rev);
@@ -71,7 +143,7 @@ static int swarm_read(const struct call *c, const struct reading *r, struct str 
     if (rc >= 0)
         rc = rev_of(r->store, &row, &rev, e);
     if (rc >= 0) {
-        write_swarm(r->frozen, &row, rev, &j);
+        write_swarm(r->store, r->frozen, r->now_real_ms, &row, rev, &j);
         snprintf(ret->etag, sizeof ret->etag, "%lld", (long long)rev);
     }
     row_fini(T_SWARM, &row);
@@ -92,7 +164,7 @@ struct list {
     const struct frozen *frozen;
     struct store *store;
     struct jw *j;
-    int64_t left;
+    int64_t left, now_ms;
     char *last; /* name of the last one shown; owned */
     bool more, default_shown;
 };
@@ -108,7 +180,7 @@ static int list_one(struct list *l, const struct swarm_row *row, struct err *e)
     }
     int rc = rev_of(l->store, row, &rev, e);
     if (rc == 0)
-        write_swarm(l->frozen, row, rev, l->j);
+        write_swarm(l->store, l->frozen, l->now_ms, row, rev, l->j);
     mem_replace(&l->last, row->swarm);
     return rc;
 }
@@ -128,7 +200,12 @@ static int list_read(const struct call *c, const struct reading *r, struct str *
 {
     const struct list_query *q = c->query;
     struct jw j = jw_init(body);
-    struct list l = {q, r->frozen, r->store, &j, q->limit ? q->limit : API_LIST_LIMIT, NULL, false, false};
+    struct list l = {.q = q,
+                     .frozen = r->frozen,
+                     .store = r->store,
+                     .j = &j,
+                     .left = q->limit ? q->limit : API_LIST_LIMIT,
+                     .now_ms = r->now_real_ms};
     struct swarm_row row = {0};
     int rc = 0, more = 0;
     jw_object(&j);
@@ -163,7 +240,7 @@ static int answer_swarm(struct node *n, struct op *op, int status, const struct 
     if (rc < 0)
         return rc;
     const struct frozen *f = node_frozen(n);
-    write_swarm(f, row, rev, &j);
+    write_swarm(n->store, f, n->real_ms, row, rev, &j);
     frozen_unref(f);
     snprintf(etag, sizeof etag, "%lld", (long long)rev);
     api_show_soon(n);
@@ -187,6 +264,9 @@ static int put_row(struct node *n, struct op *op, struct swarm_row *row)
     rc = store_set(n->store, T_SWARM, row, &n->fault);
     if (rc == 0)
         rc = node_log(n, "swarm_changed", row->swarm, NULL, NULL, 0, op->request->who.name, row->settings);
+    if (rc == 0)
+        rc = swarm_keep(n);
+    swarm_changed(n);
     return rc < 0 ? rc : answer_swarm(n, op, found || is_default(row->swarm) ? 200 : 201, row);
 }
 
@@ -233,11 +313,13 @@ static int delete_row(struct node *n, struct op *op, struct swarm_row *row)
     rc = store_kill(n->store, T_SWARM, row, 0, &n->fault);
     if (rc == 0)
         rc = node_log(n, "swarm_deleted", row->swarm, NULL, NULL, 0, op->request->who.name, NULL);
+    if (rc == 0)
+        rc = swarm_ended(n, row->swarm);
     if (rc < 0)
         return rc;
     struct jw j = jw_init(&body);
     const struct frozen *f = node_frozen(n);
-    write_swarm(f, row, rev, &j);
+    write_swarm(n->store, f, n->real_ms, row, rev, &j);
     frozen_unref(f);
     api_show_soon(n);
     api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), 0);
@@ -258,6 +340,59 @@ static int delete_serve(struct node *n, struct op *op, const struct call *c)
     return rc;
 }
 
+/* ---- joining and leaving ---- */
+
+/* What a node is to a swarm after its word. Once every node of the view knows: from then on they all place
+ * there. */
+static int answer_serve(struct node *n, struct op *op, const char *swarm)
+{
+    struct str body = STR_INIT;
+    struct jw j = jw_init(&body);
+    jw_object(&j);
+    jw_kv_string(&j, "swarm", swarm);
+    jw_kv_string(&j, "node", n->name);
+    jw_kv_bool(&j, "serves", swarm_serves_here(n, swarm));
+    jw_object_close(&j);
+    jw_end(&j);
+    api_show_soon(n);
+    api_answer_copies(n, op, 200, &body, NULL, store_written(n->store), (int)view_others(&n->view));
+    return 0;
+}
+
+static int join_serve(struct node *n, struct op *op, const struct call *c)
+{
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc > 0)
+        rc = api_at_node(n, op, c->param[1]);
+    if (rc <= 0 || (rc = swarm_join(n, c->param[0])) < 0)
+        return rc;
+    return answer_serve(n, op, c->param[0]);
+}
+
+static int leave_serve(struct node *n, struct op *op, const struct call *c)
+{
+    struct err e;
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc > 0)
+        rc = api_at_node(n, op, c->param[1]);
+    if (rc <= 0)
+        return rc;
+    if (swarm_declared(n, c->param[0])) {
+        err_field(&e, SKEP_ETAKEN, "node",
+                  "the configuration of %.100s declares this swarm; take it out there and reload", n->name);
+        return api_fail(n, op, &e);
+    }
+    if (node_settings(n, c->param[0])->serve == SERVE_ALL) {
+        err_field(
+            &e, SKEP_ETAKEN, "node",
+            "every node serves this swarm; \"serve\":\"joined\" or \"nodes\":[\"!%.100s\"] in its settings "
+            "changes that",
+            n->name);
+        return api_fail(n, op, &e);
+    }
+    return (rc = swarm_leave(n, c->param[0])) < 0 ? rc : answer_serve(n, op, c->param[0]);
+}
+
 const struct route swarm_routes[] = {
     {HTTP_M_GET, "/v1/swarms", ROLE_READ, API_READER, API_BODY_BYTES, false, list_params, COUNT(list_params),
      sizeof(struct list_query), NULL, list_read, NULL, "List the swarms, in byte order of their names."},
@@ -267,5 +402,9 @@ const struct route swarm_routes[] = {
      &settings_table, NULL, put_serve, "Make a swarm, or replace its settings (If-Match compares its rev)."},
     {HTTP_M_DELETE, "/v1/swarms/{swarm}", ROLE_ADMIN, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL,
      delete_serve, "Delete a swarm that holds no names."},
+    {HTTP_M_PUT, "/v1/swarms/{swarm}/nodes/{node}", ROLE_ADMIN, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0,
+     NULL, NULL, join_serve, "Let a node serve a swarm that has to be joined, from now on."},
+    {HTTP_M_DELETE, "/v1/swarms/{swarm}/nodes/{node}", ROLE_ADMIN, API_BRAIN, API_BODY_BYTES, true, NULL, 0,
+     0, NULL, NULL, leave_serve, "Let a node serve it no more; its processes move."},
     {0},
 };

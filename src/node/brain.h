@@ -41,6 +41,7 @@
 
 struct again;
 struct child;
+struct seats;
 struct settings_kept;
 struct hooks;
 
@@ -140,6 +141,9 @@ struct node {
     struct frozen_counters counters;
     int batch_sizes[BATCHES_KEPT]; /* rows of the last transactions that wrote, a ring */
     unsigned batches;
+    struct seats *seats;            /* swarm.c: what each node has, uthash by key */
+    bool unsettled;                 /* what serves a swarm has changed */
+    bool unplaced;                  /* some name found no node */
     struct settings_kept *settings; /* of swarms, uthash by name: settings.c */
     struct lease *leases;           /* renewals in memory, uthash by key */
     struct batch *operations;       /* uthash by id */

@@ -17,9 +17,10 @@
 
 #include "core/place.h"
 #include "node/hook.h"
-#include "node/settings.h"
+#include "node/swarm.h"
 
 #define KILL_AGAIN_MS 10000
+#define UNPLACED_MS   5000
 #define NOT_TRIED     (-1) /* instead of an errno */
 
 /* ---- the two indexes ---- */
@@ -387,7 +388,7 @@ int child_spawn(struct node *n, struct child *c)
     node_touch(n, &n->children_run, sizeof n->children_run);
     n->children_run++;
     c->s.run = s->run = ++n->next_run;
-    c->s.is_asked = c->s.given_up = false;
+    c->s.is_asked = c->s.given_up = c->s.unplaced = false;
     c->s.backoff_until_ms = 0;
     c->s.checkpoint_hlc = c->s.resolving = 0;
     c->s.queued_bytes = c->s.queued_lines = 0;
@@ -470,6 +471,31 @@ static int ask_home(struct node *n, struct child *c)
     return child_write(n, c, "backoff", NULL);
 }
 
+int child_unplaced(struct node *n, struct child *c)
+{
+    child_touch(n, c);
+    c->s.moving = true;
+    timer_set(n, &c->timer, n->now_ms + UNPLACED_MS + (int64_t)(node_random(n) % UNPLACED_MS));
+    n->unplaced = true;
+    if (c->s.unplaced)
+        return 0;
+    c->s.unplaced = true;
+    AUTOFREE char *reason = reason_json("no_node_available", -1, 0, "no node may take it at the moment");
+    int rc = child_write(n, c, "stopped", reason);
+    return rc < 0 ? rc : node_log(n, "child_unplaced", c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+}
+
+/* Its home could not know that this node is full. A first start is refused if nobody else takes it. */
+static int no_room(struct node *n, struct child *c)
+{
+    struct id to;
+    bool moved;
+    if (c->s.published || own_target(n, c->swarm, c->name, c->spec.nodes.list, &n->self, &to))
+        return handoff_claim(n, c, &moved);
+    AUTOFREE char *reason = reason_json("no_node_available", -1, 0, "every node is full (max_children)");
+    return run_ended(n, c, EXIT_UNSTARTED, reason);
+}
+
 /* Owned, and nothing runs: what may be done depends on the view as it is. Every view that opens comes back.
  */
 static int idle(struct node *n, struct child *c, const struct name_row *row, bool covered)
@@ -481,12 +507,14 @@ static int idle(struct node *n, struct child *c, const struct name_row *row, boo
         return 0;
     if (!row->view || strcmp(row->view, view) != 0)
         return ask_home(n, c);
-    if (n->leaving || n->draining || c->s.moving)
+    if (n->leaving || n->draining || c->s.moving || !swarm_serves_here(n, c->swarm))
         return handoff_claim(n, c, &moved);
     if (!covered || n->now_ms < c->s.backoff_until_ms)
         return 0;
     int undone = batch_is_undone(n, c->op);
-    return undone < 0 ? undone : undone ? stop_idle(n, c, EXIT_ASKED_STOP) : child_spawn(n, c);
+    if (undone != 0)
+        return undone < 0 ? undone : stop_idle(n, c, EXIT_ASKED_STOP);
+    return swarm_room_here(n, c->swarm) ? child_spawn(n, c) : no_room(n, c);
 }
 
 int child_owned(struct node *n, const struct name_row *row, bool covered)

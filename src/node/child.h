@@ -25,6 +25,7 @@ struct child_state {
     enum exit_kind asked;
     bool published;         /* ran under this incarnation: a failed start no longer frees the name */
     bool given_up;          /* failed or kept: nothing is spawned until somebody asks */
+    bool unplaced;          /* no node took it, and that was said */
     bool moving;            /* its claim is to go to another node */
     bool session;           /* a session's worker: no rows of its own */
     int64_t session_due_ms; /* boot: when its turn must have ended, or its idle time ends; 0 = never */
@@ -71,6 +72,8 @@ struct child *child_new(struct node *n, const char *swarm, const char *name);
 void children_fini(struct node *n);
 /* Spawns now; the caller has checked that it may. */
 int child_spawn(struct node *n, struct child *c);
+/* No node takes it: it waits, and is tried again when something changes, and now and then. */
+int child_unplaced(struct node *n, struct child *c);
 /* Writes its row with this status and reason (JSON or NULL). */
 int child_write(struct node *n, struct child *c, const char *status, const char *reason);
 /* Stop line, SIGTERM, and SIGKILL after shutdown_ms. */

@@ -14,6 +14,7 @@ static void node_fini(struct frozen_node *f)
     free(f->url);
     free(f->version);
     free(f->role);
+    free(f->labels);
     free(f->link);
 }
 
@@ -84,6 +85,8 @@ static struct frozen_node of_self(struct node *n)
                                 .name = mem_dup(n->name),
                                 .url = mem_dup(n->url),
                                 .version = mem_dup(n->o.version),
+                                .labels = mem_dup(n->o.labels),
+                                .max_children = n->o.children_max,
                                 .liveness = LIVENESS_HEALTHY,
                                 .self = true,
                                 .left = n->left,
@@ -107,6 +110,9 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
                                 .url = mem_dup(p->url),
                                 .version = mem_dup(p->version ? p->version : ""),
                                 .link = p->left ? NULL : way_text(n, p),
+                                .labels = mem_dup(p->labels),
+                                .max_children = p->max_children,
+                                .down_at_ms = p->down ? n->real_ms - (n->now_ms - p->down_since_ms) : 0,
                                 .liveness = l,
                                 .left = p->left,
                                 .draining = p->draining,
@@ -210,6 +216,7 @@ static struct frozen *freeze(struct node *n)
 void node_settings_merged(struct node *n)
 {
     n->frozen_dirty = true;
+    n->unsettled = true;
 }
 
 /* Held for two instructions: a reference must be taken before the last one is given up. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "node/child.h"
-#include "node/settings.h"
+#include "node/swarm.h"
 #include "wire/json.h"
 
 #define CHUNK_BYTES 65536
@@ -208,6 +208,8 @@ int handoff_claim(struct node *n, struct child *c, bool *ret_moved)
         c->s.moving = n->draining && !n->leaving;
         if (c->s.moving) /* a draining node starts nothing: it waits for somebody to take it */
             return 0;
+        if (!n->leaving && (!swarm_serves_here(n, c->swarm) || !swarm_room_here(n, c->swarm)))
+            return child_unplaced(n, c);
         if (!n->leaving)
             return own_changed(n, c->swarm, c->name); /* it stays, and runs here again */
         c->s.given_up = true;

@@ -9,7 +9,7 @@
 #include "node/child.h"
 #include "node/compare.h"
 #include "node/hook.h"
-#include "node/settings.h"
+#include "node/swarm.h"
 
 #define SWEEP_MS 5000
 #define LEASE_MS 250
@@ -98,6 +98,8 @@ static int begin_run(struct node *n, void *arg UNUSED)
         rc = store_save(n->store, T_ACTOR, &row, &n->fault);
     if (rc == 0)
         rc = node_row_write(n, &n->fault);
+    if (rc == 0)
+        rc = swarm_keep(n);
     if (rc == 0)
         rc = note_ending(n);
     if (rc == 0)
@@ -224,6 +226,14 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     return 0;
 }
 
+/* What others know of the configuration. */
+static int say_again(struct node *n, void *arg UNUSED)
+{
+    int rc = node_row_write(n, &n->fault);
+    swarm_changed(n);
+    return rc < 0 ? rc : swarm_keep(n);
+}
+
 void node_reload(struct node *n, const struct node_options *o)
 {
     int (*serve)(struct node *, struct op *) = n->o.serve;
@@ -232,6 +242,8 @@ void node_reload(struct node *n, const struct node_options *o)
     n->frozen_dirty = true;
     n->view.fresh_within_ms = o->suspect_ms * 4 / 5;
     peers_init(n);
+    if (n->born && node_transact(n, say_again, NULL) < 0)
+        log_warn(n->w.log, "others learn later of the new configuration: %s", n->fault.text);
 }
 
 void node_close(struct node *n)
@@ -246,6 +258,7 @@ void node_close(struct node *n)
     leases_fini(n);
     batches_fini(n);
     node_settings_fini(n);
+    swarm_seats_fini(n);
     effects_free(n->fx);
     peers_fini(n);
     view_fini(&n->view);

@@ -15,6 +15,7 @@
 #include "base/hlc.h"
 #include "node/brain.h"
 #include "node/spec.h"
+#include "node/swarm.h"
 #include "wire/json.h"
 
 #define SCAN_NAMES      500
@@ -47,6 +48,7 @@ static size_t candidates(struct node *n, struct place_node **ret)
 void own_homes(struct node *n, struct places *ret)
 {
     size_t homes = 0;
+    ret->why = NULL;
     ret->n = candidates(n, &ret->list);
     for (size_t i = 0; i < ret->n; i++)
         homes += ret->list[i].eligible = may_be_home(n, &ret->list[i].id);
@@ -67,34 +69,6 @@ bool own_is_home(struct node *n, const char *swarm, const char *name)
     return id_equal(&home, &n->self);
 }
 
-static bool listed(struct node *n, char *const *nodes, const struct id *id)
-{
-    char text[ID_TEXT];
-    if (!nodes || !nodes[0])
-        return true;
-    const char *name = node_name_of(n, id_text(id, text));
-    for (; *nodes; nodes++)
-        if (strcmp(*nodes, text) == 0 || strcmp(*nodes, name) == 0)
-            return true;
-    return false;
-}
-
-void own_targets(struct node *n, const char *swarm, char *const *nodes, const struct id *not_this,
-                 struct places *ret)
-{
-    AUTOFREE char *settings = swarm_settings(n->store, swarm);
-    char text[ID_TEXT];
-    ret->n = candidates(n, &ret->list);
-    for (size_t i = 0; i < ret->n; i++) {
-        const struct id *id = &ret->list[i].id;
-        struct peer *p = peer_find(n, id);
-        bool takes =
-            p ? peer_placeable(n, p) : !n->draining && !n->leaving && n->member && n->view.self.weight > 0;
-        ret->list[i].eligible = takes && listed(n, nodes, id) && !(not_this && id_equal(not_this, id)) &&
-                                swarm_serves(settings, id, node_name_of(n, id_text(id, text)));
-    }
-}
-
 bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret)
 {
     int best = place_pick(p->list, p->n, place_hash(swarm, name));
@@ -107,15 +81,8 @@ bool places_pick(const struct places *p, const char *swarm, const char *name, st
 void places_fini(struct places *p)
 {
     free(p->list);
+    free(p->why);
     *p = (struct places){0};
-}
-
-bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
-                const struct id *not_this, struct id *ret)
-{
-    CLEANUP(places_fini) struct places targets;
-    own_targets(n, swarm, nodes, not_this, &targets);
-    return places_pick(&targets, swarm, name, ret);
 }
 
 int64_t own_actor_of(struct node *n, const struct id *node)
@@ -142,6 +109,8 @@ void own_claim(struct node *n, struct name_row *row, const struct id *owner, int
         row->since = row->epoch;
     if (row->incarnation == 0)
         row->incarnation = row->epoch;
+    if (owner)
+        swarm_taken(n, row->swarm, row->owner_actor);
 }
 
 /* ---- what this node owns ---- */
@@ -375,7 +344,7 @@ void own_scan_at(struct node *n, int64_t at_ms)
 
 bool own_has_work(const struct node *n)
 {
-    return n->again_n > 0 || n->scanning || n->now_ms >= n->scan_at_ms;
+    return n->again_n > 0 || n->scanning || n->unsettled || n->now_ms >= n->scan_at_ms;
 }
 
 struct slice {
@@ -443,7 +412,7 @@ static void again_done(struct node *n, void *arg)
 
 int own_work(struct node *n)
 {
-    int rc = 0;
+    int rc = swarm_settle(n);
     size_t count = n->again_n < SCAN_NAMES ? n->again_n : SCAN_NAMES;
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = look(n, n->again[i]);

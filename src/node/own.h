@@ -1,4 +1,4 @@
-/* own: who owns a name, and what follows from a claim (own.c); which nodes a swarm may use (swarm.c). */
+/* own: who owns a name, and what follows from a claim. */
 #ifndef SKEP_NODE_OWN_H
 #define SKEP_NODE_OWN_H
 
@@ -11,9 +11,23 @@ bool node_open_now(struct node *n);
 /* Home of a name; NULL id pointer never: self or a peer of the view. */
 struct id own_home(struct node *n, const char *swarm, const char *name);
 bool own_is_home(struct node *n, const char *swarm, const char *name);
-/* The same for many: who may be home, as the view is now; and who may take something. Pick from them. */
+/* Why a node takes nothing. */
+enum target_why {
+    TARGET_TAKES,
+    TARGET_AWAY,  /* not in the view, leaving, or its brain stands still */
+    TARGET_CLOCK, /* its clock is off */
+    TARGET_DRAINS,
+    TARGET_UNNAMED, /* not among the nodes that were named */
+    TARGET_NOT_THIS,
+    TARGET_NO_SERVE,
+    TARGET_FULL,
+};
+
+/* The same for many: who may be home, as the view is now; and who may take something (target.c). Pick from
+ * them. */
 struct places {
     struct place_node *list; /* owned */
+    enum target_why *why;    /* of each target; owned; NULL for homes */
     size_t n;
 };
 void own_homes(struct node *n, struct places *ret);
@@ -21,8 +35,11 @@ void own_targets(struct node *n, const char *swarm, char *const *nodes, const st
                  struct places *ret);
 /* false: none of them. */
 bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret);
+/* Why none of these targets takes anything: SKEP_ENONODE, with each node's reason. */
+int places_none(struct node *n, const struct places *p, struct err *e);
 void places_fini(struct places *p);
-/* Where the strategy puts it: of `nodes` (names or ids; NULL = all) that may take something. false: none. */
+/* Where the strategy puts it: of `nodes` (names, ids, patterns; NULL = all) that may take something. false:
+ * none. */
 bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
                 const struct id *not_this, struct id *ret);
 int64_t own_actor_of(struct node *n, const struct id *node);
@@ -68,10 +85,5 @@ void leases_fini(struct node *n);
 /* Ends an external name: tombstone and log row. */
 int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
 int own_expire(struct node *n);
-
-/* The settings as JSON, yours; NULL if the swarm has none. swarm "" (sessions) has none. */
-char *swarm_settings(struct store *s, const char *swarm);
-/* Whether these settings (NULL = none) let a node serve: no "nodes", or one of them is its name or id. */
-bool swarm_serves(const char *settings, const struct id *node, const char *name);
 
 #endif

@@ -20,7 +20,7 @@
 #define PING_CLOSED_MS  50   /* while the view is closed, agreement is asked for often */
 #define PING_REFUSED_MS 200
 #define PLACE_AGE_MS    5000
-#define WEIGHT          100 /* of a node; 0: it is no home, for its clock is off */
+#define WEIGHT          100 /* of a node that does not say its own; 0: it is no home, for its clock is off */
 #define CLOCK_OFF_MS    250
 #define CLOCK_RTT_MS    2000
 #define CLOCK_GOOD_MS   200
@@ -127,6 +127,7 @@ static void peer_free(struct peer *p)
     free(p->url);
     free(p->name);
     free(p->version);
+    free(p->labels);
     vv_fini(&p->vv);
     pull_fini(&p->pull);
     str_fini(&p->mail.out);
@@ -559,6 +560,11 @@ static int64_t clock_off_ms(struct node *n)
     return low < high ? low : high;
 }
 
+static int64_t weight_of_self(const struct node *n)
+{
+    return n->o.weight > 0 ? n->o.weight : WEIGHT;
+}
+
 /* Rows of a home whose clock runs ahead could outrank what was acknowledged: rule 9. Of two, nobody can tell
  * who is right. */
 static void weigh_self(struct node *n)
@@ -575,8 +581,10 @@ static void weigh_self(struct node *n)
                  "the clock is %lld ms off the other nodes'; until it is right this node decides nothing",
                  (long long)off);
     } else if (!is_home && !frozen && off < CLOCK_GOOD_MS) {
-        n->view.self.weight = WEIGHT;
+        n->view.self.weight = weight_of_self(n);
         fact_self(n, "clock_good");
+    } else if (is_home) {
+        n->view.self.weight = weight_of_self(n);
     }
 }
 
@@ -661,11 +669,32 @@ int node_row_write(struct node *n, struct err *e)
                            .version = (char *)(uintptr_t)n->o.version,
                            .actor = n->actor,
                            .draining = n->draining,
+                           .labels = (char *)(uintptr_t)n->o.labels,
+                           .max_children = n->o.children_max,
                            .member = n->member,
                            .schema = store_schema(n->store),
-                           .started_at = n->started_at_ms};
+                           .started_at = n->started_at_ms,
+                           .weight = n->o.weight};
     n->frozen_dirty = true;
     return store_set(n->store, T_NODE, &row, e);
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* What it may be given, as it says itself. */
+static void meet_room(struct node *n, struct peer *p, const struct node_row *row)
+{
+    bool news = !is_same(p->labels, row->labels) || p->max_children != row->max_children;
+    if (!news)
+        return;
+    mem_replace(&p->labels, row->labels);
+    p->max_children = row->max_children > 0 ? row->max_children : 0;
+    n->unsettled = true;
+    if (n->unplaced)
+        own_scan(n);
 }
 
 static void meet_row(struct node *n, const struct node_row *row)
@@ -683,6 +712,7 @@ static void meet_row(struct node *n, const struct node_row *row)
         set_text(&p->name, row->name);
     if (row->member)
         p->member = true;
+    meet_room(n, p, row);
     if (row->actor == p->actor || p->actor == 0) {
         p->draining = row->draining != 0;
         p->left = row->state && strcmp(row->state, "left") == 0;

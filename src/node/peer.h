@@ -23,6 +23,8 @@ struct peer {
     bool proven; /* the verdict rests on a refused connection */
     bool known;  /* answered us at least once */
     bool member, left, draining;
+    char *labels;         /* JSON, of its row; may be NULL */
+    int64_t max_children; /* of its row; 0: no limit */
     int64_t down_since_ms, load, weight, skew_said_ms;
     int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that
                                       was measured, boot; 0 = never */

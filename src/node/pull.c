@@ -7,6 +7,7 @@
 #include "core/fanout.h"
 #include "node/child.h"
 #include "node/hook.h"
+#include "node/swarm.h"
 
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
@@ -380,9 +381,15 @@ int row_merged(struct node *n, const struct remote_row *row)
     case T_NODE_MARK:
         return node_row_merged(n, a);
     case T_TOKEN:
-    case T_SWARM:
         node_settings_merged(n);
         return 0;
+    case T_SWARM:
+        node_settings_merged(n);
+        swarm_changed(n);
+        return row->dead ? swarm_ended(n, a) : swarm_keep(n);
+    case T_SERVE:
+        swarm_changed(n);
+        return strcmp(b, n->self_text) == 0 ? swarm_keep(n) : 0;
     case T_NAME:
         node_wake(n, a, b);
         return *a ? own_changed(n, a, b) : session_changed_hands(n, b);
@@ -420,7 +427,6 @@ int row_merged(struct node *n, const struct remote_row *row)
     case T_IDEM:
     case T_TEMPLATE:
     case T_CONFLICT:
-    case T_SERVE:
     case T_SCORE:
     case T_PROCESS_GROUP:
     case T_MEMBER:

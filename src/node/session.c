@@ -207,7 +207,7 @@ static int adopt(struct node *n, struct op *op, struct session *s)
     }
     if (!session_can_own(n, &to) && !own_target(n, "", s->claim.name, NULL, NULL, &to)) {
         struct err e;
-        err_set(&e, SKEP_ENONODE, "no node can session_take the session %s at the moment", s->claim.name);
+        err_set(&e, SKEP_ENONODE, "no node can take the session %s at the moment", s->claim.name);
         fail(n, op, &e);
         return 0;
     }

@@ -189,7 +189,7 @@ static int create_at_home(struct node *n, struct op *op, const struct session_ro
     }
     if (!session_can_own(n, &owner) && !own_target(n, "", s->claim.name, NULL, NULL, &owner)) {
         struct err e;
-        err_set(&e, SKEP_ENONODE, "no node can session_take a session at the moment");
+        err_set(&e, SKEP_ENONODE, "no node can take a session at the moment");
         fail(n, op, &e);
         return 0;
     }

@@ -1,6 +1,7 @@
 /* sweep: retention. Takes away what has had its time; a few hundred rows at a turn, each by the home of its
  * key. */
 #include "node/child.h"
+#include "node/swarm.h"
 
 #define IDEM_KEEP_MS (24 * 3600 * 1000LL)
 #define GONE_KEEP_MS (10 * 60 * 1000LL)
@@ -82,6 +83,8 @@ int node_sweep(struct node *n)
         rc = watch_period(n, all[i].period_ms) ? sweep_table(n, &all[i]) : 0;
     if (rc == 0)
         rc = group_sweep(n);
+    if (rc == 0)
+        rc = swarm_sweep(n);
     if (rc == 0)
         rc = gc_tick(n);
     if (rc == 0)

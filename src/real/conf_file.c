@@ -15,9 +15,16 @@
 #include "base/mem.h"
 
 const char *const conf_swarm_settings[] = {
-    "restart",         "handoff",  "distribution", "redundancy",  "migration", "partition",
-    "synchronization", "conflict", "limits",       "worker_role", "nodes",     NULL,
+    "restart",   "handoff",         "distribution", "redundancy", "migration",
+    "partition", "synchronization", "conflict",     "limits",     "worker_role",
+    "serve",     "nodes",           "labels",       "children",   NULL,
 };
+
+bool conf_swarm_list(const char *setting)
+{
+    return strcmp(setting, "nodes") == 0 || strcmp(setting, "labels") == 0 ||
+           strcmp(setting, "children") == 0;
+}
 
 #define OPTIONS_MAX 96
 
@@ -153,7 +160,7 @@ static cfg_t *grammar(void)
     cfg_opt_t end = CFG_END();
     client[options_fill(client, true)] = end;
     for (size_t i = 0; conf_swarm_settings[i]; i++)
-        swarm[i] = option(conf_swarm_settings[i], strcmp(conf_swarm_settings[i], "nodes") == 0);
+        swarm[i] = option(conf_swarm_settings[i], conf_swarm_list(conf_swarm_settings[i]));
     swarm[COUNT(conf_swarm_settings) - 1] = end;
     size_t n = options_fill(top, false);
     cfg_opt_t client_section = CFG_SEC("client", client, CFGF_NONE);
@@ -187,6 +194,14 @@ static void entry_collect(struct conf_file *f, cfg_t *cfg, const char *option_na
         entry_add(f, cfg, opt, name, swarm);
 }
 
+/* A section that says nothing declares its swarm all the same. */
+static void swarm_collect(struct conf_file *f, cfg_t *cfg)
+{
+    ARRAY_GROW(f->entries, f->n, f->cap);
+    f->entries[f->n++] =
+        (struct conf_entry){.section = mem_dup("swarm"), .title = mem_dup(cfg_title(cfg)), .line = cfg->line};
+}
+
 static void collect(struct conf_file *f, cfg_t *cfg)
 {
     cfg_t *client = cfg_getsec(cfg, "client");
@@ -197,9 +212,13 @@ static void collect(struct conf_file *f, cfg_t *cfg)
         else
             entry_collect(f, client, name + strlen("client."), name, false);
     }
-    for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++)
+    for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++) {
+        size_t before = f->n;
         for (const char *const *p = conf_swarm_settings; *p; p++)
             entry_collect(f, cfg_getnsec(cfg, "swarm", i), *p, *p, true);
+        if (f->n == before)
+            swarm_collect(f, cfg_getnsec(cfg, "swarm", i));
+    }
 }
 
 /* --- before libconfuse sees it ------------------------------------------------------------------------ */

@@ -99,7 +99,10 @@ static int entry_put(struct config *c, const struct conf_entry *entry, const cha
         return err_set(e, SKEP_ECONFIG,
                        "%s:%d: a swarm's name has 1 to 255 bytes, without control characters", path,
                        entry->line);
-    swarm_put(c, entry->title, entry->name, &entry->value, entry->line);
+    if (entry->name)
+        swarm_put(c, entry->title, entry->name, &entry->value, entry->line);
+    else
+        swarm_of(c, entry->title, entry->line);
     return 0;
 }
 
@@ -350,6 +353,22 @@ int config_load(struct config *ret, const char *file, char *const *envp, const s
     if (rc != 0)
         config_fini(ret);
     return rc;
+}
+
+const struct texts *config_swarm_value(const struct config_swarm *s, const char *setting)
+{
+    for (size_t i = 0; i < s->settings_n; i++)
+        if (strcmp(s->settings[i].name, setting) == 0)
+            return &s->settings[i].value;
+    return NULL;
+}
+
+bool config_swarm_joined(const struct config_swarm *s)
+{
+    const struct texts *serve = config_swarm_value(s, "serve");
+    if (serve)
+        return serve->n && strcmp(serve->v[0], "joined") == 0;
+    return !config_swarm_value(s, "nodes") && strcmp(s->name, "default") != 0;
 }
 
 static void swarm_fini(struct config_swarm *swarm)

@@ -23,17 +23,23 @@ struct config_flag {
     const char *name, *value;
 };
 
-/* `swarm "name" { … }`: declared settings, as text. */
+/* `swarm "name" { … }`: declared settings, as text; there may be none. */
 struct config_swarm {
     char *name;
     int line;
     struct config_swarm_setting {
         const char *name;   /* static */
-        struct texts value; /* one text, or the elements of `nodes` */
+        struct texts value; /* one text, or the elements of a list */
         int line;
     } * settings;
     size_t settings_n;
 };
+
+/* The value of a setting of a swarm section, NULL where it is not said. Borrowed. */
+const struct texts *config_swarm_value(const struct config_swarm *s, const char *setting);
+/* Whether the declaration is a promise of this node to serve it ("serve":"joined"): unless it says otherwise,
+ * or which nodes do; "default" is there for everybody. */
+bool config_swarm_joined(const struct config_swarm *s);
 
 struct config_client {
     char *addr, *token, *token_file, *cacert, *cert, *key, *format;
@@ -53,7 +59,8 @@ struct config {
     struct texts hook_secrets; /* NAME=file:PATH or NAME=env:VARIABLE */
     char *hook_ca;
     char *env_file, *work_dir, *exec_user, *worker_role;
-    int64_t max_children;
+    int64_t max_children, weight;
+    struct texts labels;
     /* failure detection and replication */
     int64_t ping_ms, suspect_ms, down_ms, nodedown_batch_window_ms, brake_ms, sync_ms, checkpoint_acks;
     int64_t compare_ms;

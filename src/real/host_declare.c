@@ -10,15 +10,32 @@
 
 #define DECLARED_ID (UINT64_MAX - UINT32_MAX)
 
+/* "zone=a", as a node says its own. What has no = is left for the swarm's check to refuse. */
+static void write_labels(struct jw *j, const struct texts *labels)
+{
+    jw_kv_object(j, "labels");
+    for (size_t i = 0; i < labels->n; i++) {
+        size_t n = strcspn(labels->v[i], "=");
+        AUTOFREE char *name = mem_copy(labels->v[i], n);
+        jw_kv_string(j, name, labels->v[i][n] ? labels->v[i] + n + 1 : "");
+    }
+    jw_object_close(j);
+}
+
 static void write_setting(struct jw *j, const struct config_swarm_setting *s)
 {
     const char *text = s->value.n ? s->value.v[0] : "";
-    if (strcmp(s->name, "nodes") == 0) {
+    bool flag = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+    if (strcmp(s->name, "children") == 0) /* they are this node's business, not the swarm's */
+        return;
+    if (strcmp(s->name, "labels") == 0) {
+        write_labels(j, &s->value);
+    } else if (strcmp(s->name, "nodes") == 0) {
         jw_kv_array(j, s->name);
         for (size_t i = 0; i < s->value.n; i++)
             jw_string(j, s->value.v[i]);
         jw_array_close(j);
-    } else if (text[0] == '{' && json_check(text, strlen(text), NULL) == 0) {
+    } else if (flag || (text[0] == '{' && json_check(text, strlen(text), NULL) == 0)) {
         jw_kv_raw(j, s->name, (struct span){text, strlen(text)});
     } else {
         jw_kv_string(j, s->name, text);
@@ -32,6 +49,8 @@ static char *settings_json(const struct config_swarm *swarm)
     jw_object(&j);
     for (size_t i = 0; i < swarm->settings_n; i++)
         write_setting(&j, &swarm->settings[i]);
+    if (config_swarm_joined(swarm) && !config_swarm_value(swarm, "serve"))
+        jw_kv_string(&j, "serve", "joined");
     jw_object_close(&j);
     jw_end(&j);
     return str_take(&s);

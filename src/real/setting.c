@@ -98,6 +98,12 @@ static const char *check_variable(const char *text)
     return good ? NULL : "names of environment variables, or * for all";
 }
 
+static const char *check_label(const char *text)
+{
+    const char *equal = strchr(text, '=');
+    return equal && equal > text && equal[1] && text_is_clean(text, strlen(text)) ? NULL : "NAME=VALUE";
+}
+
 static const char *check_host(const char *text)
 {
     return text[0] && is_plain(text) && !strchr(text, '/')
@@ -164,6 +170,11 @@ static const struct setting table[] = {
      .what = "What a child may ask of skep: write is on its own swarm, admin is everything."},
     {"max_children", NUMBER(0, 1000000), AT(max_children), .initial = "10000", .env = "SKEP_MAX_CHILDREN", .reload = true,
      .what = "Children that this node runs at once; 0: no limit."},
+
+    {"labels", SETTING_LIST, "", AT(labels), .env = "SKEP_LABELS", .check = check_label, .reload = true,
+     .what = "What swarms may ask of a node that serves them: zone=a."},
+    {"weight", NUMBER(1, 10000), AT(weight), .initial = "100", .env = "SKEP_WEIGHT", .reload = true,
+     .what = "How many processes are placed here, compared to other nodes: 200 gets twice as many as 100."},
 
     {"ping_ms", MS(50, 60000), AT(ping_ms), .initial = "1000", .env = "SKEP_PING_MS",
      .what = "Pause between two pings of a peer."},

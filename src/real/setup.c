@@ -188,6 +188,9 @@ static void options_of(struct setup *s)
         .exec_user = c->exec_user,
         .socket = c->socket,
         .worker_role = c->worker_role,
+        .labels = s->labels,
+        .weight = c->weight,
+        .serves = s->serves.v,
         .suspect_ms = c->suspect_ms,
         .down_ms = c->down_ms,
         .ping_ms = c->ping_ms,
@@ -205,6 +208,35 @@ static void options_of(struct setup *s)
         .children_max = c->max_children,
         .serve = api_serve,
     };
+}
+
+/* "zone=a" as a member of an object: the last one of a name counts. */
+static char *labels_text(const struct texts *labels)
+{
+    struct str s = STR_INIT;
+    struct jw j = jw_init(&s);
+    if (labels->n == 0)
+        return NULL;
+    jw_object(&j);
+    for (size_t i = 0; i < labels->n; i++) {
+        size_t n = strcspn(labels->v[i], "=");
+        bool again = false;
+        for (size_t k = i + 1; k < labels->n; k++)
+            again |= is_named(labels->v[k], labels->v[i], n);
+        AUTOFREE char *name = mem_copy(labels->v[i], n);
+        if (!again)
+            jw_kv_string(&j, name, labels->v[i] + n + 1);
+    }
+    jw_object_close(&j);
+    jw_end(&j);
+    return str_take(&s);
+}
+
+static void serves_of(struct setup *s)
+{
+    for (size_t i = 0; i < s->config.swarms_n; i++)
+        if (config_swarm_joined(&s->config.swarms[i]))
+            texts_add(&s->serves, s->config.swarms[i].name);
 }
 
 static char *ca_text(const struct config *c)
@@ -229,6 +261,8 @@ int setup_new(struct config *c TAKES, char *const *envp, struct setup **ret, str
     s->ca_pem = ca_text(&s->config);
     if (s->ca_pem)
         pki_fingerprint_pem(s->ca_pem, s->ca_fingerprint, NULL);
+    s->labels = labels_text(&s->config.labels);
+    serves_of(s);
     options_of(s);
     *ret = s;
     return 0;
@@ -247,6 +281,8 @@ void setup_unref(struct setup *s)
     env_file_free(s->env);
     env_file_free(s->hook_secrets);
     free(s->ca_pem);
+    free(s->labels);
+    texts_fini(&s->serves);
     free(s->url);
     free(s->boot);
     config_fini(&s->config);

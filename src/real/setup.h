@@ -22,6 +22,8 @@ struct setup {
     struct node_options options; /* url, boot and the pids are the caller's to fill, before others see it */
     char **env;                  /* of children */
     char **hook_secrets;         /* name, value, …, NULL */
+    char *labels;                /* JSON; NULL: none */
+    struct texts serves;         /* swarms that are declared to be served here */
     char *ca_pem;                /* NULL where there is none to hand out */
     char ca_fingerprint[PKI_FINGERPRINT];
     char *url, *boot; /* owned, may be NULL until filled */

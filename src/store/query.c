@@ -93,11 +93,19 @@ static const struct query_text queries[Q_N] = {
     [Q_NODE_MARKS] = {T_NODE_MARK, "ORDER BY node"},
     [Q_TOKENS] = {T_TOKEN, "ORDER BY token"},
     [Q_SWARMS] = {T_SWARM, "ORDER BY swarm"},
+    [Q_SERVES] = {T_SERVE, "ORDER BY swarm, node"},
+    [Q_SERVES_OF] = {T_SERVE, "WHERE swarm = ?1 ORDER BY node"},
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "
                            "AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
     [Q_NAME_OWNERS] = {T_N, "SELECT min(owner_actor) FROM name WHERE owner_actor > ?1 AND owner_actor <> 0"},
     [Q_NAME_OWNED_COUNT] = {T_N, "SELECT count(*) FROM name WHERE owner_actor = ?1 AND owner_actor <> 0"},
+    /* actor, swarm or '' for all, at most: what takes room there */
+    [Q_NAME_ROOM] =
+        {T_N, "SELECT count(*) FROM (SELECT 1 FROM name n WHERE n.owner_actor = ?1 AND n.owner_actor <> 0 "
+              "AND n.kind = 'child' AND (?2 = '' OR n.swarm = ?2) AND NOT EXISTS (SELECT 1 FROM child c "
+              "WHERE c.swarm = n.swarm AND c.name = n.name AND c.epoch = n.epoch "
+              "AND c.status IN ('failed', 'stopped')) LIMIT ?3)"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},
     [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
     [Q_CHILD_NAMES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 AND kind = 'child' "

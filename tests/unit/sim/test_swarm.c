@@ -1,0 +1,244 @@
+/* Who serves a swarm, while nodes die and links break: nothing runs where its swarm is not served, each name
+ * runs once, and what nodes know differently for a moment does no harm. */
+#include "rig.h"
+
+#include "node/swarm.h"
+
+#define NODES 3
+
+static char *child_path(const char *swarm, int i)
+{
+    return mem_printf("/v1/swarms/%s/children/x%d", swarm, i);
+}
+
+static void start_many(struct rig *r, const char *swarm, int count)
+{
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *path = child_path(swarm, i);
+        want(r, 201, i % NODES, HTTP_M_PUT, path, "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}");
+    }
+}
+
+/* Through nodes that may not know yet who serves it. */
+static void start_many_later(struct rig *r, const char *swarm, int count)
+{
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *path = child_path(swarm, i);
+        int status = 503;
+        for (int k = 0; k < 200 && status == 503; k++) {
+            status = ask(r, i % NODES, HTTP_M_PUT, path,
+                         "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}");
+            run_ms(r, 10);
+        }
+        assert_int_equal(status, 201);
+    }
+}
+
+static void serve(struct rig *r, enum req_method method, const char *swarm, int node)
+{
+    AUTOFREE char *path = mem_printf("/v1/swarms/%s/nodes/n%d", swarm, node + 1);
+    want(r, 200, node, method, path, NULL);
+}
+
+static bool served(const struct sim_node *node, const char *swarm)
+{
+    return swarm_serves_here(sim_brain_of(sim_node_brain(node)), swarm);
+}
+
+/* How many of them run, all in all; -1 if one of them runs twice, or where its node does not serve it. */
+static int running_well(struct rig *r, const char *swarm, int count)
+{
+    int all = 0;
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i);
+        struct sim_process p = {0};
+        int n = sim_running(r->sim, swarm, name, &p);
+        if (n > 1 || (n == 1 && (p.orphan || !served(p.node, swarm))))
+            return -1;
+        all += n;
+    }
+    return all;
+}
+
+static void all_run_within(struct rig *r, const char *swarm, int count, int64_t within_ms)
+{
+    int n = 0;
+    for (int64_t ms = 0; ms < within_ms && (n = running_well(r, swarm, count)) != count; ms += 50)
+        run_ms(r, 50);
+    if (n != count)
+        fail_msg("%d of %d run well after %lld ms", n, count, (long long)within_ms);
+}
+
+static void begin(struct rig *r, uint64_t seed)
+{
+    struct sim_opts opts = sim_opts_default(seed, NODES);
+    rig_begin_opts(r, &opts);
+    agree_within(r, NODES, 5000);
+    want(r, 201, 0, HTTP_M_PUT, "/v1/swarms/s", "{\"serve\":\"joined\"}");
+    run_ms(r, 1000);
+}
+
+/* A node joins and another one leaves while the home of the names is cut off from both: it gives claims to
+ * who has left, which hands them on. */
+static void a_home_that_is_behind_does_no_harm(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct rig r;
+        begin(&r, seed);
+        serve(&r, HTTP_M_PUT, "s", 0);
+        run_ms(&r, 2000);
+        int home = (int)(seed % NODES);
+        sim_cut(r.sim, 0, home);
+        sim_cut(r.sim, 1, home);
+        serve(&r, HTTP_M_PUT, "s", 1);
+        serve(&r, HTTP_M_DELETE, "s", 0);
+        run_ms(&r, (int64_t)(seed * 40));
+        sim_heal_all(r.sim);
+        start_many_later(&r, "s", 8);
+        all_run_within(&r, "s", 8, 30000);
+        converge_within(&r, 30000);
+        rig_end(&r);
+    }
+}
+
+/* Each in turn joins, and the one before leaves: everything moves on, again and again. */
+static void what_is_served_elsewhere_moves_there(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 21);
+    serve(&r, HTTP_M_PUT, "s", 0);
+    start_many(&r, "s", 6);
+    for (int i = 1; i < 7; i++) {
+        serve(&r, HTTP_M_PUT, "s", i % NODES);
+        serve(&r, HTTP_M_DELETE, "s", (i - 1) % NODES);
+        all_run_within(&r, "s", 6, 20000);
+    }
+    AUTOFREE char *path = child_path("s", 0);
+    want(&r, 200, 1, HTTP_M_GET, path, NULL);
+    assert_string_equal(member(&r, "node"), "n1");
+    assert_string_equal(member(&r, "restarts"), "0");
+    rig_end(&r);
+}
+
+/* The only node that serves it dies, while it is started, runs, or moves there; it comes back, or another one
+ * joins. */
+static void the_only_one_that_serves_it_dies(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 31; seed <= 42; seed++) {
+        struct rig r;
+        begin(&r, seed);
+        int only = (int)(seed % NODES), other = (only + 1) % NODES;
+        serve(&r, HTTP_M_PUT, "s", only);
+        start_many(&r, "s", 4);
+        if (seed % 2)
+            serve(&r, HTTP_M_PUT, "s", other);
+        sim_crash(r.sim, only);
+        if (seed % 2)
+            serve(&r, HTTP_M_DELETE, "s", other);
+        run_ms(&r, (int64_t)(seed % 4) * 700);
+        if (seed % 3)
+            assert_true(sim_start(r.sim, only));
+        else
+            serve(&r, HTTP_M_PUT, "s", other);
+        all_run_within(&r, "s", 4, 90000);
+        rig_end(&r);
+    }
+}
+
+/* Settings change on two sides of a cut: after the heal the later ones hold, and what runs follows them. */
+static void settings_of_two_sides_meet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 51; seed <= 56; seed++) {
+        struct rig r;
+        begin(&r, seed);
+        want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{\"nodes\":[\"n1\",\"n3\"]}");
+        start_many(&r, "s", 6);
+        split_off(&r, 2);
+        run_ms(&r, 1000);
+        want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{\"nodes\":[\"n2\"]}");
+        run_ms(&r, (int64_t)(seed * 100));
+        want(&r, 200, 2, HTTP_M_PUT, "/v1/swarms/s", "{\"nodes\":[\"n1\"]}");
+        run_ms(&r, 60000); /* both sides serve */
+        sim_heal_all(r.sim);
+        AUTOFREE char *path = child_path("s", 3);
+        for (int i = 0; i < 600 && strcmp(member(&r, "node"), "n1") != 0; i++) {
+            run_ms(&r, 100);
+            want(&r, 200, 1, HTTP_M_GET, path, NULL);
+        }
+        assert_string_equal(member(&r, "node"), "n1");
+        all_run_within(&r, "s", 6, 10000);
+        converge_within(&r, 60000);
+        rig_end(&r);
+    }
+}
+
+/* More is claimed at once, by several homes, than the nodes have room for: nobody runs more than it may, and
+ * what was refused left nothing. */
+static void no_node_runs_more_than_it_may(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 61; seed <= 64; seed++) {
+        struct rig r;
+        int started = 0;
+        begin(&r, seed);
+        want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{\"limits\":{\"max_children\":3}}");
+        run_ms(&r, 1000);
+        for (int i = 0; i < 14; i++) {
+            AUTOFREE char *path = child_path("s", i);
+            int status = ask(&r, (int)(seed + (uint64_t)i) % NODES, HTTP_M_PUT, path,
+                             "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}");
+            if (status != 201 && status != 503)
+                fail_msg("%d: %s", status, str_get(&r.body));
+            started += status == 201;
+        }
+        assert_int_equal(started, 9);
+        sim_crash(r.sim, 1);
+        run_ms(&r, 20000);
+        assert_int_equal(running_well(&r, "s", 14), 6); /* the rest waits for room */
+        assert_true(sim_start(r.sim, 1));
+        int n = 0;
+        for (int i = 0; i < 600 && (n = running_well(&r, "s", 14)) != 9; i++)
+            run_ms(&r, 100);
+        assert_int_equal(n, 9);
+        rig_end(&r);
+    }
+}
+
+/* The directory: a node that is gone stays for an hour, and is then taken away by one of the others. */
+static void who_is_gone_leaves_the_directory_after_an_hour(void **state)
+{
+    (void)state;
+    struct rig r;
+    static const char rows[] = "SELECT count(*) FROM serve WHERE swarm = 's'";
+    begin(&r, 71);
+    for (int i = 0; i < NODES; i++)
+        serve(&r, HTTP_M_PUT, "s", i);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 3500 * 1000);
+    assert_int_equal(rows_number(&r, 0, rows), 3);
+    run_ms(&r, 200 * 1000);
+    assert_int_equal(rows_number(&r, 0, rows), 2);
+    assert_int_equal(rows_number(&r, 1, rows), 2);
+    assert_true(sim_start(r.sim, 2)); /* it was told to serve it, and does so again */
+    run_ms(&r, 20 * 1000);
+    for (int i = 0; i < NODES; i++)
+        assert_int_equal(rows_number(&r, i, rows), 3);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_home_that_is_behind_does_no_harm),
+        cmocka_unit_test(what_is_served_elsewhere_moves_there),
+        cmocka_unit_test(the_only_one_that_serves_it_dies),
+        cmocka_unit_test(settings_of_two_sides_meet),
+        cmocka_unit_test(no_node_runs_more_than_it_may),
+        cmocka_unit_test(who_is_gone_leaves_the_directory_after_an_hour),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
