@@ -21,7 +21,7 @@ bool side_equal(const struct side *a, const struct side *b)
     if (a->kind == SIDE_ABSENT)
         return true;
     return stamp_compare(&a->stamp, &b->stamp) == 0 &&
-           (a->kind == SIDE_DEAD || memcmp(a->hash, b->hash, sizeof a->hash) == 0);
+           (a->kind == SIDE_DEAD || (a->doubt == b->doubt && memcmp(a->hash, b->hash, sizeof a->hash) == 0));
 }
 
 /* We do not have it; they do, alive. */
@@ -44,7 +44,10 @@ static enum judgement same_version(const struct side *mine, const struct side *t
         return JUDGE_EQUAL;
     if (mine->kind != theirs->kind)
         return mine->kind == SIDE_ALIVE ? JUDGE_THEY_LOSE : JUDGE_TAKE_OTHER;
-    return memcmp(mine->hash, theirs->hash, sizeof mine->hash) > 0 ? JUDGE_THEY_LOSE : JUDGE_TAKE_OTHER;
+    int order = memcmp(mine->hash, theirs->hash, sizeof mine->hash);
+    if (order == 0)
+        return mine->doubt ? JUDGE_THEY_LOSE : JUDGE_TAKE_DOUBT;
+    return order > 0 ? JUDGE_THEY_LOSE : JUDGE_TAKE_OTHER;
 }
 
 enum judgement judge(const struct side *mine, const struct side *theirs, const struct grounds *g)

@@ -26,6 +26,7 @@ struct side {
     enum side_kind kind;
     bool damaged; /* ALIVE: its bytes are not those that were written, or gone. ABSENT: a row without version
                    */
+    bool doubt;   /* ALIVE: it lies aside, for it may have been deleted */
     struct stamp stamp;                   /* unless ABSENT */
     unsigned char hash[JUDGE_HASH_BYTES]; /* ALIVE: of its bytes as they are */
 };
@@ -44,6 +45,7 @@ enum judgement {
     JUDGE_TAKE_LATE,  /* a hole: merge theirs */
     JUDGE_TAKE_HEAL,  /* ours is damaged: replace it by theirs */
     JUDGE_TAKE_OTHER, /* both sound, one version, other bytes: theirs is the one that both keep */
+    JUDGE_TAKE_DOUBT, /* the same, but in doubt there: in doubt here, too */
     JUDGE_DOUBT,      /* theirs may be a row that was deleted: ask the others */
     JUDGE_STUCK,      /* ours is damaged, and theirs is no better */
 };

@@ -55,6 +55,7 @@ struct compare_entry {
     struct span tbl, key; /* borrowed */
     int64_t rank, hlc, actor;
     bool dead, aside, damaged;
+    bool doubt; /* aside, for it may have been deleted */
     unsigned char hash[DIGEST16_BYTES];
 };
 struct reader;

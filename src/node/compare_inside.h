@@ -22,7 +22,7 @@
 
 enum compare_step { STEP_NONE, STEP_PREPARE, STEP_ROOT, STEP_BUCKETS, STEP_KEYS, STEP_FETCH };
 enum compare_status { COMPARE_OK, COMPARE_WAIT, COMPARE_BUSY };
-enum entry_flag { ENTRY_DEAD = 1, ENTRY_ASIDE = 2, ENTRY_DAMAGED = 4 };
+enum entry_flag { ENTRY_DEAD = 1, ENTRY_ASIDE = 2, ENTRY_DAMAGED = 4, ENTRY_DOUBT = 8 };
 
 /* A row that is not what was written; known until a look finds it sound. */
 struct damage {
@@ -40,7 +40,7 @@ struct suspect {
     size_t tbl_n, key_n;
     struct side mine, theirs;
     enum judgement verdict;
-    bool alone; /* nobody else has it, and it may have been deleted: it goes aside */
+    bool alone; /* it may have been deleted, and nobody else has it or it lies aside there: it goes aside */
 };
 
 /* A row that may have been deleted: who has it not. */

@@ -76,6 +76,7 @@ struct side side_of(const struct scan_row *row)
                                                         : SIDE_ALIVE,
                      .damaged = row->damage == SCAN_DIFFERS || row->damage == SCAN_MISSING ||
                                 row->damage == SCAN_ORPHAN,
+                     .doubt = row->doubt,
                      .stamp = row->stamp};
     memcpy(s.hash, row->real, sizeof s.hash);
     return s;
@@ -93,6 +94,7 @@ static struct side side_there(const struct compare_entry *e)
 {
     struct side s = {.kind = e->dead ? SIDE_DEAD : SIDE_ALIVE,
                      .damaged = e->damaged,
+                     .doubt = e->doubt,
                      .stamp = {e->rank, e->hlc, e->actor}};
     memcpy(s.hash, e->hash, sizeof s.hash);
     return s;
@@ -233,7 +235,7 @@ static struct suspect suspect_of(const struct compare_entry *e, const struct sid
                             .mine = *mine,
                             .theirs = *theirs,
                             .verdict = verdict,
-                            .alone = verdict == JUDGE_DOUBT};
+                            .alone = verdict == JUDGE_DOUBT || verdict == JUDGE_TAKE_DOUBT};
 }
 
 static void wanted(struct node *n, const struct compare_entry *e, const struct side *mine,
@@ -273,6 +275,7 @@ static void act(struct judging *w, const struct compare_entry *e, const struct s
         return;
     case JUDGE_TAKE_LATE:
     case JUDGE_TAKE_OTHER:
+    case JUDGE_TAKE_DOUBT:
     case JUDGE_DOUBT:
         break;
     }
@@ -283,7 +286,7 @@ static void act(struct judging *w, const struct compare_entry *e, const struct s
     }
     if (!seen_before(w, e, mine, theirs))
         return;
-    if (v == JUDGE_DOUBT)
+    if (v == JUDGE_DOUBT && !e->doubt) /* what lies aside there will lie aside here, whoever else has it */
         v = doubt_judge(w->n, e, bucket);
     if (v != JUDGE_NOT_YET)
         wanted(w->n, e, mine, theirs, v);
@@ -300,16 +303,13 @@ static bool judge_entry(struct judging *w, const struct compare_entry *e)
         return false;
     struct row_doubt *d = doubt_find(n->compare, e->tbl, e->key);
     if (d)
-        d->met = !e->dead && !e->aside;
+        d->met = !e->dead && !e->doubt;
     if (same_here(n, e))
         return true;
     if (side_here(n, e->tbl, e->key, &mine) < 0)
         return false;
     if (d && mine.kind != SIDE_ABSENT)
         doubt_drop(n->compare, d);
-    /* what they keep aside as doubtful is no evidence that it lives */
-    if (mine.kind == SIDE_ABSENT && e->aside && judge_may_be_deleted(&theirs.stamp, store_gc_floor(n->store)))
-        return true;
     act(w, e, &mine, &theirs, bucket);
     return true;
 }
@@ -366,7 +366,16 @@ static int take_out(struct node *n, const struct suspect *s)
 {
     struct span tbl = span_of(s->tbl, s->tbl_n), key = span_of(s->key, s->key_n);
     int rc = scan_keep(n->compare->list, tbl, key, "a damaged copy, replaced by another node's", &n->fault);
-    return rc < 0 ? rc : store_take_out(n->store, tbl, key, NULL, &n->fault);
+    return rc < 0 ? rc : store_take_out(n->store, tbl, key, &n->fault);
+}
+
+static int row_take(struct node *n, const struct suspect *s, const struct remote_row *row, enum merged *ret)
+{
+    if (s->verdict != JUDGE_TAKE_DOUBT)
+        return store_merge_as(n->store, row, s->alone ? STORE_ASIDE_AMBIGUOUS : NULL, ret, &n->fault);
+    int rc = row->doubt ? store_doubt(n->store, row->tbl, row->key, &n->fault) : 0;
+    *ret = rc == 1 ? MERGED_ASIDE : MERGED_KEPT;
+    return rc < 0 ? rc : 0;
 }
 
 static int row_heal(struct node *n, void *arg)
@@ -383,7 +392,7 @@ static int row_heal(struct node *n, void *arg)
     if (heals)
         rc = take_out(n, s);
     if (rc == 0)
-        rc = store_merge_as(n->store, &h->row, s->alone ? STORE_ASIDE_AMBIGUOUS : NULL, &how, &n->fault);
+        rc = row_take(n, s, &h->row, &how);
     if (rc < 0 || how == MERGED_KEPT)
         return rc;
     if ((rc = store_vv_saw(n->store, h->row.stamp.actor, h->row.stamp.hlc, &n->fault)) < 0)

@@ -130,7 +130,9 @@ static void row_found(void *ctx, const struct scan_row *row)
     /* what is damaged does not count, whatever its bytes are: so its bucket differs, and is asked for */
     if (row->dead || row->idle || (row->damage != SCAN_SOUND && row->damage != SCAN_UNLISTED))
         return;
-    int64_t stamp[3] = {row->stamp.rank, row->stamp.hlc, row->stamp.actor};
+    /* what is in doubt differs from what is not: a rank that no row has */
+    int64_t stamp[3] = {row->doubt ? -1 - row->stamp.rank : row->stamp.rank, row->stamp.hlc,
+                        row->stamp.actor};
     sums_entry(&s->c->digest, row->tbl, row->key, stamp, row->real, entry);
     sums_add(s->c->next, scan_bucket(row->tbl.p, row->key.p), entry);
 }
@@ -205,14 +207,16 @@ static void row_listed(void *ctx, const struct scan_row *row)
         return;
     }
     const struct damage *d = damage_find(s->c, row->tbl, row->key);
-    bool aside = !row->dead && scan_is_aside(s->c->list, row->tbl, row->key, NULL) == 1;
+    bool doubt = false;
+    bool aside = !row->dead && scan_is_aside(s->c->list, row->tbl, row->key, &doubt, NULL) == 1;
     buf_bytes(&l->entries, row->tbl.p, row->tbl.n);
     buf_bytes(&l->entries, row->key.p, row->key.n);
     buf_i64(&l->entries, row->stamp.rank);
     buf_i64(&l->entries, row->stamp.hlc);
     buf_i64(&l->entries, row->stamp.actor);
-    buf_u8(&l->entries, (uint8_t)((row->dead ? ENTRY_DEAD : 0) | (aside ? ENTRY_ASIDE : 0) |
-                                  (d && d->row.damage != SCAN_UNLISTED ? ENTRY_DAMAGED : 0)));
+    buf_u8(&l->entries,
+           (uint8_t)((row->dead ? ENTRY_DEAD : 0) | (aside ? ENTRY_ASIDE : 0) | (doubt ? ENTRY_DOUBT : 0) |
+                     (d && d->row.damage != SCAN_UNLISTED ? ENTRY_DAMAGED : 0)));
     if (!row->dead)
         str_add(&l->entries, row->stored, DIGEST16_BYTES);
     l->count++;
@@ -228,6 +232,7 @@ bool compare_entry_read(struct reader *r, struct compare_entry *ret)
     uint8_t flags = read_u8(r);
     ret->dead = flags & ENTRY_DEAD;
     ret->aside = flags & ENTRY_ASIDE;
+    ret->doubt = flags & ENTRY_DOUBT;
     ret->damaged = flags & ENTRY_DAMAGED;
     memset(ret->hash, 0, sizeof ret->hash);
     for (size_t i = 0; !ret->dead && i < sizeof ret->hash; i++)

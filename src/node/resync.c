@@ -1,12 +1,14 @@
 /* resync: how a node that missed deletions comes to be equal again, without reviving or losing anything.
  *
  * It walks over all rows of one peer, by table and key, and over its own beside them:
- *   both have it     the one merge rule
- *   only the peer    taken; but not what our vector has seen (it was deleted here), and what may be older
- *                    than a deletion that was dropped here is kept aside, for somebody to decide
- *   only we          away, if the peer's vector has seen it (it was deleted there); kept, if it is younger
- *                    than every deletion that was dropped there: a write of our own in isolation; else
- *                    nobody can tell: into quarantine
+ *   both have it     the one merge rule; what is in doubt there is in doubt here, too
+ *   only the peer    taken; but not what our vector has seen (it was deleted here)
+ *   only we          away, if the peer's vector has seen it (it was deleted there); else kept: it was written
+ *                    in isolation
+ * What only one has is in doubt if it may be older than a deletion that the other one has dropped and its own
+ * side never saw. It stays where it is and goes where it would go, under its stamp, but lies aside, is passed
+ * on as such, and is applied nowhere until somebody decides.
+ *
  * Each page is one transaction and the way so far is on disk, so that it goes on after a crash. The vectors
  * become those of the peer's first page when the last one is in. A row from the future is left out, as in a
  * pull; such a walk brings rows and proves nothing, so that another one follows, of another peer if there is
@@ -22,6 +24,7 @@
 #include <string.h>
 
 #include "base/hlc.h"
+#include "core/judge.h"
 #include "node/child.h"
 
 #define RESYNC_PATH     "/v1/peer/resync"
@@ -36,8 +39,6 @@
 #define MEMBERS_WAIT_MS 30000 /* for a member, before somebody else has to do */
 #define STUCK_MS        30000 /* without a page: nobody can be copied from, and what is here has to do */
 #define CUT_WAIT_MS     30000
-
-static const char why_quarantine[] = "written in isolation, and maybe deleted elsewhere since";
 
 /* ---- what is on disk of it ---- */
 
@@ -248,7 +249,8 @@ struct walk {
     const struct resync *at; /* the vectors it is judged by, and how far it had come */
     struct resync next;      /* the same when this page is in */
     bool more, ended;
-    uint32_t rows; /* of the page, still to be read */
+    bool we_know, they_know; /* all deletions that the other side has dropped */
+    uint32_t rows;           /* of the page, still to be read */
     int ours_left;
     struct remote_row theirs;
     bool has_theirs, has_ours, dead;
@@ -325,25 +327,44 @@ static struct span keep(struct walk *w, const struct str *s)
     return w->memory[w->memory_n++];
 }
 
-static int ours_away(struct node *n, struct walk *w, const char *quarantine)
+static int ours_away(struct node *n, struct walk *w)
 {
     struct remote_row gone = {
         .tbl = keep(w, &w->tbl), .key = keep(w, &w->key), .stamp = w->stamp, .dead = true};
     gone.t = table_find(gone.tbl);
     if (!w->dead)
         note(w, &gone);
-    w->next.dropped += !quarantine;
-    w->next.aside += quarantine != NULL;
-    return store_take_out(n->store, gone.tbl, gone.key, quarantine, &n->fault);
+    w->next.dropped++;
+    return store_take_out(n->store, gone.tbl, gone.key, &n->fault);
+}
+
+/* A row that one side has alone, whether it may be older than a deletion which its side never saw. Of two
+ * tables nobody deletes what he has never seen whole: the row of a run goes once all know its end, and what
+ * was answered under an Idempotency-Key with its age. */
+static bool is_in_doubt(enum table_id t, const struct stamp *stamp, bool knows, int64_t gc_floor)
+{
+    return !knows && t != T_ACTOR && t != T_IDEM && judge_may_be_deleted(stamp, gc_floor);
+}
+
+/* It goes aside where it is, and stays among the versions. */
+static int ours_in_doubt(struct node *n, struct walk *w)
+{
+    struct remote_row row = {.tbl = keep(w, &w->tbl), .key = keep(w, &w->key), .stamp = w->stamp};
+    row.t = table_find(row.tbl);
+    int rc = store_doubt(n->store, row.tbl, row.key, &n->fault);
+    if (rc == 1)
+        note(w, &row);
+    w->next.aside += rc == 1;
+    return rc < 0 ? rc : 0;
 }
 
 /* A row that the peer does not have. */
 static int only_ours(struct node *n, struct walk *w)
 {
     if (vv_covers(&w->at->vv, w->stamp.actor, w->stamp.hlc))
-        return ours_away(n, w, NULL);
-    if (!w->dead && w->stamp.hlc <= w->at->gc_floor)
-        return ours_away(n, w, why_quarantine);
+        return ours_away(n, w);
+    if (!w->dead && is_in_doubt(table_find(span_of(&w->tbl)), &w->stamp, w->we_know, w->at->gc_floor))
+        return ours_in_doubt(n, w);
     w->next.kept++;
     return 0;
 }
@@ -354,10 +375,19 @@ static int only_theirs(struct node *n, struct walk *w, enum merged *ret)
     const struct remote_row *row = &w->theirs;
     if (vv_covers(&n->vv, row->stamp.actor, row->stamp.hlc))
         return 0;
-    bool ambiguous = !row->dead && row->stamp.hlc <= store_gc_floor(n->store);
-    w->next.aside += ambiguous;
-    return store_merge_as(n->store, row, ambiguous ? STORE_ASIDE_AMBIGUOUS : crasher_why(n, row), ret,
-                          &n->fault);
+    bool doubt = !row->dead &&
+                 (row->doubt || is_in_doubt(row->t, &row->stamp, w->they_know, store_gc_floor(n->store)));
+    w->next.aside += doubt;
+    return store_merge_as(n->store, row, doubt ? STORE_ASIDE_AMBIGUOUS : crasher_why(n, row), ret, &n->fault);
+}
+
+/* A row of both. Of one version with and without doubt the doubt stays. */
+static int of_both(struct node *n, struct walk *w, enum merged *ret)
+{
+    const struct remote_row *row = &w->theirs;
+    if (row->doubt && stamp_compare(&row->stamp, &w->stamp) == 0)
+        return ours_in_doubt(n, w);
+    return store_merge_as(n->store, row, crasher_why(n, row), ret, &n->fault);
 }
 
 static int theirs_in(struct node *n, struct walk *w, bool both)
@@ -368,8 +398,7 @@ static int theirs_in(struct node *n, struct walk *w, bool both)
         return 0;
     }
     crasher_note(n, &w->theirs);
-    int rc = both ? store_merge_as(n->store, &w->theirs, crasher_why(n, &w->theirs), &how, &n->fault)
-                  : only_theirs(n, w, &how);
+    int rc = both ? of_both(n, w, &how) : only_theirs(n, w, &how);
     if (rc == SKEP_EARG) { /* as in a pull: one stamp for two rows */
         w->next.aside++;
         return store_quarantine(n->store, &w->theirs, n->fault.text, &n->fault);
@@ -407,8 +436,19 @@ static int step(struct node *n, struct walk *w)
     return rc;
 }
 
+/* Whether a vector has seen all deletions that a node of that gcvv and that vector's floor has dropped. */
+static bool knows_drops(const struct vv *vv, const struct vv *gcvv, int64_t floor)
+{
+    AUTOVV struct vv dropped = VV_INIT;
+    vv_copy(&dropped, gcvv);
+    dropped.floor = floor;
+    return vv_reaches(vv, &dropped);
+}
+
 static int walk_page(struct node *n, struct walk *w)
 {
+    w->we_know = knows_drops(&n->vv, &w->at->gcvv, w->at->vv.floor);
+    w->they_know = knows_drops(&w->at->vv, &n->gcvv, n->vv.floor);
     str_puts(&w->tbl, w->at->tbl ? w->at->tbl : "");
     str_puts(&w->key, w->at->key ? w->at->key : "");
     int rc = next_ours(n, w);

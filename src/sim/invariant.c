@@ -230,44 +230,13 @@ static void chunks_are_there(struct invariants *v, int i, struct store *s)
     stmt_free(q);
 }
 
-/* tbl, key, actor, hlc: in quarantine, or aside for the same reason. */
-static const char doubts[] =
-    "SELECT 1 FROM quarantine WHERE (tbl, key, actor, hlc) = (?1, ?2, ?3, ?4) UNION ALL "
-    "SELECT 1 FROM aside a JOIN change c USING (tbl, key) "
-    "WHERE (a.tbl, a.key, c.actor, c.hlc) = (?1, ?2, ?3, ?4) AND a.why = '" STORE_ASIDE_AMBIGUOUS "'";
-
-static bool is_in_doubt_at(struct node *n, const struct row *r)
-{
-    char tbl[64];
-    snprintf(tbl, sizeof tbl, "%.*s", (int)strcspn(r->key, " "), r->key);
-    struct stmt *q = stmt_new(store_db(n->store), doubts);
-    stmt_text(q, 1, tbl);
-    stmt_text(q, 2, r->key + strlen(tbl) + 1);
-    stmt_i64(q, 3, r->stamp.actor);
-    stmt_i64(q, 4, r->stamp.hlc);
-    bool is = stmt_step(q, NULL) == 1;
-    stmt_free(q);
-    return is;
-}
-
-/* Whether the row waits somewhere for a person to decide about it: who copied everything from a node that put
- * it into quarantine knows of the row, and has neither; who copied it from one that still had it has it
- * aside. Nobody has applied it. */
-static bool is_in_doubt(struct invariants *v, const struct row *r)
-{
-    for (int i = 0; i < sim_nodes(v->sim); i++)
-        if (look_node(v, i) && is_in_doubt_at(look_node(v, i), r))
-            return true;
-    return false;
-}
-
 /* [I5] What was deleted stays deleted where that is known. */
 static void the_dead_stay_dead(struct invariants *v, int i, struct look *l)
 {
     for (const struct row *r = l->rows; r; r = r->hh.next) {
         const struct fact *f = r->dead ? NULL : fact_get(v->keys, r->key);
         if (f && stamp_compare(&r->stamp, &f->grave) < 0 &&
-            vv_covers(&l->proven, f->grave.actor, f->grave.hlc) && !is_in_doubt(v, r))
+            vv_covers(&l->proven, f->grave.actor, f->grave.hlc) && !look_in_doubt(look_node(v, i), r->key))
             look_broken(v, "%s: %s is there again, deleted at %lld [I5]", look_name(v, i), r->key,
                         (long long)f->grave.hlc);
     }
@@ -317,8 +286,10 @@ static bool covered_is_there(struct invariants *v, int i, const struct row *r, i
         look_broken(v, "%s and %s differ in %s under one stamp [I7]", look_name(v, i), look_name(v, j),
                     r->key);
     const struct fact *f = order < 0 ? fact_get(v->keys, r->key) : NULL;
-    bool dropped = f && !own && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc;
-    if (order >= 0 || dropped || is_in_doubt(v, r))
+    /* dropped: it is not there, or what it may have been about lies aside */
+    bool dropped = f && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc &&
+                   (!own || look_in_doubt(look_node(v, i), r->key));
+    if (order >= 0 || dropped)
         return true;
     if (own)
         snprintf(lack, sizeof lack, "(%lld, %lld)", (long long)own->stamp.actor, (long long)own->stamp.hlc);
@@ -352,14 +323,14 @@ static void all_is_there(struct invariants *v, int i)
     compare(v, i, true);
 }
 
-/* A live row of a that b has not, or under another stamp, and that nobody has doubts about. */
-static const struct row *lacking(struct invariants *v, const struct look *a, const struct look *b)
+/* A live row of a that b has not, or under another stamp. */
+static const struct row *lacking(const struct look *a, const struct look *b)
 {
     for (const struct row *r = a->rows; r; r = r->hh.next) {
         const struct row *other;
         HASH_FIND_STR(b->rows, r->key, other);
         if (!r->dead && look_parent(a, r) &&
-            (!other || other->dead || stamp_compare(&r->stamp, &other->stamp) != 0) && !is_in_doubt(v, r))
+            (!other || other->dead || stamp_compare(&r->stamp, &other->stamp) != 0))
             return r;
     }
     return NULL;
@@ -371,36 +342,9 @@ static void equal_is_equal(struct invariants *v, int i, int j)
     const struct look *a = &v->looks[i], *b = &v->looks[j];
     if (!a->exact || !b->exact || a->sum == b->sum || !vv_equal(&a->proven, &b->proven))
         return;
-    const struct row *more = lacking(v, a, b), *less = lacking(v, b, a);
-    if (!more && !less)
-        return;
+    const struct row *more = lacking(a, b), *less = lacking(b, a);
     look_broken(v, "%s and %s have equal vectors and different rows: %s, %s [I7]", look_name(v, i),
                 look_name(v, j), more ? more->key : "none more", less ? less->key : "none less");
-}
-
-/* Equal digests; or, where some rows wait for a person to decide, equal rows but for those. */
-bool invariants_same(struct sim *sim, void *ctx, struct str *why)
-{
-    struct invariants *v = ctx;
-    AUTOSTR struct str differ = STR_INIT;
-    int first = -1;
-    if (sim_digests_equal(sim, NULL, &differ))
-        return true;
-    for (int i = 0; i < sim_nodes(sim); i++)
-        if (look_node(v, i))
-            look_read(v, i);
-    for (int i = 0; i < sim_nodes(sim); i++) {
-        if (!look_node(v, i))
-            continue;
-        first = first < 0 ? i : first;
-        const struct row *more = lacking(v, &v->looks[i], &v->looks[first]),
-                         *less = lacking(v, &v->looks[first], &v->looks[i]);
-        if (!more && !less)
-            continue;
-        str_printf(why, "%s; %s", str_get(&differ), more ? more->key : less->key);
-        return false;
-    }
-    return true;
 }
 
 /* ---- Processes ---- */

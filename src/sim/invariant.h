@@ -27,9 +27,6 @@ struct invariants;
  */
 struct invariants *invariants_new(struct sim *s);
 void invariants_free(struct invariants *v);
-/* A check for the end (ctx: the invariants): all nodes hold the same, but for rows that wait for a person to
- * decide, which some have in quarantine, some aside, and some not at all. */
-bool invariants_same(struct sim *s, void *ctx, struct str *why);
 /* All of it, of every node that is up, now. Appends to why and returns false if something is broken. */
 bool invariants_hold(struct invariants *v, struct str *why);
 

@@ -84,13 +84,28 @@ void look_clear(struct look *l)
 
 /* ---- Reading a store ---- */
 
-/* What a row is now against what it was. */
+static const char doubt_sql[] =
+    "SELECT 1 FROM aside WHERE (tbl, key, why) = (?1, ?2, '" STORE_ASIDE_AMBIGUOUS "')";
+
+bool look_in_doubt(struct node *n, const char *key)
+{
+    char tbl[64];
+    snprintf(tbl, sizeof tbl, "%.*s", (int)strcspn(key, " "), key);
+    struct stmt *q = stmt_new(store_db(n->store), doubt_sql);
+    stmt_text(q, 1, tbl);
+    stmt_text(q, 2, key + strlen(tbl) + 1);
+    bool is = stmt_step(q, NULL) == 1;
+    stmt_free(q);
+    return is;
+}
+
+/* What a row is now against what it was. What is in doubt may be older than a deletion that was dropped. */
 static void row_moved(struct invariants *v, int i, const struct row *was, const struct stamp *stamp,
                       bool dead, const unsigned char *hash)
 {
     int order = stamp_compare(stamp, &was->stamp);
     bool same_bytes = dead == was->dead && (dead || memcmp(hash, was->hash, DIGEST16_BYTES) == 0);
-    if (order < 0)
+    if (order < 0 && !look_in_doubt(look_node(v, i), was->key))
         look_broken(v, "%s: %s fell from (%lld, %lld) to (%lld, %lld)%s", look_name(v, i), was->key,
                     (long long)was->stamp.rank, (long long)was->stamp.hlc, (long long)stamp->rank,
                     (long long)stamp->hlc, text_starts(was->key, "name ") ? ": its epoch" : "");

@@ -68,6 +68,8 @@ void facts_free(struct fact **all);
 
 /* Forgets what the store said. */
 void look_clear(struct look *l);
+/* Whether the row of that key lies aside there and waits for a person to decide: it is not applied. */
+bool look_in_doubt(struct node *n, const char *key);
 /* How far its clock has ever been. */
 void look_clock(struct look *l, const struct node *n);
 /* The session that a row belongs to, if that is alive, else NULL; of a row that belongs to none: itself. */

@@ -78,8 +78,7 @@ bool scenario_run(const struct scenario *c, const struct sim_brain *brain)
     int64_t quiet = c->for_us / 4 > 30 * SIM_SECOND ? c->for_us / 4 : 30 * SIM_SECOND;
     r.calm_us = c->for_us - (quiet < c->for_us / 2 ? quiet : c->for_us / 2);
     sim_check_add(r.sim, &(struct sim_check){"every node is up", false, all_up, NULL});
-    if (!c->same_elsewhere)
-        sim_check_add(r.sim, &(struct sim_check){"all nodes hold the same", false, sim_digests_equal, NULL});
+    sim_check_add(r.sim, &(struct sim_check){"all nodes hold the same", false, sim_digests_equal, NULL});
     r.load = load_new(r.sim, &c->load);
     if (c->prepare)
         c->prepare(r.sim, c->ctx);

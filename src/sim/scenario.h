@@ -15,8 +15,7 @@ struct scenario {
     struct sim_opts sim;
     struct load_opts load;
     int64_t for_us;
-    unsigned faults;     /* bits of nemesis_kind, and NEMESIS_DRAWN; 0 = none */
-    bool same_elsewhere; /* prepare adds a check of its own that all nodes hold the same */
+    unsigned faults; /* bits of nemesis_kind, and NEMESIS_DRAWN; 0 = none */
     /* Adds programs and checks before anything starts; may be NULL. */
     void (*prepare)(struct sim *s, void *ctx);
     void *ctx;

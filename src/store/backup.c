@@ -81,7 +81,7 @@ static int row_check(struct store *s, struct span tbl, struct span key, struct s
 {
     unsigned char sum[DIGEST16_BYTES];
     str_clear(&s->bytes);
-    int rc = bytes_of(s, tbl, key, &s->bytes, e);
+    int rc = bytes_of(s, tbl, key, &s->bytes, NULL, e);
     if (rc < 0)
         return rc;
     struct span bytes = {str_get(&s->bytes), s->bytes.n};

@@ -53,8 +53,12 @@ int domain_del(struct store *s, enum table_id t, const struct val vals[TABLE_COL
 /* The columns of a row as they come from a generated SELECT. */
 void row_vals(struct stmt *q, const struct table *t, struct val vals[TABLE_COLS_MAX], struct span *extra);
 /* The canonical bytes of a live row, appended: of its table, or as it lies aside. 1; 0: "change" names it,
- * but it is not there. */
-int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret, struct err *e);
+ * but it is not there. ret_doubt: whether it lies aside because it may have been deleted; NULL: not asked. */
+int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret, bool *ret_doubt,
+             struct err *e);
+/* Appends a row as pages have it and store_read_row reads it. bytes: of a live one. */
+void row_append(struct str *out, struct span tbl, struct span key, const struct stamp *stamp, bool dead,
+                bool doubt, struct span bytes);
 /* Every version and its row away, without a tombstone. */
 int version_drop(struct store *s, struct span tbl, struct span key, struct err *e);
 /* The key of a row; borrowed until the next call. */

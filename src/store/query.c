@@ -70,7 +70,7 @@ static const struct query_text queries[Q_N] = {
                                "FROM aside a CROSS JOIN change c ON c.tbl = a.tbl AND c.key = a.key "
                                "WHERE a.tbl = ?1 AND a.key = ?2"},
     [Q_ASIDE_SOME] = {T_N, "SELECT count(*) FROM (SELECT 1 FROM aside LIMIT 1)"},
-    [Q_ASIDE_GET] = {T_N, "SELECT row FROM aside WHERE tbl = ?1 AND key = ?2"},
+    [Q_ASIDE_GET] = {T_N, "SELECT row, why FROM aside WHERE tbl = ?1 AND key = ?2"},
     [Q_ASIDE_PUT] = {T_N, "INSERT INTO aside (tbl, key, at, why, row) VALUES (?1, ?2, ?3, ?4, ?5)"},
     [Q_ASIDE_DROP] = {T_N, "DELETE FROM aside WHERE tbl = ?1 AND key = ?2"},
     [Q_ASIDE_AFTER] = {T_N, "SELECT tbl, key, why, row FROM aside WHERE (tbl, key) > (?1, ?2) "

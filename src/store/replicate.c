@@ -88,7 +88,8 @@ void store_read_end(struct store *s)
 
 /* ---- rows on their way out ---- */
 
-static int aside_bytes(struct store *s, struct span tbl, struct span key, struct str *ret, struct err *e)
+static int aside_bytes(struct store *s, struct span tbl, struct span key, struct str *ret, bool *ret_doubt,
+                       struct err *e)
 {
     struct stmt *q = s->query[Q_ASIDE_GET];
     stmt_textn(q, 1, tbl.p, tbl.n);
@@ -96,18 +97,23 @@ static int aside_bytes(struct store *s, struct span tbl, struct span key, struct
     int rc = stmt_step(q, e);
     if (rc == 1)
         str_add(ret, col_blob(q, 0), col_bytes(q, 0));
+    if (rc == 1 && ret_doubt)
+        *ret_doubt = strcmp(col_text(q, 1), STORE_ASIDE_AMBIGUOUS) == 0;
     stmt_reset(q);
     return rc;
 }
 
-int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret, struct err *e)
+int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret, bool *ret_doubt,
+             struct err *e)
 {
     AUTOSTR struct str memory = STR_INIT;
     struct val keys[TABLE_KEYS_MAX], vals[TABLE_COLS_MAX];
     struct span extra;
     enum table_id id = table_find(tbl);
+    if (ret_doubt)
+        *ret_doubt = false;
     if (id == T_N || !table_unkey(table_get(id), key, &memory, keys))
-        return aside_bytes(s, tbl, key, ret, e);
+        return aside_bytes(s, tbl, key, ret, ret_doubt, e);
     const struct table *t = table_get(id);
     struct stmt *q = s->sql[id].get;
     for (int k = 0; k < t->keys_n; k++)
@@ -118,7 +124,19 @@ int bytes_of(struct store *s, struct span tbl, struct span key, struct str *ret,
         row_encode(ret, t->cols, vals, (size_t)t->cols_n, extra);
     }
     stmt_reset(q);
-    return rc == 0 ? aside_bytes(s, tbl, key, ret, e) : rc;
+    return rc == 0 ? aside_bytes(s, tbl, key, ret, ret_doubt, e) : rc;
+}
+
+void row_append(struct str *out, struct span tbl, struct span key, const struct stamp *stamp, bool dead,
+                bool doubt, struct span bytes)
+{
+    buf_bytes(out, tbl.p, tbl.n);
+    buf_bytes(out, key.p, key.n);
+    buf_i64(out, stamp->rank);
+    buf_i64(out, stamp->hlc);
+    buf_i64(out, stamp->actor);
+    buf_u8(out, dead ? ROW_DEAD : doubt ? ROW_DOUBT : 0);
+    buf_bytes(out, bytes.p, bytes.n);
 }
 
 /* SKEP_EDAMAGED: it is not what its version says, and so must not leave this node. */
@@ -126,8 +144,9 @@ static int row_write(struct store *s, struct span tbl, struct span key, const st
                      struct span hash, struct str *out, struct err *e)
 {
     unsigned char sum[DIGEST16_BYTES];
+    bool doubt = false;
     str_clear(&s->bytes);
-    int rc = dead ? 1 : bytes_of(s, tbl, key, &s->bytes, e);
+    int rc = dead ? 1 : bytes_of(s, tbl, key, &s->bytes, &doubt, e);
     if (rc < 0)
         return rc;
     struct span bytes = {str_get(&s->bytes), s->bytes.n};
@@ -136,13 +155,7 @@ static int row_write(struct store *s, struct span tbl, struct span key, const st
     if (rc == 0 || (!dead && (hash.n != sizeof sum || memcmp(sum, hash.p, sizeof sum) != 0)))
         return err_set(e, SKEP_EDAMAGED, "the version table names %.*s %.*s, which is not %s", (int)tbl.n,
                        tbl.p, (int)key.n, key.p, rc == 0 ? "there" : "what its hash says");
-    buf_bytes(out, tbl.p, tbl.n);
-    buf_bytes(out, key.p, key.n);
-    buf_i64(out, stamp->rank);
-    buf_i64(out, stamp->hlc);
-    buf_i64(out, stamp->actor);
-    buf_u8(out, dead);
-    buf_bytes(out, str_get(&s->bytes), s->bytes.n);
+    row_append(out, tbl, key, stamp, dead, doubt, bytes);
     return 0;
 }
 
@@ -252,10 +265,12 @@ int store_read_row(struct reader *r, struct remote_row *ret, struct err *e)
     ret->stamp.rank = read_i64(r);
     ret->stamp.hlc = read_i64(r);
     ret->stamp.actor = read_i64(r);
-    ret->dead = read_bool(r);
+    uint8_t flags = read_u8(r);
+    ret->dead = flags == ROW_DEAD;
+    ret->doubt = flags == ROW_DOUBT;
     ret->bytes = read_bytes(r);
-    if (r->bad || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 || !is_text(ret->tbl) ||
-        !is_text(ret->key))
+    if (r->bad || flags > ROW_DOUBT || ret->stamp.actor <= 0 || ret->stamp.hlc <= 0 || ret->stamp.rank < 0 ||
+        !is_text(ret->tbl) || !is_text(ret->key))
         return err_set(e, SKEP_EARG, "a page of rows is malformed");
     ret->t = table_find(ret->tbl);
     return 0;
@@ -362,6 +377,7 @@ int store_merge_as(struct store *s, const struct remote_row *row, const char *as
         (rc = s->on_loss(s->on_loss_ctx, row, &old.stamp, e)) < 0)
         return rc;
     struct err why = {0};
+    aside = row->doubt ? STORE_ASIDE_AMBIGUOUS : aside;
     if (aside)
         err_set(&why, SKEP_EARG, "%s", aside);
     else if (row->t == T_N)
@@ -377,6 +393,21 @@ int store_merge_as(struct store *s, const struct remote_row *row, const char *as
 int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e)
 {
     return store_merge_as(s, row, NULL, ret, e);
+}
+
+int store_doubt(struct store *s, struct span tbl, struct span key, struct err *e)
+{
+    AUTOSTR struct str bytes = STR_INIT;
+    struct version v;
+    bool doubt;
+    int rc = version_get(s, tbl, key, &v, e);
+    if (rc < 0 || !v.found || v.dead)
+        return rc;
+    if ((rc = bytes_of(s, tbl, key, &bytes, &doubt, e)) <= 0 || doubt)
+        return rc < 0 ? rc : 0;
+    struct remote_row row = {.tbl = tbl, .key = key, .stamp = v.stamp, .bytes = {str_get(&bytes), bytes.n}};
+    rc = take_aside(s, &row, STORE_ASIDE_AMBIGUOUS, e);
+    return rc < 0 ? rc : 1;
 }
 
 /* The next row that lies aside, borrowed from the two strings. 1, 0 at the end. */
@@ -532,30 +563,26 @@ int store_quarantined(struct store *s, const struct remote_row *row, struct err 
     return rc;
 }
 
-static int keep(struct store *s, struct span tbl, struct span key, const char *why, struct err *e)
-{
-    AUTOSTR struct str bytes = STR_INIT;
-    struct version v;
-    int rc = version_get(s, tbl, key, &v, e);
-    if (rc < 0 || !v.found)
-        return rc;
-    rc = v.dead ? 0 : bytes_of(s, tbl, key, &bytes, e);
-    struct remote_row row = {
-        .tbl = tbl, .key = key, .stamp = v.stamp, .dead = v.dead, .bytes = {str_get(&bytes), bytes.n}};
-    return rc < 0 ? rc : store_quarantine(s, &row, why, e);
-}
-
 int store_keep(struct store *s, enum table_id id, const void *row, const char *why, struct err *e)
 {
     AUTOSTR struct str key = STR_INIT;
+    AUTOSTR struct str bytes = STR_INIT;
+    struct version v;
     store_key(id, row, &key);
-    return keep(s, table_span(table_get(id)), (struct span){str_get(&key), key.n}, why, e);
+    struct remote_row copy = {.tbl = table_span(table_get(id)), .key = {str_get(&key), key.n}};
+    int rc = version_get(s, copy.tbl, copy.key, &v, e);
+    if (rc < 0 || !v.found)
+        return rc;
+    rc = v.dead ? 0 : bytes_of(s, copy.tbl, copy.key, &bytes, NULL, e);
+    copy.stamp = v.stamp;
+    copy.dead = v.dead;
+    copy.bytes = (struct span){str_get(&bytes), bytes.n};
+    return rc < 0 ? rc : store_quarantine(s, &copy, why, e);
 }
 
-int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e)
+int store_take_out(struct store *s, struct span tbl, struct span key, struct err *e)
 {
-    int rc = quarantine ? keep(s, tbl, key, quarantine, e) : 0;
-    return rc < 0 ? rc : version_drop(s, tbl, key, e);
+    return version_drop(s, tbl, key, e);
 }
 
 #define PARENTS_MAX 20 /* tombstones in one go under which something may lie */

@@ -87,7 +87,7 @@ static int vals_of(struct restamp *r, const struct ahead_row *row, struct str *m
         vals[table_get(id)->key[k]] = keys[k];
     if (row->dead)
         return 1;
-    int rc = bytes_of(r->s, tbl, key, bytes, e);
+    int rc = bytes_of(r->s, tbl, key, bytes, NULL, e);
     if (rc < 1)
         return rc;
     struct err unread;

@@ -168,7 +168,7 @@ static int row_of(struct store *work, struct stmt *q, const char *node, struct s
     if (ret->dead)
         return own_death(work, node, ret->stamp.actor, e);
     str_clear(bytes);
-    int rc = bytes_of(work, ret->tbl, ret->key, bytes, e);
+    int rc = bytes_of(work, ret->tbl, ret->key, bytes, &ret->doubt, e);
     ret->bytes = (struct span){str_get(bytes), bytes->n};
     digest16(&ret->bytes, 1, sum);
     return rc < 0 ? rc

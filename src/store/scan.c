@@ -117,7 +117,7 @@ static int examine(struct scan *scan, struct scan_row *row, struct err *e)
 {
     struct str *bytes = &scan->s->bytes;
     str_clear(bytes);
-    int rc = bytes_of(scan->s, row->tbl, row->key, bytes, e);
+    int rc = bytes_of(scan->s, row->tbl, row->key, bytes, &row->doubt, e);
     if (rc < 0)
         return rc;
     if (rc == 1) {
@@ -168,17 +168,21 @@ int scan_glance(struct scan *scan, struct span tbl, struct span key, struct scan
     *ret = (struct scan_row){.tbl = tbl, .key = key, .stamp = v.stamp, .dead = v.dead};
     memcpy(ret->stored, v.hash, sizeof v.hash);
     memcpy(ret->real, v.hash, sizeof v.hash);
-    return 1;
+    rc = v.dead ? 0 : scan_is_aside(scan, tbl, key, &ret->doubt, e);
+    return rc < 0 ? rc : 1;
 }
 
-int scan_is_aside(struct scan *scan, struct span tbl, struct span key, struct err *e)
+int scan_is_aside(struct scan *scan, struct span tbl, struct span key, bool *ret_doubt, struct err *e)
 {
     struct stmt *q = scan->s->query[Q_ASIDE_GET];
+    *ret_doubt = false;
     if (!scan->s->asides)
         return 0;
     stmt_textn(q, 1, tbl.p, tbl.n);
     stmt_textn(q, 2, key.p, key.n);
     int rc = stmt_step(q, e);
+    if (rc == 1)
+        *ret_doubt = strcmp(col_text(q, 1), STORE_ASIDE_AMBIGUOUS) == 0;
     stmt_reset(q);
     return rc;
 }
@@ -190,13 +194,8 @@ int scan_fetch(struct scan *scan, struct span tbl, struct span key, struct str *
     if (rc <= 0 || row.damage == SCAN_DIFFERS || row.damage == SCAN_MISSING || row.damage == SCAN_ORPHAN)
         return rc < 0 ? rc : 0;
     const struct str *bytes = &scan->s->bytes; /* as the look has left them */
-    buf_bytes(ret_row, tbl.p, tbl.n);
-    buf_bytes(ret_row, key.p, key.n);
-    buf_i64(ret_row, row.stamp.rank);
-    buf_i64(ret_row, row.stamp.hlc);
-    buf_i64(ret_row, row.stamp.actor);
-    buf_u8(ret_row, row.dead);
-    buf_bytes(ret_row, row.dead ? "" : str_get(bytes), row.dead ? 0 : bytes->n);
+    row_append(ret_row, tbl, key, &row.stamp, row.dead, row.doubt,
+               row.dead ? (struct span){"", 0} : (struct span){str_get(bytes), bytes->n});
     return 1;
 }
 

@@ -26,7 +26,8 @@ struct scan_row {
     struct span tbl, key; /* borrowed until the function that was given it returns */
     struct stamp stamp;   /* not of ORPHAN */
     bool dead;
-    bool idle; /* see store_is_idle; of a walk only */
+    bool idle;  /* see store_is_idle; of a walk only */
+    bool doubt; /* it lies aside, for it may have been deleted */
     enum scan_damage damage;
     unsigned char stored[DIGEST16_BYTES], real[DIGEST16_BYTES]; /* of a live row; zero if there is none */
     size_t bytes;                                               /* how many were hashed */
@@ -49,8 +50,8 @@ int scan_look(struct scan *scan, struct span tbl, struct span key, struct scan_r
 int scan_glance(struct scan *scan, struct span tbl, struct span key, struct scan_row *ret, struct err *e);
 /* Which of SUMS_BUCKETS a key belongs to. */
 unsigned scan_bucket(const char *tbl, const char *key);
-/* Whether a live row lies aside. */
-int scan_is_aside(struct scan *scan, struct span tbl, struct span key, struct err *e);
+/* Whether a live row lies aside, and that because it may have been deleted. */
+int scan_is_aside(struct scan *scan, struct span tbl, struct span key, bool *ret_doubt, struct err *e);
 /* Appends a row as pages have it, if it is there and sound. 1, or 0. */
 int scan_fetch(struct scan *scan, struct span tbl, struct span key, struct str *ret_row, struct err *e);
 

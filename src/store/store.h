@@ -162,8 +162,12 @@ struct remote_row {
     struct span tbl, key; /* borrowed from the page */
     struct stamp stamp;
     bool dead;
+    bool doubt;        /* alive, and aside where it comes from, for it may have been deleted */
     struct span bytes; /* canonical bytes, empty when dead */
 };
+
+/* On the wire: table bytes, key bytes, rank i64, hlc i64, actor i64, one of these u8, canonical bytes. */
+enum row_flag { ROW_ALIVE, ROW_DEAD, ROW_DOUBT };
 
 struct reader;
 /* The next row of a page. 0, or SKEP_EARG for bytes that are none. */
@@ -171,7 +175,8 @@ int store_read_row(struct reader *r, struct remote_row *ret, struct err *e);
 
 /* ASIDE: taken, but as bytes only, for this program cannot apply it. */
 enum merged { MERGED_KEPT, MERGED_TAKEN, MERGED_ASIDE };
-/* Merges by (rank, hlc, actor). SKEP_EARG: its stamp is that of another row. */
+/* Merges by (rank, hlc, actor). SKEP_EARG: its stamp is that of another row. One in doubt lies aside here,
+ * too. */
 int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e);
 
 /* Before a live row that ranks by epoch is replaced or deleted by merging `row`: fn may read and write other
@@ -186,6 +191,9 @@ void store_on_loss(struct store *s,
 /* The same, keeping it aside for that reason; NULL: only if it cannot be applied. */
 int store_merge_as(struct store *s, const struct remote_row *row, const char *aside, enum merged *ret,
                    struct err *e);
+/* The row that is here may have been deleted: it lies aside from now on, under the stamp it has. 1; 0: it
+ * does already, or is not there, or dead. */
+int store_doubt(struct store *s, struct span tbl, struct span key, struct err *e);
 /* Applies rows and columns that an older program had to keep as bytes. When a run begins; does something only
  * when the program knows other tables than the last one did. */
 int store_newer_apply(struct store *s, struct err *e);
@@ -196,8 +204,8 @@ int store_quarantine(struct store *s, const struct remote_row *row, const char *
 int store_keep(struct store *s, enum table_id t, const void *row, const char *why, struct err *e);
 /* 1: this row is in quarantine already. Looks at all that is there. */
 int store_quarantined(struct store *s, const struct remote_row *row, struct err *e);
-/* A row and its version away, without a tombstone; with a reason, into quarantine. */
-int store_take_out(struct store *s, struct span tbl, struct span key, const char *quarantine, struct err *e);
+/* A row and its version away, without a tombstone. */
+int store_take_out(struct store *s, struct span tbl, struct span key, struct err *e);
 
 /* Drops tombstones with *after < hlc < before that may go, with what lies idle under each; looks at rows_max
  * of them, or fewer if much lay under them, and moves *after behind what it looked at (0: the end was

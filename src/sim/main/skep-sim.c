@@ -316,7 +316,6 @@ static void prepare(struct sim *s, void *ctx)
 {
     struct invariants **invariants = ctx;
     *invariants = invariants_new(s);
-    sim_check_add(s, &(struct sim_check){"all nodes hold the same", false, invariants_same, *invariants});
 }
 
 static int one(struct asked *a)
@@ -325,7 +324,6 @@ static int one(struct asked *a)
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was said before a crash counts most */
     a->plan.load.rich = true;
     a->plan.prepare = prepare;
-    a->plan.same_elsewhere = true;
     a->plan.ctx = &invariants;
     a->plan.sim.line = line;
     a->plan.sim.line_ctx = &a->printer;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define SIDES 64
+#define SIDES 96
 
 /* Every kind, three stamps (two of one rank), two contents, damaged or not. */
 static int sides(struct side ret[SIDES])
@@ -21,9 +21,12 @@ static int sides(struct side ret[SIDES])
     for (size_t s = 0; s < 3; s++) {
         ret[n++] = (struct side){.kind = SIDE_DEAD, .stamp = stamps[s]};
         for (unsigned char hash = 1; hash <= 2; hash++)
-            for (int damaged = 0; damaged < 2; damaged++)
-                ret[n++] =
-                    (struct side){.kind = SIDE_ALIVE, .damaged = damaged, .stamp = stamps[s], .hash = {hash}};
+            for (int flags = 0; flags < 4; flags++)
+                ret[n++] = (struct side){.kind = SIDE_ALIVE,
+                                         .damaged = flags & 1,
+                                         .doubt = flags & 2,
+                                         .stamp = stamps[s],
+                                         .hash = {hash}};
     }
     return n;
 }
@@ -32,7 +35,7 @@ static const struct grounds settled = {.we_cover = true, .they_cover = true, .ca
 
 static bool takes(enum judgement v)
 {
-    return v == JUDGE_TAKE_LATE || v == JUDGE_TAKE_HEAL || v == JUDGE_TAKE_OTHER;
+    return v == JUDGE_TAKE_LATE || v == JUDGE_TAKE_HEAL || v == JUDGE_TAKE_OTHER || v == JUDGE_TAKE_DOUBT;
 }
 
 static void for_all(void (*law)(const struct side *a, const struct side *b))

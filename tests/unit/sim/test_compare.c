@@ -327,7 +327,7 @@ static void what_nobody_has_whole_stays_as_it_is(void **state)
 }
 
 /* Below the floor a row that one node has alone may be one that was deleted: it goes aside at the others, and
- * is not revived; what two have was not deleted. */
+ * is not revived; then also where it was. What two have was not deleted. */
 static void what_may_have_been_deleted_goes_aside(void **state)
 {
     (void)state;
@@ -345,14 +345,15 @@ static void what_may_have_been_deleted_goes_aside(void **state)
             exec(&r, i, "DELETE FROM template WHERE template = 't08'; DELETE FROM change WHERE key = 't08'");
     }
     run_ms(&r, 900000);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(logged(&r, i, "row_set_aside"), 1);
         assert_int_equal(ask(&r, i, "SELECT count(*) FROM aside WHERE key = 't07'"), 1);
         assert_int_equal(ask(&r, i, "SELECT count(*) FROM template WHERE template = 't07'"), 0);
     }
     assert_int_equal(logged(&r, 0, "row_late"), 1);
     assert_int_equal(ask(&r, 0, "SELECT count(*) FROM template WHERE template = 't08'"), 1);
-    assert_int_equal(ask(&r, 2, "SELECT count(*) FROM template WHERE template = 't07'"), 1);
+    AUTOSTR struct str why = STR_INIT;
+    assert_true(sim_digests_equal(r.sim, NULL, &why));
     rig_end(&r);
 }
 

@@ -134,6 +134,14 @@ static void who_was_away_for_too_long_copies(void **state)
     }
 }
 
+/* Rows of a table that lie aside at a node, for they may have been deleted. */
+static int64_t doubts(struct rig *r, int node)
+{
+    return rows_number(r, node,
+                       "SELECT count(*) FROM aside WHERE why = '" STORE_ASIDE_AMBIGUOUS
+                       "' AND tbl IN ('template', 'name')");
+}
+
 /* Its own writes in isolation stay, if no deletion that was dropped can have been about them. */
 static void isolated_writes_are_kept(void **state)
 {
@@ -156,7 +164,7 @@ static void isolated_writes_are_kept(void **state)
             there(&r, node, 1, true);
             there(&r, node, 30, true);
         }
-        assert_int_equal(rows_number(&r, 2, "SELECT count(*) FROM quarantine"), 0);
+        assert_int_equal(doubts(&r, 2), 0);
         rig_end(&r);
     }
 }
@@ -189,12 +197,26 @@ static void both_sides_may_be_behind(void **state)
                 there(&r, node, i, true);
             there(&r, node, 12, true);
             there(&r, node, 13, true);
+            assert_int_equal(
+                rows_number(
+                    &r, node,
+                    "SELECT count(*) FROM aside WHERE key IN ('t0', 't1', 'default/n0', 'default/n1')"),
+                0);
         }
         rig_end(&r);
     }
 }
 
-/* What nobody can tell is in no table, and in no silence either. */
+/* The row of that key, at that node: kept or dropped. */
+static void decide(struct rig *r, int node, const char *tbl, const char *key, const char *decision)
+{
+    AUTOFREE char *path = mem_printf("/v1/quarantine/a:%s%%2F%s", tbl, key);
+    AUTOFREE char *body = mem_printf("{\"decision\":\"%s\"}", decision);
+    want(r, 200, node, HTTP_M_POST, path, body);
+}
+
+/* What nobody can tell is in no table, and in no silence either: every node has it aside, and one decision
+ * settles it. */
 static void what_may_have_been_deleted_is_set_aside(void **state)
 {
     (void)state;
@@ -210,11 +232,167 @@ static void what_may_have_been_deleted_is_set_aside(void **state)
     run_ms(&r, MAX_MS + 20000);
     sim_heal_all(r.sim);
     converge_within(&r, 60000);
-    assert_int_equal(rows_number(&r, 2, "SELECT count(*) FROM quarantine WHERE tbl IN ('template', 'name')"),
-                     2);
     for (int node = 0; node < 3; node++) {
+        assert_int_equal(doubts(&r, node), 2);
+        assert_int_equal(rows_number(&r, node, "SELECT count(*) FROM quarantine"), 0);
         there(&r, node, 0, false);
         there(&r, node, 50, false);
+    }
+    decide(&r, 0, "template", "t50", "keep");
+    decide(&r, 1, "name", "default%2Fn50", "drop");
+    converge_within(&r, 5000);
+    for (int node = 0; node < 3; node++) {
+        assert_int_equal(doubts(&r, node), 0);
+        want(&r, 200, node, HTTP_M_GET, "/v1/templates/t50", NULL);
+        want(&r, 404, node, HTTP_M_GET, "/v1/swarms/default/names/n50", NULL);
+    }
+    rig_end(&r);
+}
+
+/* Both sides deleted and dropped, and both wrote before: what each has alone is in doubt at both, whoever
+ * copies first, and also for who had it and for who comes later. */
+static void both_sides_are_in_doubt_about_the_same(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 108; seed++) {
+        struct rig r;
+        int alone = (int)(seed % 4);
+        rig_new(&r, seed, 4);
+        for (int i = 0; i < 4; i++)
+            put(&r, i, i);
+        converge_within(&r, 5000);
+        split_off(&r, alone);
+        run_ms(&r, 45000);
+        put(&r, (alone + 1) % 4, 50);
+        put(&r, alone, 51);
+        run_ms(&r, 1000);
+        del(&r, (alone + 1) % 4, 0);
+        del(&r, alone, 1);
+        run_ms(&r, MAX_MS + 20000);
+        put(&r, (alone + 1) % 4, 60); /* younger than what was dropped */
+        put(&r, alone, 61);
+        sim_heal_all(r.sim);
+        converge_within(&r, 120000);
+        sim_crash(r.sim, (alone + 2) % 4);
+        sim_wipe(r.sim, (alone + 2) % 4);
+        run_ms(&r, 2000);
+        sim_start(r.sim, (alone + 2) % 4); /* it copies, and has no doubts of its own */
+        converge_within(&r, 60000);
+        for (int node = 0; node < 4; node++) {
+            assert_int_equal(doubts(&r, node), 4);
+            for (int i = 0; i < 4; i++)
+                there(&r, node, i, i > 1);
+            there(&r, node, 50, false);
+            there(&r, node, 51, false);
+            there(&r, node, 60, true);
+            there(&r, node, 61, true);
+        }
+        decide(&r, alone, "template", "t50", "keep");
+        decide(&r, alone, "template", "t51", "drop");
+        decide(&r, alone, "name", "default%2Fn50", "keep");
+        decide(&r, alone, "name", "default%2Fn51", "drop");
+        converge_within(&r, 5000);
+        for (int node = 0; node < 4; node++) {
+            assert_int_equal(doubts(&r, node), 0);
+            there(&r, node, 50, true);
+            there(&r, node, 51, false);
+        }
+        rig_end(&r);
+    }
+}
+
+/* A node that copies from one which has a doubt takes it over at once, whatever it had: nobody waits for the
+ * comparison of all rows. */
+static void what_both_have_and_one_doubts_is_in_doubt(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct err e = {0};
+    rig_new(&r, 43, 2);
+    put(&r, 0, 0);
+    put(&r, 0, 1);
+    converge_within(&r, 5000);
+    split_off(&r, 1);
+    struct store *has = node_store(node_at(&r, 0)), *copies = node_store(node_at(&r, 1));
+    assert_int_equal(db_begin(store_db(has), &e), 0);
+    assert_int_equal(store_doubt(has, (struct span){"template", 8}, (struct span){"t0", 2}, &e), 1);
+    assert_int_equal(db_commit(store_db(has), &e), 0);
+    assert_int_equal(db_begin(store_db(copies), &e), 0);
+    assert_int_equal(store_meta_set(copies, "resync", "a test", &e), 0);
+    assert_int_equal(db_commit(store_db(copies), &e), 0);
+    sim_crash(r.sim, 1);
+    sim_heal_all(r.sim);
+    sim_start(r.sim, 1);
+    for (int ms = 0; ms < 20000 && LOGGED(&r, 1, "resync_done") == 0; ms++)
+        run_ms(&r, 1);
+    assert_int_equal(doubts(&r, 1), 1);
+    want(&r, 404, 1, HTTP_M_GET, "/v1/templates/t0", NULL);
+    there(&r, 1, 1, true);
+    rig_end(&r);
+}
+
+/* Renewed later than the removal over there, but under an epoch that the next owner there had left behind:
+ * the tombstone would have won. */
+static void a_name_renewed_under_an_old_epoch_is_in_doubt(void **state)
+{
+    (void)state;
+    static const char path[] = "/v1/swarms/default/names/n0", address[] = "{\"address\":\"a:1\"}";
+    struct rig r;
+    rig_new(&r, 42, 3);
+    put(&r, 2, 0);
+    converge_within(&r, 5000);
+    split_off(&r, 2);
+    run_ms(&r, 45000);
+    del(&r, 0, 0);
+    want(&r, 201, 0, HTTP_M_PUT, path, address);
+    want(&r, 200, 0, HTTP_M_DELETE, path, NULL);
+    run_ms(&r, 10000);
+    want(&r, 200, 2, HTTP_M_PUT, path, address);
+    run_ms(&r, MAX_MS + 10000);
+    sim_heal_all(r.sim);
+    converge_within(&r, 60000);
+    for (int node = 0; node < 3; node++)
+        want(&r, 404, node, HTTP_M_GET, path, NULL);
+    rig_end(&r);
+}
+
+/* As if deletions were dropped a moment ago; those that every node knows, for gcvv says nothing of them. */
+static void floor_raise(struct rig *r, int node)
+{
+    struct store *s = node_store(node_at(r, node));
+    struct err e = {0};
+    assert_int_equal(db_begin(store_db(s), &e), 0);
+    assert_int_equal(store_gc_raise(s, 0, store_hlc(s), &e), 0);
+    if (node == 2)
+        assert_int_equal(store_meta_set(s, "resync", "a test", &e), 0);
+    assert_int_equal(db_commit(store_db(s), &e), 0);
+}
+
+/* Who has seen every deletion that the other side dropped has no doubts: what that side lacks was not deleted
+ * there. */
+static void who_knows_all_deletions_has_no_doubts(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_new(&r, 41, 3);
+    put(&r, 0, 0);
+    converge_within(&r, 5000);
+    split_off(&r, 2);
+    put(&r, 2, 50);
+    put(&r, 0, 51);
+    run_ms(&r, 2000);
+    for (int node = 0; node < 3; node++)
+        floor_raise(&r, node);
+    sim_crash(r.sim, 2);
+    sim_heal_all(r.sim);
+    sim_start(r.sim, 2);
+    converge_within(&r, 40000);
+    assert_int_equal(LOGGED(&r, 2, "resync_done"), 1);
+    for (int node = 0; node < 3; node++) {
+        assert_int_equal(doubts(&r, node), 0);
+        there(&r, node, 0, true);
+        there(&r, node, 50, true);
+        there(&r, node, 51, true);
     }
     rig_end(&r);
 }
@@ -359,6 +537,10 @@ int main(void)
         cmocka_unit_test(isolated_writes_are_kept),
         cmocka_unit_test(both_sides_may_be_behind),
         cmocka_unit_test(what_may_have_been_deleted_is_set_aside),
+        cmocka_unit_test(both_sides_are_in_doubt_about_the_same),
+        cmocka_unit_test(what_both_have_and_one_doubts_is_in_doubt),
+        cmocka_unit_test(a_name_renewed_under_an_old_epoch_is_in_doubt),
+        cmocka_unit_test(who_knows_all_deletions_has_no_doubts),
         cmocka_unit_test(a_new_node_learns_of_nothing_that_was_deleted),
         cmocka_unit_test(an_old_backup_revives_nothing),
         cmocka_unit_test(it_goes_on_after_a_crash),

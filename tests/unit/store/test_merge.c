@@ -325,7 +325,7 @@ static void set_aside(struct store *s, const struct remote_row *row, const char 
     assert_true(row->bytes.n == 0 || memcmp(g->row[0].bytes.p, row->bytes.p, row->bytes.n) == 0);
     str_fini(&g->bytes);
     free(g);
-    ok(store_take_out(s, r.tbl, r.key, NULL, e));
+    ok(store_take_out(s, r.tbl, r.key, e));
     assert_int_equal(ask(s, "SELECT (SELECT count(*) FROM change) + (SELECT count(*) FROM aside)"), 0);
 }
 

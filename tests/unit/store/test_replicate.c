@@ -3,6 +3,8 @@
  */
 #include "bench.h"
 
+#include "store/salvage.h"
+
 static void names_add(struct store *s, int from, int n)
 {
     for (int i = from; i < from + n; i++) {
@@ -357,23 +359,128 @@ static void aside_and_applied_replace_each_other(void **state)
     store_end(s);
 }
 
-static void what_is_taken_out_leaves_a_copy(void **state)
+static void what_is_taken_out_leaves_nothing(void **state)
 {
     struct store *s = store_new(*state, 8);
-    names_add(s, 0, 2);
+    names_add(s, 0, 1);
     merge_strange(s, "x", "junk", 4, NULL);
-    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"s/n00000", 8}, "why", e));
-    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"s/n00001", 8}, NULL, e));
-    ok(store_take_out(s, (struct span){"template", 8}, (struct span){"x", 1}, "why", e));
-    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"s/none", 6}, "why", e));
+    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"s/n00000", 8}, e));
+    ok(store_take_out(s, (struct span){"template", 8}, (struct span){"x", 1}, e));
+    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"s/none", 6}, e));
     assert_int_equal(ask(s, "SELECT (SELECT count(*) FROM change) + (SELECT count(*) FROM aside) + "
                             "(SELECT count(*) FROM name)"),
                      0);
+    store_end(s);
+}
+
+static void what_is_kept_leaves_a_copy(void **state)
+{
+    struct store *s = store_new(*state, 8);
+    names_add(s, 0, 1);
+    merge_strange(s, "x", "junk", 4, NULL);
+    struct name_row name = {.swarm = (char *)"s", .name = (char *)"n00000"},
+                    none = {.swarm = (char *)"s", .name = (char *)"none"};
+    struct template_row x = {.template = (char *)"x"};
+    ok(store_keep(s, T_NAME, &name, "why", e));
+    ok(store_keep(s, T_TEMPLATE, &x, "why", e));
+    ok(store_keep(s, T_NAME, &none, "why", e));
     assert_int_equal(ask(s, "SELECT count(*) FROM quarantine"), 2);
     assert_int_equal(ask(s, "SELECT count(*) FROM quarantine WHERE key = 'x' AND row = CAST('junk' AS BLOB)"),
                      1);
     assert_int_equal(ask(s, "SELECT count(*) FROM quarantine WHERE key = 's/n00000' AND length(row) > 5"), 1);
     store_end(s);
+}
+
+static int doubt(struct store *s, const char *key)
+{
+    struct err e = {0};
+    int rc = store_doubt(s, (struct span){"name", 4}, (struct span){key, strlen(key)}, &e);
+    return rc;
+}
+
+/* How many rows of a whole copy are in doubt. */
+static int doubts_sent(struct store *s)
+{
+    AUTOSTR struct str rows = STR_INIT;
+    uint32_t count;
+    bool more;
+    int n = 0;
+    ok(store_scan_page(s, "", "", &rows, &count, &more, e));
+    struct reader r = reader_init(str_get(&rows), rows.n);
+    for (uint32_t i = 0; i < count; i++) {
+        struct remote_row row;
+        ok(store_read_row(&r, &row, e));
+        n += row.doubt;
+    }
+    return n;
+}
+
+/* It keeps its version, and is not applied, neither here nor where it goes from here, until something newer
+ * comes. */
+static void doubt_is_part_of_a_row(void **state)
+{
+    struct bench *b = *state;
+    struct store *s = store_new(b, 8), *to = store_new(b, 9);
+    struct store *reader = NULL;
+    AUTOFREE char *path = mem_printf("%s/1.db", b->dir);
+    char before[33], after[33];
+    names_add(s, 0, 3);
+    name_kill(s, 2);
+    ok(store_digest(s, before, e));
+    ok(db_commit(store_db(s), e)); /* a reader that was opened while there was no doubt */
+    ok(store_open(&reader, &(struct store_options){.path = path, .readonly = true, .clock = &b->clock}, e));
+    assert_int_equal(doubts_sent(reader), 0);
+    ok(db_begin(store_db(s), e));
+    assert_int_equal(doubt(s, "s/n00001"), 1);
+    assert_int_equal(doubt(s, "s/n00001"), 0);
+    assert_int_equal(doubt(s, "s/n00002"), 0);
+    assert_int_equal(doubt(s, "s/none"), 0);
+    ok(store_digest(s, after, e));
+    assert_string_equal(before, after);
+    assert_int_equal(ask(s, "SELECT count(*) FROM name"), 1);
+    assert_versions_fit(s);
+    assert_int_equal(doubts_sent(s), 1);
+    ok(db_commit(store_db(s), e));
+    assert_int_equal(doubts_sent(reader), 1);
+    store_close(reader);
+    ok(db_begin(store_db(s), e));
+    pull_all(to, s);
+    assert_int_equal(ask(to, "SELECT count(*) FROM name"), 1);
+    assert_int_equal(ask(to, "SELECT count(*) FROM aside WHERE key = 's/n00001'"), 1);
+    assert_int_equal(doubts_sent(to), 1);
+    assert_versions_fit(to);
+    struct name_row row = {.swarm = (char *)"s", .name = (char *)"n00001", .kind = (char *)"address"};
+    row.epoch = 2; /* somebody writes it anew */
+    ok(store_save(to, T_NAME, &row, e));
+    assert_int_equal(ask(to, "SELECT count(*) FROM name"), 2);
+    assert_int_equal(doubts_sent(to), 0);
+    pull_all(s, to);
+    assert_int_equal(ask(s, "SELECT count(*) FROM name"), 2);
+    assert_int_equal(ask(s, "SELECT count(*) FROM aside"), 0);
+    store_end(s);
+    store_end(to);
+}
+
+static void what_is_in_doubt_stays_so_in_a_file_made_anew(void **state)
+{
+    struct bench *b = *state;
+    struct id cluster = {{1}}, node = {{1}};
+    struct store *s = store_new(b, 8), *to = NULL;
+    AUTOFREE char *from = mem_printf("%s/1.db", b->dir), *work = mem_printf("%s/work.db", b->dir),
+                  *made = mem_printf("%s/made.db", b->dir);
+    struct salvage what;
+    names_add(s, 0, 2);
+    assert_int_equal(doubt(s, "s/n00001"), 1);
+    store_end(s);
+    ok(store_salvage(from, work, made, &cluster, &node, "a", &b->clock, &what, e));
+    assert_int_equal(what.rows, 2);
+    ok(store_open(&to, &(struct store_options){.path = made, .clock = &b->clock}, e));
+    assert_int_equal(ask(to, "SELECT count(*) FROM name"), 1);
+    assert_int_equal(
+        ask(to, "SELECT count(*) FROM aside WHERE key = 's/n00001' AND why = '" STORE_ASIDE_AMBIGUOUS "'"),
+        1);
+    assert_versions_fit(to);
+    store_close(to);
 }
 
 int main(void)
@@ -390,7 +497,10 @@ int main(void)
         T(an_actor_that_folds_counts_as_the_floor),
         T(rows_aside_are_applied_once_they_can_be),
         T(aside_and_applied_replace_each_other),
-        T(what_is_taken_out_leaves_a_copy),
+        T(what_is_taken_out_leaves_nothing),
+        T(what_is_kept_leaves_a_copy),
+        T(doubt_is_part_of_a_row),
+        T(what_is_in_doubt_stays_so_in_a_file_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
