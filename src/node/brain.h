@@ -27,6 +27,7 @@
 #include "node/cover.h"
 #include "node/crasher.h"
 #include "node/effect.h"
+#include "node/facts.h"
 #include "node/gather.h"
 #include "node/group.h"
 #include "node/node.h"
@@ -97,6 +98,7 @@ struct node {
     struct room room;
     struct compare *compare; /* owned; compare.h */
     struct hooks *hooks;     /* owned; hook.h */
+    struct facts facts;
     struct probe probe;
     struct effects *fx;
     struct err fault; /* the failure a handler returned */

@@ -190,8 +190,14 @@ int child_write(struct node *n, struct child *c, const char *status, const char 
                             .pid = c->s.pid,
                             .restarts = c->s.restarts,
                             .started_at = c->s.started_at};
+    struct child_row old = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
     node_wake(n, c->swarm, c->name);
-    int rc = store_save(n->store, T_CHILD, &row, &n->fault);
+    int rc = store_load(n->store, T_CHILD, &old, &n->fault);
+    if (rc >= 0)
+        rc = store_save(n->store, T_CHILD, &row, &n->fault);
+    if (rc == 0)
+        rc = facts_registry(n, &old, &row, false);
+    row_fini(T_CHILD, &old);
     return rc == SKEP_EFENCED
                ? 0
                : rc; /* somebody else's life of the name is seen already: ours does not count */
@@ -370,6 +376,22 @@ static void spawn_now(struct node *n, void *arg)
     spawn_free(s);
 }
 
+static void start_fact(struct node *n, const struct child *c, enum gathered_kind kind, const char *reason)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", c->name);
+    jw_kv_i64_text(&j, "epoch", c->s.epoch);
+    jw_kv_i64(&j, "restarts", c->s.restarts);
+    if (kind == GATHER_STARTED) {
+        jw_kv_string(&j, "result", reason ? "start_failed" : "ok");
+        jw_kv_i64(&j, "pid", reason ? 0 : c->s.pid);
+    }
+    if (reason)
+        jw_kv_raw(&j, "reason", (struct span){reason, strlen(reason)});
+    facts_gather(n, kind, c->swarm, c->name, str_take(&json));
+}
+
 int child_spawn(struct node *n, struct child *c)
 {
     AUTOFREE char *refused = NULL;
@@ -394,6 +416,8 @@ int child_spawn(struct node *n, struct child *c)
     c->s.queued_bytes = c->s.queued_lines = 0;
     eff_do(n, run_enter, c, NULL);
     eff_do(n, spawn_now, s, spawn_drop);
+    if (!c->s.session)
+        start_fact(n, c, GATHER_STARTING, NULL);
     /* said before it is so: a home that finds nothing here may give the name to another node */
     return child_write(n, c, "starting", NULL);
 }
@@ -661,7 +685,9 @@ static int follow(struct node *n, struct child *c, enum restart_next next, enum 
     case NEXT_YIELDED:
         child_forget(n, c);
         eff_do(n, look_again, mem_dup(c->key), free);
-        return 0;
+        return kind == EXIT_FENCED
+                   ? node_log(n, "child_fenced", c->swarm, c->name, n->name, c->s.epoch, NULL, reason)
+                   : 0;
     }
     return 0;
 }
@@ -687,6 +713,8 @@ static int run_ended(struct node *n, struct child *c, enum exit_kind kind, const
     channel_calls_fail(n, c);
     if (c->s.session)
         return session_child_ended(n, c, kind, reason);
+    if (kind == EXIT_UNSTARTED || kind == EXIT_UNREADY)
+        start_fact(n, c, GATHER_STARTED, reason);
     int current = child_is_current(n, c);
     if (current < 0)
         return current;
@@ -733,6 +761,7 @@ int child_up(struct node *n, struct child *c)
     timer_set(n, &c->timer, INT64_MAX);
     if (c->s.session)
         return session_ready(n, c);
+    start_fact(n, c, GATHER_STARTED, NULL);
     int rc = child_write(n, c, "running", NULL);
     return rc < 0 ? rc : node_log(n, "child_started", c->swarm, c->name, n->name, c->s.epoch, NULL, NULL);
 }

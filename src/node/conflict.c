@@ -112,10 +112,16 @@ int conflict_losing(void *ctx, const struct remote_row *row, const struct stamp 
     struct node *n = ctx;
     AUTOSTR struct str memory = STR_INIT;
     struct val key[TABLE_KEYS_MAX];
-    if ((row->t != T_CHECKPOINT && row->t != T_METADATA) ||
+    if ((row->t != T_CHECKPOINT && row->t != T_METADATA && row->t != T_CHILD) ||
         !table_unkey(table_get(row->t), row->key, &memory, key))
         return 0;
     AUTOFREE char *swarm = mem_copy(key[0].p, key[0].n), *name = mem_copy(key[1].p, key[1].n);
+    if (row->t == T_CHILD) {
+        int child = facts_child_losing(n, swarm, name);
+        if (child < 0 && e)
+            *e = n->fault;
+        return child;
+    }
     struct child *c = child_find(n, swarm, name);
     if (!c || !c->s.run || c->s.session || c->s.is_asked || old->rank > c->s.epoch ||
         row->stamp.rank <= c->s.epoch)

@@ -139,9 +139,23 @@ int handoff_state(struct node *n, struct child *c, struct span data)
     return rc < 0 ? rc : 0;
 }
 
+/* The state has arrived: said once, for the row goes with it. */
 int handoff_restored(struct node *n, struct child *c)
 {
-    return handoff_forget(n, c->swarm, c->name);
+    struct handoff_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    int rc = store_load(n->store, T_HANDOFF, &row, &n->fault);
+    jw_object(&j);
+    jw_kv_string(&j, "migration", "cold_swap");
+    jw_kv_string(&j, "from", row.node ? node_name_of(n, row.node) : NULL);
+    jw_kv_string(&j, "target_node", n->name);
+    jw_kv_i64(&j, "bytes", row.bytes);
+    jw_object_close(&j);
+    row_fini(T_HANDOFF, &row);
+    if (rc == 1)
+        rc = node_log(n, "handover_delivered", c->swarm, c->name, n->name, c->s.epoch, NULL, str_get(&data));
+    return rc < 0 ? rc : handoff_forget(n, c->swarm, c->name);
 }
 
 int handoff_waiting(struct node *n, struct child *c, struct str *ret_state, char ret_ref[32])
@@ -178,6 +192,15 @@ static bool target(struct node *n, struct child *c, struct id *ret)
            own_target(n, c->swarm, c->name, c->spec.nodes.list, &n->self, ret);
 }
 
+static void moved_fact(struct node *n, const struct child *c, const char *to)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", c->name);
+    jw_kv_string(&j, "node", to);
+    facts_gather(n, GATHER_MOVED, c->swarm, c->name, str_take(&json));
+}
+
 static int claim_for(struct node *n, struct child *c, const struct id *to)
 {
     struct name_row row = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
@@ -189,6 +212,8 @@ static int claim_for(struct node *n, struct child *c, const struct id *to)
         if (rc == 0)
             rc = node_log(n, "child_moved", c->swarm, c->name, node_name_of(n, row.owner), row.epoch, NULL,
                           NULL);
+        if (rc == 0)
+            moved_fact(n, c, node_name_of(n, row.owner));
         node_wake(n, c->swarm, c->name);
     }
     row_fini(T_NAME, &row);

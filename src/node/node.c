@@ -200,7 +200,9 @@ static void batch_counted(struct node *n, int rows)
 
 static int commit(struct node *n)
 {
-    int rc = write_own_vector(n);
+    int rc = facts_write(n);
+    if (rc == 0)
+        rc = write_own_vector(n);
     if (rc == 0)
         rc = db_commit(store_db(n->store), &n->fault);
     if (rc < 0) {
@@ -208,6 +210,7 @@ static int commit(struct node *n)
         return rc;
     }
     n->counters.commits++;
+    facts_clear(n);
     if (vv_raise(&n->vv, n->actor, store_written(n->store)))
         pull_poke_peers(n);
     effects_release(n);
@@ -353,7 +356,9 @@ static int stop_asked(struct node *n)
     node_touch(n, &n->leaving, sizeof n->leaving);
     node_touch(n, &n->draining, sizeof n->draining);
     n->leaving = n->draining = true;
-    int rc = node_row_write(n, &n->fault);
+    int rc = node_log(n, "coordinator_shutdown", NULL, NULL, n->name, 0, NULL, "{\"reason\":\"stop\"}");
+    if (rc == 0)
+        rc = node_row_write(n, &n->fault);
     return rc < 0 ? rc : children_stop_all(n, false);
 }
 

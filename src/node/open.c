@@ -253,6 +253,7 @@ void node_close(struct node *n)
     ops_fini(n);
     children_fini(n);
     hooks_fini(n);
+    facts_fini(n);
     covers_fini(n);
     own_fini(n);
     leases_fini(n);

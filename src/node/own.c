@@ -210,6 +210,20 @@ void own_taken(const char *from, const char *why, struct str *ret_json)
     jw_end(&j);
 }
 
+static void taken_fact(struct node *n, const struct name_row *row, const char *from)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", row->name);
+    jw_kv_array(&j, "old_nodes");
+    jw_string(&j, from);
+    jw_array_close(&j);
+    jw_kv_array(&j, "new_nodes");
+    jw_string(&j, node_name_of(n, row->owner));
+    jw_array_close(&j);
+    facts_gather(n, GATHER_TAKEN, row->swarm, row->name, str_take(&json));
+}
+
 static int take_over(struct node *n, struct name_row *row, const char *why)
 {
     struct spec spec;
@@ -231,6 +245,8 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     if (rc == 0)
         rc = node_log(n, "child_claimed", row->swarm, row->name, node_name_of(n, row->owner), row->epoch,
                       NULL, str_get(&data));
+    if (rc == 0)
+        taken_fact(n, row, from);
     if (rc == 0)
         node_wake(n, row->swarm, row->name);
     return rc < 0 ? rc : owner_side(n, row);
@@ -385,7 +401,17 @@ static int slice_read(struct node *n, struct slice *s)
 static int scan_slice(struct node *n)
 {
     struct slice s;
-    int rc = slice_read(n, &s);
+    bool anew;
+    int rc = facts_redistribution_begins(n, &anew);
+    if (rc == 0 && anew) {
+        node_touch(n, &n->scan_actor, sizeof n->scan_actor);
+        node_touch(n, &n->scan_rowid, sizeof n->scan_rowid);
+        n->scan_actor = INT64_MIN;
+        n->scan_rowid = 0;
+    }
+    if (rc < 0)
+        return rc;
+    rc = slice_read(n, &s);
     for (size_t i = 0; i < s.n; i++) {
         if (rc == 0)
             rc = look(n, s.names[i]);
@@ -397,7 +423,7 @@ static int scan_slice(struct node *n)
     n->scan_actor = s.actor;
     n->scan_rowid = s.rowid;
     n->scanning = !s.end;
-    return rc;
+    return rc == 0 && s.end ? facts_redistribution_ends(n) : rc;
 }
 
 static void again_done(struct node *n, void *arg)

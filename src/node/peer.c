@@ -228,6 +228,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
             view_bounced(&n->view, &p->id);
             eff_reset(n, &p->id); /* it hears nothing that was sent to its old run */
             fact(n, "node_restarted", p);
+            fact(n, "pre_node_join", p);
             own_scan(n);
         }
         p->actor = m->actor;
@@ -252,6 +253,9 @@ static void peer_alive(struct node *n, struct peer *p)
     brake_alive(&n->brake, &p->id);
     if (p->down || p->liveness != LIVENESS_HEALTHY || !p->known) {
         fact(n, p->known ? "node_up" : "node_joined", p);
+        if (p->down && !p->proven && p->lost_actor == p->actor)
+            fact(n, "cluster_healed", p);
+        fact(n, "pre_node_join", p);
         p->down = false;
         p->known = true;
         p->liveness = LIVENESS_HEALTHY;
@@ -317,6 +321,8 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
     detector_answered(&p->detector, sent_ms, ev->at_boot_ms, m.brain_age_ms);
     p->member = m.member;
     p->draining = m.draining;
+    if (m.left && !p->left && p->known && !p->down)
+        fact(n, "pre_node_leave", p);
     p->left = m.left;
     p->load = m.load;
     clock_measured(n, p, &m, sent_ms, ev->at_boot_ms);
@@ -469,7 +475,10 @@ static void judge(struct node *n, struct peer *p, int64_t late_ms)
     p->down = true;
     p->down_since_ms = n->now_ms;
     p->proven = false;
+    p->lost_actor = p->actor;
     fact(n, "node_down", p);
+    fact(n, "cluster_partitioned", p);
+    fact(n, "pre_node_leave", p);
     mail_forget(p);
     ops_lost(n, &p->id, 0);
     size_t members = 1;
@@ -497,8 +506,10 @@ static void refused_due(struct node *n)
         p->down = p->proven = true;
         p->liveness = LIVENESS_DOWN;
         p->down_since_ms = n->now_ms;
-        if (p->known && !was_down)
+        if (p->known && !was_down) {
             fact(n, "node_down", p);
+            fact(n, "pre_node_leave", p);
+        }
         mail_forget(p);
         ops_lost(n, &p->id, 0);
         own_scan(n);
@@ -843,6 +854,8 @@ int peers_work(struct node *n)
         int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, data);
         if (rc < 0)
             return rc;
+        if (p && text_starts(n->peer_facts[i].type, "pre_node_"))
+            facts_change(n, p, strcmp(n->peer_facts[i].type, "pre_node_join") == 0);
     }
     eff_do(n, facts_written, NULL, NULL);
     if (!may_join(n))

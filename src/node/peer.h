@@ -25,6 +25,9 @@ struct peer {
     bool member, left, draining;
     char *labels;         /* JSON, of its row; may be NULL */
     int64_t max_children; /* of its row; 0: no limit */
+    int change;           /* facts.h: 1 it joins, -1 it leaves, 0 neither */
+    bool change_said;     /* a redistribution because of it has begun */
+    int64_t lost_actor;   /* its run when it was silent for too long */
     int64_t down_since_ms, load, weight, skew_said_ms;
     int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that
                                       was measured, boot; 0 = never */

@@ -1,0 +1,265 @@
+/* facts: see facts.h. What a row of "child" says of the registry is decided by two rows of it and nothing
+ * else, so that every node says the same of the same rows; of rows that were replaced before they came
+ * nothing is said.
+ */
+#include "node/facts.h"
+
+#include <string.h>
+
+#include "node/brain.h"
+#include "wire/json.h"
+
+#define AT_ONCE 1000 /* of one event */
+
+struct gathered {
+    enum gathered_kind kind;
+    char *swarm, *name, *json;
+    bool written;
+};
+
+struct former {
+    char *key;
+    struct child_row row;
+    UT_hash_handle hh;
+};
+
+/* ---- many as one ---- */
+
+static void one_free(struct gathered *g)
+{
+    free(g->swarm);
+    free(g->name);
+    free(g->json);
+    *g = (struct gathered){0};
+}
+
+void facts_gather(struct node *n, enum gathered_kind kind, const char *swarm, const char *name,
+                  char *json TAKES)
+{
+    struct facts *f = &n->facts;
+    node_touch(n, &f->n, sizeof f->n);
+    if (f->n < f->filled) {
+        one_free(&f->list[f->n]); /* of a handler that failed */
+    } else {
+        ARRAY_GROW(f->list, f->filled, f->cap);
+        f->filled++;
+    }
+    f->list[f->n++] = (struct gathered){kind, mem_dup(swarm), mem_dup(name), json, false};
+}
+
+void facts_clear(struct node *n)
+{
+    struct former *old, *next;
+    for (size_t i = 0; i < n->facts.filled; i++)
+        one_free(&n->facts.list[i]);
+    n->facts.n = n->facts.filled = 0;
+    HASH_ITER(hh, n->facts.formers, old, next)
+    {
+        HASH_DEL(n->facts.formers, old);
+        row_fini(T_CHILD, &old->row);
+        free(old->key);
+        free(old);
+    }
+}
+
+void facts_fini(struct node *n)
+{
+    facts_clear(n);
+    free(TAKE(n->facts.list));
+}
+
+static int write_kind(struct node *n, enum gathered_kind kind, const char *swarm, const char *name,
+                      const char *data)
+{
+    switch (kind) {
+    case GATHER_STARTING:
+        return node_log(n, "pre_children_start", swarm, name, n->name, 0, NULL, data);
+    case GATHER_STARTED:
+        return node_log(n, "post_children_start", swarm, name, n->name, 0, NULL, data);
+    case GATHER_TAKEN:
+        return node_log(n, "pre_children_redistribution", swarm, name, n->name, 0, NULL, data);
+    case GATHER_MOVED:
+        return node_log(n, "migration_completed", swarm, name, n->name, 0, NULL, data);
+    }
+    return 0;
+}
+
+/* All that are like the i-th, up to AT_ONCE. */
+static int write_like(struct node *n, size_t i)
+{
+    struct facts *f = &n->facts;
+    const struct gathered first = f->list[i];
+    AUTOSTR struct str data = STR_INIT;
+    size_t count = 0;
+    str_puts(&data, "{\"children\":[");
+    for (; i < f->n && count < AT_ONCE; i++) {
+        struct gathered *g = &f->list[i];
+        if (g->written || g->kind != first.kind || strcmp(g->swarm, first.swarm) != 0)
+            continue;
+        str_printf(&data, "%s{%s}", count++ ? "," : "", g->json);
+        g->written = true;
+    }
+    str_puts(&data, first.kind == GATHER_TAKEN   ? "],\"event\":\"node_leave\"}"
+                    : first.kind == GATHER_MOVED ? "],\"migration\":\"cold_swap\"}"
+                                                 : "]}");
+    return write_kind(n, first.kind, first.swarm, count == 1 ? first.name : NULL, str_get(&data));
+}
+
+int facts_write(struct node *n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n->facts.n; i++) /* again if the transaction is */
+        n->facts.list[i].written = false;
+    for (size_t i = 0; rc == 0 && i < n->facts.n; i++)
+        if (!n->facts.list[i].written)
+            rc = write_like(n, i);
+    return rc;
+}
+
+/* ---- the registry ---- */
+
+static bool is(const char *text, const char *word)
+{
+    return text && strcmp(text, word) == 0;
+}
+
+/* Whether a look-up leads to a process of it, which may just be on its way up again. */
+static bool registered(const struct child_row *r)
+{
+    return r->started_at && r->status && !is(r->status, "gone") && !is(r->status, "failed") &&
+           !is(r->status, "stopped");
+}
+
+static int say(struct node *n, const char *type, const struct child_row *at, const struct child_row *now,
+               bool told)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    const char *node = at->node ? node_name_of(n, at->node) : NULL;
+    jw_object(&j);
+    jw_kv_string(&j, "node", node);
+    if (at == now && now->pid)
+        jw_kv_i64(&j, "pid", now->pid);
+    if (at == now && now->pid)
+        jw_kv_i64(&j, "restarts", now->restarts);
+    jw_object_close(&j);
+    jw_end(&j);
+    return (told ? node_told(n, type, now->swarm, now->name, node, now->epoch, str_get(&data))
+                 : node_log(n, type, now->swarm, now->name, node, now->epoch, NULL, str_get(&data)));
+}
+
+int facts_registry(struct node *n, const struct child_row *old, const struct child_row *now, bool told)
+{
+    bool was = registered(old), here = old->node && now->node && strcmp(old->node, now->node) == 0;
+    if (was && !registered(now))
+        return say(n, "child_unregistered", old, now, told);
+    if (!is(now->status, "running") || (was && here && old->pid == now->pid))
+        return 0;
+    bool again = was && here && now->restarts > 0;
+    return say(n, again ? "child_pid_updated" : "child_registered", now, now, told);
+}
+
+int facts_child_losing(struct node *n, const char *swarm, const char *name)
+{
+    struct former *old;
+    AUTOFREE char *key = mem_printf("%s\n%s", swarm, name);
+    HASH_FIND_STR(n->facts.formers, key, old);
+    if (old) /* one page has a row once; this is of one that failed */
+        row_fini(T_CHILD, &old->row);
+    else {
+        old = mem_alloc(sizeof *old);
+        old->key = TAKE(key);
+        HASH_ADD_KEYPTR(hh, n->facts.formers, old->key, strlen(old->key), old);
+    }
+    old->row = (struct child_row){.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    int rc = store_load(n->store, T_CHILD, &old->row, &n->fault);
+    return rc < 0 ? rc : 0;
+}
+
+int facts_child_merged(struct node *n, const char *swarm, const char *name)
+{
+    struct former *old;
+    AUTOFREE char *key = mem_printf("%s\n%s", swarm, name);
+    HASH_FIND_STR(n->facts.formers, key, old);
+    struct child_row now = {.swarm = mem_dup(swarm), .name = mem_dup(name)}, none = {0};
+    int rc = store_load(n->store, T_CHILD, &now, &n->fault);
+    if (rc >= 0)
+        rc = facts_registry(n, old ? &old->row : &none, &now, true);
+    row_fini(T_CHILD, &now);
+    return rc;
+}
+
+/* ---- a redistribution ---- */
+
+void facts_change(struct node *n, struct peer *p, bool joins)
+{
+    node_touch(n, &p->change, sizeof p->change);
+    node_touch(n, &p->change_said, sizeof p->change_said);
+    p->change = joins ? 1 : -1;
+    p->change_said = false;
+}
+
+static int say_nodes(struct node *n, const char *type, int change, bool said)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    struct peer *p;
+    int count = 0;
+    jw_object(&j);
+    jw_kv_string(&j, "event", change > 0 ? "node_join" : "node_leave");
+    jw_kv_array(&j, "nodes");
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->change == change && p->change_said == said && p->name) {
+            jw_string(&j, p->name);
+            count++;
+        }
+    jw_array_close(&j);
+    jw_object_close(&j);
+    jw_end(&j);
+    return count ? node_log(n, type, NULL, NULL, n->name, 0, NULL, str_get(&data)) : 0;
+}
+
+int facts_redistribution_begins(struct node *n, bool *ret_anew)
+{
+    struct peer *p;
+    *ret_anew = false;
+    if (!node_open_now(n))
+        return 0;
+    TAILQ_FOREACH (p, &n->peers, link)
+        *ret_anew |= p->change && !p->change_said;
+    int rc = *ret_anew ? say_nodes(n, "pre_redistribution", -1, false) : 0;
+    if (rc == 0 && *ret_anew)
+        rc = say_nodes(n, "pre_redistribution", 1, false);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->change && !p->change_said) {
+            node_touch(n, &p->change_said, sizeof p->change_said);
+            p->change_said = true;
+        }
+    return rc;
+}
+
+int facts_redistribution_ends(struct node *n)
+{
+    struct peer *p;
+    bool some = false;
+    int rc = 0;
+    if (!node_open_now(n))
+        return 0;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (rc == 0 && p->change && p->change_said) {
+            const char *name = p->name ? p->name : "";
+            rc = p->change > 0 ? node_log(n, "post_node_join", NULL, NULL, name, 0, NULL, NULL)
+                               : node_log(n, "post_node_leave", NULL, NULL, name, 0, NULL, NULL);
+            some = true;
+        }
+    if (rc == 0 && some)
+        rc = say_nodes(n, "post_redistribution", -1, true);
+    if (rc == 0 && some)
+        rc = say_nodes(n, "post_redistribution", 1, true);
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->change && p->change_said) {
+            node_touch(n, &p->change, sizeof p->change);
+            p->change = 0;
+        }
+    return rc;
+}
