@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/hlc.h"
 #include "node/brain.h"
 #include "wire/json.h"
 
@@ -123,11 +124,24 @@ static bool is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
-/* Whether a look-up leads to a process of it, which may just be on its way up again. */
-static bool registered(const struct child_row *r)
+static bool ended(const struct child_row *r)
 {
-    return r->started_at && r->status && !is(r->status, "gone") && !is(r->status, "failed") &&
-           !is(r->status, "stopped");
+    return is(r->status, "gone") || is(r->status, "failed") || is(r->status, "stopped");
+}
+
+/* It ran, and is on its way up again if it does not. */
+static bool published(const struct child_row *r)
+{
+    return r->started_at && r->status && !ended(r);
+}
+
+/* The same process under its claim: what comes now is the next run of it, where it was. */
+static bool is_again(const struct child_row *old, const struct child_row *now)
+{
+    bool up = is(old->status, "running") || is(old->status, "stopping") || is(old->status, "moving");
+    return old->epoch == now->epoch && old->node && now->node && strcmp(old->node, now->node) == 0 &&
+           (up ||
+            old->started_at >= hlc_ms(old->epoch)); /* else it ran somewhere else, under another claim */
 }
 
 static int say(struct node *n, const char *type, const struct child_row *at, const struct child_row *now,
@@ -150,13 +164,13 @@ static int say(struct node *n, const char *type, const struct child_row *at, con
 
 int facts_registry(struct node *n, const struct child_row *old, const struct child_row *now, bool told)
 {
-    bool was = registered(old), here = old->node && now->node && strcmp(old->node, now->node) == 0;
-    if (was && !registered(now))
+    bool was = published(old);
+    if (was && ended(now))
         return say(n, "child_unregistered", old, now, told);
-    if (!is(now->status, "running") || (was && here && old->pid == now->pid))
+    bool here = was && old->node && now->node && strcmp(old->node, now->node) == 0;
+    if (!is(now->status, "running") || (here && old->pid == now->pid))
         return 0;
-    bool again = was && here && now->restarts > 0;
-    return say(n, again ? "child_pid_updated" : "child_registered", now, now, told);
+    return say(n, was && is_again(old, now) ? "child_pid_updated" : "child_registered", now, now, told);
 }
 
 int facts_child_losing(struct node *n, const char *swarm, const char *name)

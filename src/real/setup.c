@@ -154,7 +154,7 @@ static int secrets_of(struct setup *s, char *const *envp, struct err *e)
     s->hook_secrets = mem_array(2 * list->n + 1, sizeof *s->hook_secrets);
     for (size_t i = 0; i < list->n; i++) {
         const char *equals = strchr(list->v[i], '=');
-        char *value;
+        char *value = NULL;
         int rc = secret_read(equals + 1, envp, &value, e);
         if (rc < 0)
             return rc;
