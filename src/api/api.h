@@ -121,6 +121,13 @@ struct answer *api_problem(const struct err *e, const char *allow);
 /* Appends the child object. 1, 0 if there is no such child, < 0. */
 int show_child(struct store *s, const struct frozen *f, const char *swarm, const char *name, struct jw *j,
                char ret_rev[32], struct err *e);
+/* What is known of its state: the claim's owner, actor and epoch, and the newest word of an owner. */
+struct child_facts {
+    const char *owner, *status; /* borrowed; NULL: nobody, nothing was said */
+    int64_t owner_actor, epoch, status_epoch;
+};
+/* Its status as a fact of this claim and of a run that is not over; NULL: none yet, it is "starting". */
+const char *show_status(const struct child_facts *c, const struct frozen *f);
 /* The specification of a child, with what it leaves to its swarm filled in. */
 void show_spec(struct store *s, const char *swarm, const char *kept, struct str *ret);
 /* The same as it will be once nothing of it runs: with this status, without a process. */

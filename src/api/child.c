@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/metadata.h"
 #include "node/child.h"
+#include "node/settings.h"
 
 /* ---- arguments ---- */
 
@@ -495,38 +497,54 @@ static int move_serve(struct node *n, struct op *op, const struct call *c)
 /* ---- metadata ---- */
 
 struct patch_body {
-    struct span metadata;
+    struct span metadata, increment;
 };
-static const struct json_field patch_fields[] = {
-    JSON_FIELD(struct patch_body, metadata, JSON_RAW_OBJECT, .required = true)};
+static const struct json_field patch_fields[] = {JSON_FIELD(struct patch_body, metadata, JSON_RAW_OBJECT),
+                                                 JSON_FIELD(struct patch_body, increment, JSON_RAW_OBJECT)};
 static const struct json_table patch_table = JSON_TABLE(struct patch_body, patch_fields);
+
+/* In a strict swarm the process itself writes its entry, by its channel; and an admin, who may have to mend
+ * it. */
+static bool may_change(struct node *n, const struct op *op, const struct call *c, struct err *e)
+{
+    const struct child *child = child_find(n, c->param[0], c->param[1]);
+    bool itself = op->source == OP_WORKER && child && child->s.run == op->run;
+    if (itself || op->request->who.role >= ROLE_ADMIN || !node_settings(n, c->param[0])->strict)
+        return true;
+    err_set(e, SKEP_EFORBIDDEN,
+            "the swarm %s is strict: only %s itself changes its metadata, by its channel, or an admin",
+            c->param[0], c->param[1]);
+    return false;
+}
 
 static int patch_serve(struct node *n, struct op *op, const struct call *c)
 {
     const struct patch_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
-    AUTOSTR struct str merged = STR_INIT;
+    AUTOSTR struct str changed = STR_INIT;
     struct err e;
     int64_t rev;
+    if (!b->metadata.p && !b->increment.p) {
+        err_field(&e, SKEP_EARG, "metadata", "missing: say metadata, increment, or both");
+        return api_fail(n, op, &e);
+    }
     int rc = at_owner(n, op, c, &k, false);
     if (rc <= 0)
         return rc;
     if ((rc = show_rev(n->store, c->param[0], c->param[1], &rev, &n->fault)) < 0)
         return rc;
-    if (api_match(op->request, rev, &e) < 0)
+    if (!may_change(n, op, c, &e) || api_match(op->request, rev, &e) < 0)
         return api_fail(n, op, &e);
     struct metadata_row old = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_METADATA, &old, &n->fault);
-    int bad = rc < 0 ? 0
-                     : json_merge_patch(old.data ? old.data : "{}", old.data ? strlen(old.data) : 2,
-                                        b->metadata.p, b->metadata.n, &merged, &e);
-    bool same = rc == 1 && bad == 0 && is(old.data, str_get(&merged));
+    int bad = rc < 0 ? 0 : metadata_change(old.data, b->metadata, b->increment, &changed, &e);
+    bool same = rc == 1 && bad == 0 && is(old.data, str_get(&changed));
     row_fini(T_METADATA, &old);
     if (rc < 0 || bad < 0)
         return rc < 0 ? rc : api_fail(n, op, &e);
     if (!same) { /* what changes nothing is not replicated */
         rc = own_metadata(n, c->param[0], c->param[1], k.name.epoch,
-                          (struct span){str_get(&merged), merged.n});
+                          (struct span){str_get(&changed), changed.n});
         if (rc == 0)
             rc = audit(n, op, c, "child_metadata_changed", k.name.epoch);
     }
@@ -639,7 +657,7 @@ const struct route child_routes[] = {
      sizeof(struct start_query), &start_table, NULL, start_serve,
      "Start a process under a name that is unique."},
     {HTTP_M_PATCH, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &patch_table, NULL,
-     patch_serve, "Change a process's metadata (JSON merge patch; If-Match compares its rev)."},
+     patch_serve, "Change a process's metadata: a JSON merge patch, increments; If-Match compares its rev."},
     {HTTP_M_DELETE, CHILD, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, stop_serve,
      "Stop a process and free its name."},
     {HTTP_M_POST, CHILD "/restart", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, restart_params,

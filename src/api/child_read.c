@@ -1,5 +1,5 @@
-/* child_read: what there is to know of supervised processes: one, many, the checkpoint, the history, why, the
- * output.
+/* child_read: what there is to know of one supervised process: itself, its checkpoint, its history, why, its
+ * output. Lists are in child_list.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "api/api.h"
 #include "node/child.h"
 
-/* ---- one, and many ---- */
+/* ---- one ---- */
 
 static int child_read(const struct call *c, const struct reading *r, struct str *body, struct answer *ret,
                       struct err *e)
@@ -18,80 +18,6 @@ static int child_read(const struct call *c, const struct reading *r, struct str 
                               c->param[0])
            : rc < 0 ? rc
                     : 200;
-}
-
-struct list_query {
-    char *after, *tag, *node;
-    int64_t limit;
-    int status;
-};
-static const char *const status_words[] = {"any",    "starting", "running", "backoff", "stopping",
-                                           "moving", "stopped",  "failed",  NULL};
-static const struct uri_param list_params[] = {
-    {.name = "limit", .kind = URI_INT, .offset = offsetof(struct list_query, limit), .min = 1, .max = 1000},
-    {.name = "after", .kind = URI_NAME, .offset = offsetof(struct list_query, after)},
-    {.name = "tag", .kind = URI_TEXT, .offset = offsetof(struct list_query, tag)},
-    {.name = "node", .kind = URI_NAME, .offset = offsetof(struct list_query, node)},
-    {.name = "status",
-     .kind = URI_WORD,
-     .offset = offsetof(struct list_query, status),
-     .words = status_words},
-};
-
-/* Whether the child's object, as shown, passes the filters. */
-static bool passes(const struct list_query *q, struct span object)
-{
-    AUTOSTR struct str got = STR_INIT;
-    if (q->status && (!json_unquote(json_raw_member(object.p, object.n, "status"), &got) ||
-                      strcmp(str_get(&got), status_words[q->status]) != 0))
-        return false;
-    str_clear(&got);
-    if (q->node && (!json_unquote(json_raw_member(object.p, object.n, "node"), &got) ||
-                    strcmp(str_get(&got), q->node) != 0))
-        return false;
-    if (!q->tag)
-        return true;
-    struct span metadata = json_raw_member(object.p, object.n, "metadata");
-    str_clear(&got);
-    return metadata.p && json_unquote(json_raw_member(metadata.p, metadata.n, "tag"), &got) &&
-           strcmp(str_get(&got), q->tag) == 0;
-}
-
-static int list_read(const struct call *c, const struct reading *r, struct str *body,
-                     struct answer *ret UNUSED, struct err *e)
-{
-    const struct list_query *q = c->query;
-    int64_t limit = q->limit ? q->limit : 100, shown = 0;
-    AUTOFREE char *after = mem_dup(q->after ? q->after : "");
-    AUTOSTR struct str one = STR_INIT;
-    struct jw j = jw_init(body);
-    int rc = 1;
-    if (!api_swarm_exists(r->store, c->param[0], e))
-        return e->code;
-    jw_object(&j);
-    jw_kv_array(&j, "children");
-    while (rc == 1 && shown < limit &&
-           body->n < API_LIST_BYTES) { /* one name at a time, so that filters never starve a page */
-        struct stmt *s = store_ask(r->store, Q_CHILD_NAMES, "tt", c->param[0], after);
-        if ((rc = stmt_step(s, e)) == 1)
-            mem_replace(&after, col_text(s, 0));
-        stmt_reset(s);
-        if (rc != 1)
-            break;
-        str_clear(&one);
-        struct jw k = jw_init(&one);
-        int found = show_child(r->store, r->frozen, c->param[0], after, &k, NULL, e);
-        if (found < 0)
-            return found;
-        if (found == 1 && passes(q, (struct span){str_get(&one), one.n})) {
-            jw_raw(&j, (struct span){str_get(&one), one.n});
-            shown++;
-        }
-    }
-    jw_array_close(&j);
-    jw_kv_string(&j, "next", rc == 1 ? after : NULL);
-    jw_object_close(&j);
-    return rc < 0 ? rc : 200;
 }
 
 /* ---- checkpoint ---- */
@@ -285,9 +211,6 @@ static int logs_serve(struct node *n, struct op *op, const struct call *c)
 #define CHILD "/v1/swarms/{swarm}/children/{name}"
 
 const struct route child_read_routes[] = {
-    {HTTP_M_GET, "/v1/swarms/{swarm}/children", ROLE_READ, API_READER, API_BODY_BYTES, true, list_params,
-     COUNT(list_params), sizeof(struct list_query), NULL, list_read, NULL,
-     "List the processes of a swarm, in byte order of their names."},
     {HTTP_M_GET, CHILD, ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL, child_read, NULL,
      "Look up a process."},
     {HTTP_M_GET, CHILD "/checkpoint", ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL,

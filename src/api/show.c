@@ -61,19 +61,26 @@ static int parts_load(struct store *s, struct parts *p, const char *swarm, const
 }
 
 /* Of a run that is over: its keeper has killed what ran, even if nobody has said so in the row yet. */
-static bool is_of_old_run(const struct parts *p, const struct frozen *f)
+static bool is_of_old_run(const struct child_facts *c, const struct frozen *f)
 {
     static const char *const living[] = {"running", "stopping", "moving"};
-    const struct frozen_node *owner = p->name.owner ? frozen_node(f, p->name.owner) : NULL;
+    const struct frozen_node *owner = c->owner ? frozen_node(f, c->owner) : NULL;
     bool lives = false;
     for (size_t i = 0; i < COUNT(living); i++)
-        lives |= strcmp(p->child.status, living[i]) == 0;
-    return lives && owner && owner->actor && p->name.owner_actor && owner->actor != p->name.owner_actor;
+        lives |= strcmp(c->status, living[i]) == 0;
+    return lives && owner && owner->actor && c->owner_actor && owner->actor != c->owner_actor;
+}
+
+const char *show_status(const struct child_facts *c, const struct frozen *f)
+{
+    return c->status && c->status_epoch == c->epoch && !is_of_old_run(c, f) ? c->status : NULL;
 }
 
 static bool is_current(const struct parts *p, const struct frozen *f)
 {
-    return p->child.status && p->child.epoch == p->name.epoch && !is_of_old_run(p, f);
+    const struct child_facts facts = {p->name.owner, p->child.status, p->name.owner_actor, p->name.epoch,
+                                      p->child.epoch};
+    return show_status(&facts, f);
 }
 
 static void write_runtime(struct jw *j, const struct parts *p, const struct frozen *f)

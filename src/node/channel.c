@@ -45,6 +45,8 @@ int channel_start(struct node *n, struct child *c)
     int rc = waiting < 0 ? waiting : store_load(n->store, T_METADATA, &metadata, &n->fault);
     if (rc >= 0 && waiting == 0)
         rc = store_load(n->store, T_CHECKPOINT, &checkpoint, &n->fault);
+    if (rc >= 0)
+        rc = own_metadata_tagged(n, &metadata, c->s.epoch);
     if (rc >= 0) {
         struct str line = STR_INIT;
         struct span none = {NULL, 0};

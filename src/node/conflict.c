@@ -163,7 +163,7 @@ static int metadata_again(struct node *n, struct child *c, int64_t epoch)
     }
     row.epoch = epoch;
     if (rc == 1)
-        rc = row.data ? store_save(n->store, T_METADATA, &row, &n->fault)
+        rc = row.data ? own_metadata(n, c->swarm, c->name, epoch, (struct span){row.data, strlen(row.data)})
                       : store_kill(n->store, T_METADATA, &row, epoch, &n->fault);
     row_fini(T_METADATA, &row);
     return rc < 0 ? rc : 0;
@@ -181,6 +181,7 @@ static int claim_again(struct node *n, struct child *c, const struct name_row *n
     int64_t beaten = now->epoch;
     own_claim(n, &row, &n->self, now->epoch);
     int rc = store_save(n->store, T_NAME, &row, &n->fault);
+    node_wake(n, row.swarm, row.name);
     if (rc == 0)
         rc = checkpoint_again(n, c, row.epoch);
     if (rc == 0)

@@ -59,6 +59,8 @@ struct own_start {
 int own_start(struct node *n, const struct own_start *s, const struct id *target, int64_t *ret_epoch);
 /* The metadata of a name, under the epoch of its claim. */
 int own_metadata(struct node *n, const char *swarm, const char *name, int64_t epoch, struct span data);
+/* Written by a version that knew of no tags: again, by its owner, if it has one. */
+int own_metadata_tagged(struct node *n, const struct metadata_row *row, int64_t epoch);
 /* Whether its owner may end it: not at a moment at which the home may give it to another node. Its home does
  * that with claims of an older view of which nothing runs. waits: its row says that nothing runs. */
 bool own_may_end(struct node *n, const struct name_row *row, bool waits);

@@ -14,6 +14,7 @@ static const char *const serve_words[] = {"all", "joined", NULL};
 static const struct json_field said_fields[] = {
     JSON_FIELD(struct settings_said, restart, JSON_RAW, .nullable = true),
     JSON_FIELD(struct settings_said, handoff, JSON_RAW, .nullable = true),
+    JSON_FIELD(struct settings_said, strict, JSON_RAW, .nullable = true),
     JSON_FIELD(struct settings_said, distribution, JSON_RAW, .nullable = true),
     JSON_FIELD(struct settings_said, redundancy, JSON_RAW, .nullable = true),
     JSON_FIELD(struct settings_said, migration, JSON_RAW, .nullable = true),
@@ -264,6 +265,8 @@ int settings_check(const struct settings_said *s, struct err *e)
     int rc = word_check("restart", s->restart, spec_restart_words, e);
     if (rc == 0 && s->handoff.p && json_type(s->handoff) != JSON_T_BOOL)
         rc = err_field(e, SKEP_EARG, "handoff", "must be true or false");
+    if (rc == 0 && s->strict.p && json_type(s->strict) != JSON_T_BOOL)
+        rc = err_field(e, SKEP_EARG, "strict", "must be true or false");
     for (size_t i = 0; rc == 0 && i < COUNT(strategies); i++)
         rc = strategy_check(&strategies[i], said_of(s, &strategies[i]), e);
     if (rc == 0)
@@ -320,6 +323,7 @@ void settings_parse(const char *text, struct settings *ret)
     bool good = text && json_check(text, strlen(text), NULL) == 0;
     *ret = (struct settings){.text = mem_dup(good ? text : "{}"), .handoff = true};
     struct span limits = member(ret, "limits"), handoff = member(ret, "handoff");
+    struct span strict = member(ret, "strict");
     const struct strategy limit = {0, limits};
     int restart = index_of(member(ret, "restart"), spec_restart_words);
     int serve = index_of(member(ret, "serve"), serve_words);
@@ -328,6 +332,7 @@ void settings_parse(const char *text, struct settings *ret)
     ret->worker_role = index_of(member(ret, "worker_role"), settings_role_words);
     if (handoff.p && json_type(handoff) == JSON_T_BOOL)
         ret->handoff = json_trim(handoff).p[0] == 't';
+    ret->strict = strict.p && json_type(strict) == JSON_T_BOOL && json_trim(strict).p[0] == 't';
     ret->max_children = strategy_int(&limit, "max_children", 0);
     for (size_t i = 0; i < COUNT(strategies); i++)
         strategy_parse(&strategies[i], member(ret, strategies[i].name), strategy_of(ret, &strategies[i]));
@@ -368,6 +373,7 @@ void settings_write(const struct settings *s, struct jw *j)
 {
     jw_kv_string(j, "restart", spec_restart_words[s->restart]);
     jw_kv_bool(j, "handoff", s->handoff);
+    jw_kv_bool(j, "strict", s->strict);
     for (size_t i = 0; i < COUNT(strategies); i++)
         strategy_write(&strategies[i], strategy_of(s, &strategies[i]), j);
     jw_kv_object(j, "limits");

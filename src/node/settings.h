@@ -35,6 +35,7 @@ struct settings {
     struct stamp version; /* of the row; zeros without one */
     int restart;          /* enum restart: of children that do not say theirs */
     bool handoff;         /* the same */
+    bool strict;          /* only a process itself changes its entry, or an admin */
     int serve;            /* enum serve */
     int64_t max_children; /* of this swarm, on each node; 0: no limit */
     int worker_role;      /* index into settings_role_words; -1: as each node says */
@@ -48,7 +49,8 @@ extern const char *const settings_role_words[];
 
 /* A PUT's body: what was said of each, as it came. */
 struct settings_said {
-    struct span restart, handoff, distribution, redundancy, migration, partition, synchronization, conflict;
+    struct span restart, handoff, strict, distribution, redundancy, migration, partition, synchronization,
+        conflict;
     struct span limits, worker_role, serve;
     struct json_strings nodes;
     struct json_map labels;

@@ -260,7 +260,7 @@ int cli_list(struct cli *c, const char *path, const char *member, const struct c
         print_page(c, p, &a, member, &n, &next);
         http_answer_fini(&a);
         left -= n;
-    } while (next.n && n > 0 && left > 0);
+    } while (next.n && left > 0); /* a page may be empty: nothing among those it looked at */
     print_end(p);
     return rc;
 }

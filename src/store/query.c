@@ -108,8 +108,17 @@ static const struct query_text queries[Q_N] = {
               "AND c.status IN ('failed', 'stopped')) LIMIT ?3)"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},
     [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
-    [Q_CHILD_NAMES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 AND kind = 'child' "
-                            "ORDER BY name LIMIT 1"},
+    /* all of a swarm, or those with a tag: what lists filter by, and count */
+    [Q_CHILD_FACTS] =
+        {T_N, "SELECT w.name, w.owner, w.owner_actor, w.epoch, c.status, c.epoch, m.data FROM name w "
+              "LEFT JOIN child c ON c.swarm = w.swarm AND c.name = w.name "
+              "LEFT JOIN metadata m ON m.swarm = w.swarm AND m.name = w.name "
+              "WHERE w.swarm = ?1 AND w.name > ?2 AND w.kind = 'child' ORDER BY w.name"},
+    [Q_CHILD_TAGGED] =
+        {T_N, "SELECT w.name, w.owner, w.owner_actor, w.epoch, c.status, c.epoch, m.data FROM metadata m "
+              "CROSS JOIN name w ON w.swarm = m.swarm AND w.name = m.name "
+              "LEFT JOIN child c ON c.swarm = m.swarm AND c.name = m.name "
+              "WHERE m.swarm = ?1 AND m.tag = ?3 AND m.name > ?2 AND w.kind = 'child' ORDER BY m.name"},
     [Q_GROUP_AFTER] =
         {T_N, "SELECT min(g) FROM (SELECT min(process_group) AS g FROM process_group WHERE swarm = ?1 "
               "AND process_group > ?2 UNION ALL SELECT min(process_group) FROM member WHERE swarm = ?1 "

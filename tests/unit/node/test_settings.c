@@ -51,6 +51,7 @@ static void the_field_is_blamed(void **state)
     } bad[] = {
         {"{\"restart\":\"always\"}", "restart", "permanent"},
         {"{\"handoff\":\"yes\"}", "handoff", "true or false"},
+        {"{\"strict\":1}", "strict", "true or false"},
         {"{\"distribution\":\"dice\"}", "distribution", "\"consistent_hash\""},
         {"{\"conflict\":{\"kind\":\"oldest\",\"sort\":1}}", "conflict.sort", "\"oldest\" has none"},
         {"{\"conflict\":{}}", "conflict", "\"newest\", \"oldest\""},
@@ -99,7 +100,8 @@ static void what_is_said_counts_and_is_shown(void **state)
     struct settings s;
     AUTOSTR struct str shown = STR_INIT;
     settings_parse(
-        "{\"restart\":{\"kind\":\"temporary\"},\"handoff\":false,\"conflict\":\"oldest\",\"serve\":"
+        "{\"restart\":{\"kind\":\"temporary\"},\"handoff\":false,\"strict\":true,"
+        "\"conflict\":\"oldest\",\"serve\":"
         "\"joined\",\"limits\":{\"max_children\":7},\"worker_role\":\"read\",\"partition\":{\"kind\":"
         "\"divergence\"},\"nodes\":[\"a\",\"!b\"],\"labels\":{\"zone\":\"a\"}}",
         &s);
@@ -114,7 +116,7 @@ static void what_is_said_counts_and_is_shown(void **state)
     jw_end(&j);
     assert_string_equal(
         str_get(&shown),
-        "{\"restart\":\"temporary\",\"handoff\":false,\"distribution\":\"consistent_hash\","
+        "{\"restart\":\"temporary\",\"handoff\":false,\"strict\":true,\"distribution\":\"consistent_hash\","
         "\"redundancy\":\"singularity\",\"migration\":\"cold_swap\",\"partition\":{\"kind\":"
         "\"divergence\"},\"synchronization\":\"pull\",\"conflict\":\"oldest\",\"limits\":{\"max_"
         "children\":7},\"worker_role\":\"read\",\"serve\":\"joined\",\"labels\":{\"zone\":\"a\"}}");
