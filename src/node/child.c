@@ -64,7 +64,8 @@ bool child_running(struct node *n, const char *swarm, const char *name)
 bool child_passes(const struct child *c)
 {
     bool asked = c->s.is_asked && (c->s.asked == EXIT_ASKED_MOVE || c->s.asked == EXIT_ASKED_AGAIN);
-    return c->s.phase == PHASE_SPAWNING || (c->s.run && asked) || (!c->s.run && c->s.moving);
+    bool pauses = c->s.backoff_until_ms > c->node->now_ms;
+    return c->s.phase == PHASE_SPAWNING || (c->s.run ? asked : !c->s.given_up && !pauses);
 }
 
 void child_asks(struct node *n, uint64_t run, int more)
