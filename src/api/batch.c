@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "api/operation.h"
+#include "api/plan.h"
 #include "node/batch.h"
 #include "node/spec.h"
 #include "wire/digest.h"
@@ -37,6 +38,10 @@ struct start_body {
     struct span metadata, child_metadata, child_mapping;
     bool await;
 };
+struct start_query {
+    bool dry_run;
+};
+static const struct uri_param start_params[] = {URI_PARAM(struct start_query, dry_run, URI_BOOL)};
 static const struct json_field start_fields[] = {
     JSON_FIELD(struct start_body, children, JSON_OBJECTS, .required = true, .max = MANY_MAX,
                .inner = &one_table),
@@ -44,7 +49,7 @@ static const struct json_field start_fields[] = {
     JSON_FIELD(struct start_body, on_failure, JSON_WORD, .words = batch_failure_words),
     JSON_FIELD(struct start_body, metadata, JSON_RAW_OBJECT, .nullable = true),
     JSON_FIELD(struct start_body, child_metadata, JSON_RAW_OBJECT, .nullable = true),
-    JSON_FIELD(struct start_body, child_mapping, JSON_RAW_OBJECT, .nullable = true),
+    JSON_FIELD(struct start_body, child_mapping, JSON_RAW, .nullable = true),
     JSON_FIELD(struct start_body, await, JSON_BOOL)};
 static const struct start_body start_defaults = {.await = true};
 static const struct json_table start_table =
@@ -66,6 +71,7 @@ static const struct json_table stop_table =
 struct known {
     const char *name;
     size_t at; /* in wants */
+    struct one *one;
     bool own_metadata, own_nodes;
     UT_hash_handle hh;
 };
@@ -164,43 +170,72 @@ static const struct json_field nodes_fields[] = {
 static const struct json_table nodes_table = JSON_TABLE(struct nodes, nodes_fields);
 
 /* The nodes that a mapping names for a child, into its specification. */
-static int map_one(struct start_body *b, struct many *m, struct span key, struct span value, struct err *e)
+static int map_one(struct many *m, struct span key, struct span value, struct err *e)
 {
     AUTOSTR struct str name = STR_INIT, object = STR_INIT;
     json_unquote(key, &name);
     struct known *k = many_find(m, str_get(&name));
     if (!k)
-        return err_field(e, SKEP_EARG, "child_mapping", "no child of this batch is called %.200s",
-                         str_get(&name));
+        return err_field(e, SKEP_EARG, "child_mapping",
+                         "child_mapping_mismatch: no child of this batch is called %.200s", str_get(&name));
     if (k->own_nodes)
         return err_field(e, SKEP_EARG, "child_mapping",
-                         "%.200s has \"nodes\" of its own in the batch; say it in one place", str_get(&name));
+                         "invalid_child_mapping: %.200s has \"nodes\" of its own in the batch; say it in one "
+                         "place",
+                         str_get(&name));
     struct nodes nodes = {0};
     str_printf(&object, "{\"nodes\":%.*s}", (int)value.n, value.p);
     if (json_read(str_get(&object), object.n, &nodes_table, &nodes, NULL) < 0 || nodes.nodes.n == 0) {
         json_release(&nodes_table, &nodes);
-        return err_field(e, SKEP_EARG, "child_mapping", "of %.200s it must be an array of names of nodes",
+        return err_field(e, SKEP_EARG, "child_mapping",
+                         "invalid_child_mapping: of %.200s it must be an array of names of nodes",
                          str_get(&name));
     }
-    struct one *list = b->children.list;
-    for (size_t i = 0; i < b->children.n; i++)
-        if (strcmp(list[i].name, k->name) == 0) {
-            list[i].spec.nodes = nodes.nodes;
-            many_spec(m, &m->wants[k->at], &list[i].spec);
-            return 0;
-        }
-    json_release(&nodes_table, &nodes);
+    json_strings_fini(&k->one->spec.nodes);
+    k->one->spec.nodes = nodes.nodes;
+    many_spec(m, &m->wants[k->at], &k->one->spec);
     return 0;
 }
 
-static int each_mapping(struct start_body *b, struct many *m, struct err *e)
+static int each_mapping(const struct start_body *b, struct many *m, struct err *e)
 {
     struct json_iter it = json_iter_init(b->child_mapping);
     struct span key, value;
     int rc = 0;
+    if (b->child_mapping.p && json_type(b->child_mapping) != JSON_T_OBJECT)
+        return err_field(e, SKEP_EARG, "child_mapping",
+                         "invalid_child_mapping: it must be an object, {\"w1\":[\"a\"]}");
     while (rc == 0 && b->child_mapping.p && json_iter_next(&it, &key, &value))
-        rc = map_one(b, m, key, value, e);
+        rc = map_one(m, key, value, e);
     return rc;
+}
+
+/* What the swarm asks of the nodes that its children name. A child that a mapping forgot is blamed on it. */
+static int nodes_fit(struct node *n, const char *swarm, const struct start_body *b, const struct many *m,
+                     struct err *e)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        size_t nodes = m->list[i].one->spec.nodes.n;
+        int rc = plan_check(n, swarm, "child_mapping", m->list[i].name, nodes, e);
+        if (rc < 0 && nodes == 0 && b->child_mapping.p)
+            return err_field(e, SKEP_EARG, "child_mapping",
+                             "child_mapping_mismatch: it says no node for %.200s", m->list[i].name);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int plan(struct node *n, struct op *op, const struct call *c, const struct many *m)
+{
+    AUTOFREE struct plan_name *names = mem_array(m->n, sizeof *names);
+    if (!node_open_now(n)) {
+        op_wait_open(n, op);
+        return 0;
+    }
+    for (size_t i = 0; i < m->n; i++)
+        names[i] = (struct plan_name){m->list[i].name, m->list[i].one->spec.nodes.list};
+    return plan_answer(n, op, c->param[0], names, m->n);
 }
 
 static int many_read(struct start_body *b, struct many *m, struct err *e)
@@ -218,6 +253,7 @@ static int many_read(struct start_body *b, struct many *m, struct err *e)
         struct known *k = many_add(m, list[i].name);
         if (!k)
             continue;
+        k->one = &list[i];
         k->own_metadata = list[i].metadata.p != NULL;
         k->own_nodes = list[i].spec.nodes.n > 0;
         m->wants[k->at].metadata = list[i].metadata;
@@ -375,6 +411,13 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
         return b->await ? outcome(n, op) : answer_accepted(n, op);
     if (many_read(b, &m, &e) < 0)
         return api_fail(n, op, &e);
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0)
+        return rc;
+    if (nodes_fit(n, c->param[0], b, &m, &e) < 0)
+        return api_fail(n, op, &e);
+    if (((const struct start_query *)c->query)->dry_run)
+        return plan(n, op, c, &m);
     struct batch_order o = {
         .kind = "start", .options = {.mode = b->mode, .on_failure = b->on_failure, .metadata = b->metadata}};
     return begin(n, op, c, &o, &m, b->await);
@@ -396,6 +439,7 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
 
 const struct route batch_routes[] = {
     {HTTP_M_POST, "/v1/swarms/{swarm}/children", ROLE_WRITE, API_BRAIN, API_BIG_BODY_BYTES, true,
+     .query = start_params, .query_n = COUNT(start_params), .query_bytes = sizeof(struct start_query),
      .body = &start_table, .serve = start_serve, .about = "Start many processes in one call."},
     {HTTP_M_POST, "/v1/swarms/{swarm}/stop", ROLE_WRITE, API_BRAIN, API_BIG_BODY_BYTES, true,
      .body = &stop_table, .serve = stop_serve, .about = "Stop many processes in one call."},

@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "api/metadata.h"
+#include "api/plan.h"
 #include "node/child.h"
 #include "node/settings.h"
 
@@ -27,12 +28,12 @@ static const struct json_table start_table =
 
 struct start_query {
     int if_exists;
+    bool dry_run;
 };
 static const char *const if_exists_words[] = {"fail", "return", NULL};
-static const struct uri_param start_params[] = {{.name = "if_exists",
-                                                 .kind = URI_WORD,
-                                                 .offset = offsetof(struct start_query, if_exists),
-                                                 .words = if_exists_words}};
+static const struct uri_param start_params[] = {
+    URI_PARAM(struct start_query, if_exists, URI_WORD, .words = if_exists_words),
+    URI_PARAM(struct start_query, dry_run, URI_BOOL)};
 
 static bool is(const char *a, const char *b)
 {
@@ -245,7 +246,7 @@ static int start_claim(struct node *n, struct op *op, const struct call *c, cons
         return 0;
     }
     own_targets(n, c->param[0], b->spec.nodes.list, NULL, &t);
-    if (!places_pick(&t, c->param[0], c->param[1], &target)) {
+    if (!places_pick(n, &t, c->param[0], c->param[1], &target)) {
         places_none(n, &t, &e);
         return api_fail(n, op, &e);
     }
@@ -294,6 +295,8 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
     int rc = api_swarm_known(n, op, c->param[0]);
     if (rc <= 0)
         return rc;
+    if (plan_check(n, c->param[0], "nodes", c->param[1], b->spec.nodes.n, &e) < 0)
+        return api_fail(n, op, &e);
     rc = known_load(n, c, &k);
     if (rc < 0)
         return rc;
@@ -303,6 +306,8 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
         op_wait_open(n, op);
         return 0;
     }
+    if (((const struct start_query *)c->query)->dry_run)
+        return plan_answer(n, op, c->param[0], &(struct plan_name){c->param[1], b->spec.nodes.list}, 1);
     struct id home = own_home(n, c->param[0], c->param[1]);
     if (!id_equal(&home, &n->self)) {
         send_on(n, op, &home, true);
@@ -478,7 +483,7 @@ static int move_serve(struct node *n, struct op *op, const struct call *c)
     if (here)
         return answer_child(n, op, c, 200, 0, 0);
     own_targets(n, c->param[0], b->node ? named : NULL, &n->self, &t);
-    if (!places_pick(&t, c->param[0], c->param[1], &to)) {
+    if (!places_pick(n, &t, c->param[0], c->param[1], &to)) {
         places_none(n, &t, &e);
         snprintf(e.field, sizeof e.field, "node");
         return api_fail(n, op, &e);

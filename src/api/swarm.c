@@ -105,7 +105,7 @@ static void write_swarm(struct store *store, const struct frozen *f, int64_t now
     settings_write(&settings, j);
     write_nodes(&s);
     write_directory(&s);
-    jw_kv_bool(j, "deterministic", true);
+    jw_kv_bool(j, "deterministic", settings_deterministic(&settings));
     jw_kv_string(j, "topology_signature", signature);
     jw_kv_i64_text(j, "rev", rev);
     jw_object_close(j);

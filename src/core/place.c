@@ -117,6 +117,14 @@ size_t place_rank(const struct place_node *nodes, size_t n, uint64_t name_hash, 
     return found;
 }
 
+double place_cost(const struct place_node *node, uint64_t name_hash)
+{
+    struct score s = score_of(node, name_hash);
+    if (!s.weight)
+        return -1;
+    return (double)cost_of(s.raw) / (double)(UINT64_C(1) << COST_BITS) / ((double)s.weight / WEIGHT_ONE);
+}
+
 /* ---- with what they carry already ---- */
 
 int place_pick_bounded(const struct place_node *nodes, const struct place_load *loads, size_t n,

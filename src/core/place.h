@@ -31,6 +31,9 @@ int place_pick(const struct place_node *nodes, size_t n, uint64_t name_hash);
 /* The best `r` eligible nodes, best first, as indices into nodes. Returns how many there are (<= r). */
 size_t place_rank(const struct place_node *nodes, size_t n, uint64_t name_hash, size_t r, int *ret_index);
 
+/* What place_pick compares, for people to see: least wins; -1 for who is not eligible. */
+double place_cost(const struct place_node *node, uint64_t name_hash);
+
 /* What the nodes carry already, beside the array of nodes: how many children of the swarm, and in which zone
  * (any number; the same for nodes of one zone). */
 struct place_load {

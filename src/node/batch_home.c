@@ -100,7 +100,7 @@ static bool target_of(struct answering *a, const struct batch_want *w, struct id
     struct spec spec;
     struct span nodes = json_raw_member(w->spec.p, w->spec.n, "nodes");
     if (nodes.n <= 2)
-        return places_pick(&a->targets, a->op->swarm, w->name, ret);
+        return places_pick(a->n, &a->targets, a->op->swarm, w->name, ret);
     AUTOFREE char *text = mem_copy(w->spec.p, w->spec.n);
     bool some = spec_parse(text, &spec, NULL) == 0 &&
                 own_target(a->n, a->op->swarm, w->name, spec.nodes.list, NULL, ret);

@@ -44,6 +44,8 @@ struct again;
 struct child;
 struct seats;
 struct settings_kept;
+struct counted;
+struct given;
 struct hooks;
 
 /* ---- sessions (session.c) ---- */
@@ -147,6 +149,8 @@ struct node {
     bool unsettled;                 /* what serves a swarm has changed */
     bool unplaced;                  /* some name found no node */
     struct settings_kept *settings; /* of swarms, uthash by name: settings.c */
+    struct counted *counted;        /* choice.c, uthash by swarm */
+    struct given *given;            /* choice.c, uthash by key */
     struct lease *leases;           /* renewals in memory, uthash by key */
     struct batch *operations;       /* uthash by id */
     bool operations_dirty, operations_scan;

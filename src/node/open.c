@@ -259,6 +259,7 @@ void node_close(struct node *n)
     leases_fini(n);
     batches_fini(n);
     node_settings_fini(n);
+    choices_fini(n);
     swarm_seats_fini(n);
     effects_free(n->fx);
     peers_fini(n);

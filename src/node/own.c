@@ -48,7 +48,7 @@ static size_t candidates(struct node *n, struct place_node **ret)
 void own_homes(struct node *n, struct places *ret)
 {
     size_t homes = 0;
-    ret->why = NULL;
+    *ret = (struct places){0};
     ret->n = candidates(n, &ret->list);
     for (size_t i = 0; i < ret->n; i++)
         homes += ret->list[i].eligible = may_be_home(n, &ret->list[i].id);
@@ -69,9 +69,9 @@ bool own_is_home(struct node *n, const char *swarm, const char *name)
     return id_equal(&home, &n->self);
 }
 
-bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret)
+bool places_pick(struct node *n, struct places *p, const char *swarm, const char *name, struct id *ret)
 {
-    int best = place_pick(p->list, p->n, place_hash(swarm, name));
+    int best = choice_pick(n, &p->choice, p->list, p->n, swarm, name);
     if (best < 0)
         return false;
     *ret = p->list[best].id;
@@ -82,6 +82,7 @@ void places_fini(struct places *p)
 {
     free(p->list);
     free(p->why);
+    choice_fini(&p->choice);
     *p = (struct places){0};
 }
 

@@ -3,6 +3,7 @@
 #define SKEP_NODE_OWN_H
 
 #include "core/place.h"
+#include "node/choice.h"
 #include "store/store.h"
 
 struct node;
@@ -29,12 +30,15 @@ struct places {
     struct place_node *list; /* owned */
     enum target_why *why;    /* of each target; owned; NULL for homes */
     size_t n;
+    struct choice choice; /* between targets */
 };
 void own_homes(struct node *n, struct places *ret);
 void own_targets(struct node *n, const char *swarm, char *const *nodes, const struct id *not_this,
                  struct places *ret);
-/* false: none of them. */
-bool places_pick(const struct places *p, const char *swarm, const char *name, struct id *ret);
+/* By the swarm's distribution (choice.h). false: none of them. */
+bool places_pick(struct node *n, struct places *p, const char *swarm, const char *name, struct id *ret);
+/* Why that target takes nothing: "is draining". */
+const char *target_word(enum target_why why);
 /* Why none of these targets takes anything: SKEP_ENONODE, with each node's reason. */
 int places_none(struct node *n, const struct places *p, struct err *e);
 void places_fini(struct places *p);

@@ -35,7 +35,7 @@ const struct json_table settings_table = JSON_TABLE(struct settings_said, said_f
 
 struct option {
     const char *name;
-    enum json_kind kind; /* JSON_INT or JSON_BOOL */
+    enum json_kind kind; /* JSON_INT, JSON_BOOL or JSON_STRING */
     int64_t min, max;
 };
 
@@ -57,9 +57,13 @@ struct field {
 #name, offsetof(struct settings_said, name), offsetof(struct settings, name), WORDS(__VA_ARGS__)     \
     }
 
+static const struct option hash_options[] = {
+    {"bound_percent", JSON_INT, 100, 1000}, {"spread", JSON_STRING, 0, 0}, {0}};
+
 static const struct field strategies[] = {
-    FIELD(distribution, {"consistent_hash", DISTRIBUTION_CONSISTENT_HASH, NULL},
-          {"consistent_hashing", DISTRIBUTION_CONSISTENT_HASH, NULL}),
+    FIELD(distribution, {"consistent_hash", DISTRIBUTION_CONSISTENT_HASH, hash_options},
+          {"consistent_hashing", DISTRIBUTION_CONSISTENT_HASH, hash_options},
+          {"guided", DISTRIBUTION_GUIDED, NULL}, {"random", DISTRIBUTION_RANDOM, NULL}),
     FIELD(redundancy, {"singularity", REDUNDANCY_SINGULARITY, NULL}),
     FIELD(migration, {"cold_swap", MIGRATION_COLD_SWAP, NULL}),
     FIELD(partition, {"divergence", PARTITION_DIVERGENCE, NULL}),
@@ -112,6 +116,10 @@ static const struct option *option_find(const struct word *w, const char *name)
 static int option_check(const char *field, const struct option *o, struct span value, struct err *e)
 {
     int64_t number;
+    AUTOSTR struct str text = STR_INIT;
+    if (o->kind == JSON_STRING && (!json_unquote(value, &text) || text.n == 0 || text.n > NAME_BYTES_MAX ||
+                                   !text_is_clean(str_get(&text), text.n)))
+        return err_field(e, SKEP_EARG, field, "must be the name of a label of nodes, as \"zone\"");
     if (o->kind == JSON_BOOL && json_type(value) != JSON_T_BOOL)
         return err_field(e, SKEP_EARG, field, "must be true or false");
     if (o->kind == JSON_INT && (!json_int(value, &number) || number < o->min || number > o->max))
@@ -196,6 +204,27 @@ bool strategy_bool(const struct strategy *s, const char *option, bool otherwise)
 {
     struct span value = option_of(s, option);
     return value.p && json_type(value) == JSON_T_BOOL ? json_trim(value).p[0] == 't' : otherwise;
+}
+
+char *strategy_text(const struct strategy *s, const char *option)
+{
+    struct str text = STR_INIT;
+    struct span value = option_of(s, option);
+    if (value.p && json_unquote(value, &text))
+        return str_take(&text);
+    str_fini(&text);
+    return NULL;
+}
+
+const char *settings_distribution(const struct settings *s)
+{
+    return word_of(&strategies[0], s->distribution.kind);
+}
+
+bool settings_deterministic(const struct settings *s)
+{
+    return s->distribution.kind == DISTRIBUTION_CONSISTENT_HASH ||
+           s->distribution.kind == DISTRIBUTION_GUIDED;
 }
 
 /* ---- what is no strategy ---- */

@@ -17,7 +17,12 @@ struct node;
 struct spec;
 
 /* What each strategy's kind may be. The first of each is meant without a word. */
-enum distribution { DISTRIBUTION_CONSISTENT_HASH };
+enum distribution {
+    DISTRIBUTION_CONSISTENT_HASH,
+    DISTRIBUTION_GUIDED,
+    DISTRIBUTION_LOAD_BALANCER,
+    DISTRIBUTION_RANDOM
+};
 enum redundancy { REDUNDANCY_SINGULARITY };
 enum migration { MIGRATION_COLD_SWAP };
 enum partition { PARTITION_DIVERGENCE };
@@ -74,6 +79,11 @@ void node_settings_fini(struct node *n);
 /* An option of a strategy, or `otherwise` where it is not said. */
 int64_t strategy_int(const struct strategy *s, const char *option, int64_t otherwise);
 bool strategy_bool(const struct strategy *s, const char *option, bool otherwise);
+/* Yours; NULL where it is not said. */
+char *strategy_text(const struct strategy *s, const char *option);
+/* The word of this swarm's distribution, and whether the same names in the same view go to the same nodes. */
+const char *settings_distribution(const struct settings *s);
+bool settings_deterministic(const struct settings *s);
 
 /* Whether a list of names, ids and patterns means this node: at least one of those without a ! (if there are
  * any), none of those with one. NULL or empty: every node. */

@@ -46,9 +46,15 @@ static enum target_why judge(struct node *n, const struct asked *a, const struct
                : TARGET_FULL;
 }
 
+/* Who cannot have processes of the swarm at all has no weight among those that share them. */
+static bool shares(enum target_why why)
+{
+    return why == TARGET_TAKES || why == TARGET_FULL || why == TARGET_UNNAMED || why == TARGET_NOT_THIS;
+}
+
 static void add(struct places *p, const struct id *id, int64_t weight, enum target_why why)
 {
-    p->list[p->n] = (struct place_node){*id, (double)weight / 100, why == TARGET_TAKES};
+    p->list[p->n] = (struct place_node){*id, shares(why) ? (double)weight / 100 : 0, why == TARGET_TAKES};
     p->why[p->n++] = why;
 }
 
@@ -60,14 +66,16 @@ void own_targets(struct node *n, const char *swarm, char *const *nodes, const st
     size_t max = 1;
     TAILQ_FOREACH (p, &n->peers, link)
         max++;
-    *ret = (struct places){mem_array(max, sizeof *ret->list), mem_array(max, sizeof *ret->why), 0};
+    *ret =
+        (struct places){.list = mem_array(max, sizeof *ret->list), .why = mem_array(max, sizeof *ret->why)};
     add(ret, &n->self, n->view.self.weight, judge(n, &a, NULL));
     TAILQ_FOREACH (p, &n->peers, link)
         if (p->member)
             add(ret, &p->id, p->weight, judge(n, &a, p));
+    choice_init(n, swarm, a.settings, ret->list, ret->n, &ret->choice);
 }
 
-static const char *words(enum target_why why)
+const char *target_word(enum target_why why)
 {
     switch (why) {
     case TARGET_TAKES:
@@ -95,7 +103,7 @@ int places_none(struct node *n, const struct places *p, struct err *e)
     char id[ID_TEXT];
     for (size_t i = 0; i < p->n && i < SHOWN_NODES; i++)
         str_printf(&list, "%s%.63s %s", i ? ", " : "", node_name_of(n, id_text(&p->list[i].id, id)),
-                   words(p->why[i]));
+                   target_word(p->why[i]));
     if (p->n > SHOWN_NODES)
         str_printf(&list, ", and %zu more", p->n - SHOWN_NODES);
     return err_set(e, SKEP_ENONODE, "no node may take it: %s", str_get(&list));
@@ -106,7 +114,7 @@ bool own_target(struct node *n, const char *swarm, const char *name, char *const
 {
     CLEANUP(places_fini) struct places targets;
     own_targets(n, swarm, nodes, not_this, &targets);
-    bool some = places_pick(&targets, swarm, name, ret);
+    bool some = places_pick(n, &targets, swarm, name, ret);
     if (!some)
         n->unplaced = true;
     return some;

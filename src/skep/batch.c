@@ -35,8 +35,7 @@ static int lines_read(const struct str *input, struct str *ret_array, struct err
     return 0;
 }
 
-/* The body as far as the file says it. */
-static int file_body(const char *file, struct str *ret_body, struct err *e)
+int batch_file(const char *file, struct str *ret_body, struct err *e)
 {
     struct str input AUTOSTR = STR_INIT, array AUTOSTR = STR_INIT;
     int rc = cli_read(file, BATCH_BYTES_MAX, &input, e);
@@ -60,7 +59,7 @@ static int start_body(const struct cli *c, const char *file, struct str *ret_bod
 {
     struct str body AUTOSTR = STR_INIT, patch AUTOSTR = STR_INIT;
     char *metadata AUTOFREE = NULL;
-    int rc = file_body(file, &body, e);
+    int rc = batch_file(file, &body, e);
     if (rc == 0)
         rc = cli_json_option(c, "metadata", JSON_T_OBJECT, &metadata, e);
     if (rc < 0)

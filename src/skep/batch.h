@@ -4,6 +4,8 @@
 
 #include "skep/cli.h"
 
+/* The body of a POST …/children, as far as the file says it. */
+int batch_file(const char *file, struct str *ret_body, struct err *e);
 /* skep start --batch FILE: a JSON document, an array of children, or a child a line. */
 int batch_start(struct cli *c, const char *file, struct err *e);
 /* The names on the line; "-": those on standard input, one a line. */

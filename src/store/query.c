@@ -98,6 +98,8 @@ static const struct query_text queries[Q_N] = {
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "
                            "AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
+    [Q_NAME_SPREAD] = {T_N, "SELECT owner_actor, count(*) FROM name WHERE swarm = ?1 AND kind = 'child' "
+                            "AND owner_actor <> 0 GROUP BY owner_actor"},
     [Q_NAME_OWNERS] = {T_N, "SELECT min(owner_actor) FROM name WHERE owner_actor > ?1 AND owner_actor <> 0"},
     [Q_NAME_OWNED_COUNT] = {T_N, "SELECT count(*) FROM name WHERE owner_actor = ?1 AND owner_actor <> 0"},
     /* actor, swarm or '' for all, at most: what takes room there */

@@ -64,6 +64,7 @@ enum query {
     Q_IDEM_OLD,
     Q_NAME_OWNED,
     Q_NAME_OWNERS,
+    Q_NAME_SPREAD,
     Q_NAME_OWNED_COUNT,
     Q_NAME_ROOM,
     Q_NAME_EXPIRED,

@@ -1,0 +1,19 @@
+/* plan: where names would go, and why, without anything being written (?dry_run=true). */
+#ifndef SKEP_API_PLAN_H
+#define SKEP_API_PLAN_H
+
+#include "api/api.h"
+
+struct plan_name {
+    const char *name;
+    char *const *nodes; /* of its specification; NULL: all */
+};
+/* Ends the op: for each name its home, its node and what each node was to the choice, as this node sees it
+ * now. Inside a handler. */
+int plan_answer(struct node *n, struct op *op, const char *swarm, const struct plan_name *names,
+                size_t count);
+/* What this swarm asks of the nodes that a child names: of "guided" exactly one. */
+int plan_check(struct node *n, const char *swarm, const char *field, const char *name, size_t nodes_n,
+               struct err *e);
+
+#endif
