@@ -26,6 +26,16 @@ bool conf_swarm_list(const char *setting)
            strcmp(setting, "children") == 0;
 }
 
+const char *const conf_hook_settings[] = {
+    "kind",  "argv",  "env",      "cwd",        "url",         "secret", "to",       "swarm",    "name",
+    "nodes", "where", "priority", "timeout_ms", "concurrency", "queue",  "attempts", "required", NULL,
+};
+
+bool conf_hook_list(const char *setting)
+{
+    return strcmp(setting, "argv") == 0 || strcmp(setting, "env") == 0 || strcmp(setting, "nodes") == 0;
+}
+
 #define OPTIONS_MAX 96
 
 /* libconfuse hands no context to its callbacks, and its scanner is a static anyway: so is what they fill. */
@@ -62,7 +72,7 @@ static bool unknown_name(const char *text, char name[128])
 static const char *nearest(cfg_t *cfg, const char *name)
 {
     const char *section = cfg_name(cfg);
-    if (strcmp(section, "swarm") == 0)
+    if (strcmp(section, "swarm") == 0 || strcmp(section, "hook") == 0)
         return NULL;
     if (strcmp(section, "client") != 0)
         return setting_nearest(name);
@@ -71,10 +81,10 @@ static const char *nearest(cfg_t *cfg, const char *name)
     return best ? best + strlen("client.") : NULL;
 }
 
-static void swarm_names(struct str *ret)
+static void names_of(const char *const *list, struct str *ret)
 {
-    for (const char *const *p = conf_swarm_settings; *p; p++)
-        str_printf(ret, "%s%s", p == conf_swarm_settings ? "" : ", ", *p);
+    for (const char *const *p = list; *p; p++)
+        str_printf(ret, "%s%s", p == list ? "" : ", ", *p);
 }
 
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
@@ -92,7 +102,10 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     AUTOSTR struct str hint = STR_INIT;
     if (strcmp(cfg_name(cfg), "swarm") == 0) {
         str_puts(&hint, "a swarm has: ");
-        swarm_names(&hint);
+        names_of(conf_swarm_settings, &hint);
+    } else if (strcmp(cfg_name(cfg), "hook") == 0) {
+        str_puts(&hint, "a hook has: ");
+        names_of(conf_hook_settings, &hint);
     } else if (best) {
         str_printf(&hint, "do you mean %s?", best);
     } else {
@@ -148,7 +161,7 @@ static size_t options_fill(cfg_opt_t *options, bool client)
         const struct setting *s = setting_at(i);
         if (text_starts(s->name, "client.") != client)
             continue;
-        ensure(n + 3 < OPTIONS_MAX, "too many settings for OPTIONS_MAX");
+        ensure(n + 4 < OPTIONS_MAX, "too many settings for OPTIONS_MAX");
         options[n++] = option(s->name + (client ? strlen("client.") : 0), s->type == SETTING_LIST);
     }
     return n;
@@ -157,16 +170,22 @@ static size_t options_fill(cfg_opt_t *options, bool client)
 static cfg_t *grammar(void)
 {
     cfg_opt_t top[OPTIONS_MAX], client[OPTIONS_MAX], swarm[COUNT(conf_swarm_settings)];
+    cfg_opt_t hook[COUNT(conf_hook_settings)];
     cfg_opt_t end = CFG_END();
     client[options_fill(client, true)] = end;
     for (size_t i = 0; conf_swarm_settings[i]; i++)
         swarm[i] = option(conf_swarm_settings[i], conf_swarm_list(conf_swarm_settings[i]));
     swarm[COUNT(conf_swarm_settings) - 1] = end;
+    for (size_t i = 0; conf_hook_settings[i]; i++)
+        hook[i] = option(conf_hook_settings[i], conf_hook_list(conf_hook_settings[i]));
+    hook[COUNT(conf_hook_settings) - 1] = end;
     size_t n = options_fill(top, false);
     cfg_opt_t client_section = CFG_SEC("client", client, CFGF_NONE);
     cfg_opt_t swarm_section = CFG_SEC("swarm", swarm, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
     top[n++] = client_section;
+    cfg_opt_t hook_section = CFG_SEC("hook", hook, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
     top[n++] = swarm_section;
+    top[n++] = hook_section;
     top[n] = end;
     cfg_t *cfg = cfg_init(top, CFGF_NONE);
     ensure(cfg, "no memory for a parser");
@@ -174,32 +193,37 @@ static cfg_t *grammar(void)
     return cfg;
 }
 
-static void entry_add(struct conf_file *f, cfg_t *cfg, cfg_opt_t *opt, const char *name, bool swarm)
+static void entry_add(struct conf_file *f, cfg_t *cfg, cfg_opt_t *opt, const char *name, const char *section)
 {
     ARRAY_GROW(f->entries, f->n, f->cap);
     struct place *place = place_of(cfg, opt->name);
     struct conf_entry *entry = &f->entries[f->n++];
     *entry = (struct conf_entry){.name = name, .line = place ? place->line : 0};
-    entry->section = swarm ? mem_dup("swarm") : NULL;
-    entry->title = swarm ? mem_dup(cfg_title(cfg)) : NULL;
+    entry->section = mem_dup(section);
+    entry->title = section ? mem_dup(cfg_title(cfg)) : NULL;
     for (unsigned i = 0; i < cfg_opt_size(opt); i++)
         texts_add(&entry->value, cfg_opt_getnstr(opt, i));
 }
 
 static void entry_collect(struct conf_file *f, cfg_t *cfg, const char *option_name, const char *name,
-                          bool swarm)
+                          const char *section)
 {
     cfg_opt_t *opt = cfg_getopt(cfg, option_name);
     if (opt && (opt->flags & CFGF_MODIFIED))
-        entry_add(f, cfg, opt, name, swarm);
+        entry_add(f, cfg, opt, name, section);
 }
 
-/* A section that says nothing declares its swarm all the same. */
-static void swarm_collect(struct conf_file *f, cfg_t *cfg)
+/* A section that says nothing declares what it is called all the same. */
+static void section_collect(struct conf_file *f, cfg_t *cfg, const char *section, const char *const *settings)
 {
+    size_t before = f->n;
+    for (const char *const *p = settings; *p; p++)
+        entry_collect(f, cfg, *p, *p, section);
+    if (f->n > before)
+        return;
     ARRAY_GROW(f->entries, f->n, f->cap);
     f->entries[f->n++] =
-        (struct conf_entry){.section = mem_dup("swarm"), .title = mem_dup(cfg_title(cfg)), .line = cfg->line};
+        (struct conf_entry){.section = mem_dup(section), .title = mem_dup(cfg_title(cfg)), .line = cfg->line};
 }
 
 static void collect(struct conf_file *f, cfg_t *cfg)
@@ -208,17 +232,14 @@ static void collect(struct conf_file *f, cfg_t *cfg)
     for (size_t i = 0; i < setting_count(); i++) {
         const char *name = setting_at(i)->name;
         if (!text_starts(name, "client."))
-            entry_collect(f, cfg, name, name, false);
+            entry_collect(f, cfg, name, name, NULL);
         else
-            entry_collect(f, client, name + strlen("client."), name, false);
+            entry_collect(f, client, name + strlen("client."), name, NULL);
     }
-    for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++) {
-        size_t before = f->n;
-        for (const char *const *p = conf_swarm_settings; *p; p++)
-            entry_collect(f, cfg_getnsec(cfg, "swarm", i), *p, *p, true);
-        if (f->n == before)
-            swarm_collect(f, cfg_getnsec(cfg, "swarm", i));
-    }
+    for (unsigned i = 0; i < cfg_size(cfg, "swarm"); i++)
+        section_collect(f, cfg_getnsec(cfg, "swarm", i), "swarm", conf_swarm_settings);
+    for (unsigned i = 0; i < cfg_size(cfg, "hook"); i++)
+        section_collect(f, cfg_getnsec(cfg, "hook", i), "hook", conf_hook_settings);
 }
 
 /* --- before libconfuse sees it ------------------------------------------------------------------------ */

@@ -6,9 +6,10 @@
 
 /* One `name = value` or `name = {a, b}`. */
 struct conf_entry {
-    char *section;    /* "swarm"; NULL at the top and for client, whose names are "client.x" */
-    char *title;      /* of the swarm */
-    const char *name; /* static: of setting_at() or of conf_swarm_settings; NULL: a swarm that says nothing */
+    char *section;    /* "swarm" or "hook"; NULL at the top and for client, whose names are "client.x" */
+    char *title;      /* of that section */
+    const char *name; /* static: of setting_at(), conf_swarm_settings, conf_hook_settings; NULL: a swarm that
+                         says nothing */
     struct texts value; /* one text, or a list's elements */
     int line;           /* 0 for an empty list */
 };
@@ -22,6 +23,9 @@ struct conf_file {
 extern const char *const conf_swarm_settings[];
 /* Whether it is one of those that take a list. */
 bool conf_swarm_list(const char *setting);
+/* The same of a hook section. */
+extern const char *const conf_hook_settings[];
+bool conf_hook_list(const char *setting);
 
 /* Reads the text of a file; path is for messages. SKEP_ECONFIG begins with path:line and, for an unknown
  * name, proposes the nearest. libconfuse keeps its state in statics: one call at a time in a process.

@@ -66,24 +66,34 @@ static char *folder_of(const char *path)
     return path[0] == '/' ? mem_printf("%.*s", n, path) : mem_printf("%s/%.*s", here, n, path);
 }
 
-static struct config_swarm *swarm_of(struct config *c, const char *name, int line)
+static struct config_swarm *section_of(struct config_swarm **list, size_t *n, const char *name, int line)
 {
-    for (size_t i = 0; i < c->swarms_n; i++)
-        if (strcmp(c->swarms[i].name, name) == 0)
-            return &c->swarms[i];
-    c->swarms = mem_resize(c->swarms, c->swarms_n + 1, sizeof *c->swarms);
-    c->swarms[c->swarms_n] = (struct config_swarm){.name = mem_dup(name), .line = line};
-    return &c->swarms[c->swarms_n++];
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp((*list)[i].name, name) == 0)
+            return &(*list)[i];
+    *list = mem_resize(*list, *n + 1, sizeof **list);
+    (*list)[*n] = (struct config_swarm){.name = mem_dup(name), .line = line};
+    return &(*list)[(*n)++];
 }
 
-static void swarm_put(struct config *c, const char *name, const char *setting, const struct texts *value,
-                      int line)
+static void section_put(struct config_swarm *section, const struct conf_entry *entry)
 {
-    struct config_swarm *swarm = swarm_of(c, name, line);
-    swarm->settings = mem_resize(swarm->settings, swarm->settings_n + 1, sizeof *swarm->settings);
-    struct config_swarm_setting *one = &swarm->settings[swarm->settings_n++];
-    *one = (struct config_swarm_setting){.name = setting, .line = line};
-    texts_copy(&one->value, value);
+    if (!entry->name)
+        return;
+    section->settings = mem_resize(section->settings, section->settings_n + 1, sizeof *section->settings);
+    struct config_swarm_setting *one = &section->settings[section->settings_n++];
+    *one = (struct config_swarm_setting){.name = entry->name, .line = entry->line};
+    texts_copy(&one->value, &entry->value);
+}
+
+static int hook_put(struct config *c, const struct conf_entry *entry, const char *path, struct err *e)
+{
+    const char *slash = strchr(entry->title ? entry->title : "", '/');
+    if (!slash || slash == entry->title || !slash[1] || strchr(slash + 1, '/'))
+        return err_set(e, SKEP_ECONFIG, "%s:%d: a hook is called EVENT/ID: hook \"child_failed/page\" { … }",
+                       path, entry->line);
+    section_put(section_of(&c->hooks, &c->hooks_n, entry->title, entry->line), entry);
+    return 0;
 }
 
 static int entry_put(struct config *c, const struct conf_entry *entry, const char *path, const char *base_dir,
@@ -95,14 +105,13 @@ static int entry_put(struct config *c, const struct conf_entry *entry, const cha
                      entry->line, e);
         return rc == 0 ? 0 : err_wrap(e, "%s:%d", path, entry->line);
     }
+    if (strcmp(entry->section, "hook") == 0)
+        return hook_put(c, entry, path, e);
     if (title_n == 0 || title_n > 255 || !text_is_clean(entry->title, title_n))
         return err_set(e, SKEP_ECONFIG,
                        "%s:%d: a swarm's name has 1 to 255 bytes, without control characters", path,
                        entry->line);
-    if (entry->name)
-        swarm_put(c, entry->title, entry->name, &entry->value, entry->line);
-    else
-        swarm_of(c, entry->title, entry->line);
+    section_put(section_of(&c->swarms, &c->swarms_n, entry->title, entry->line), entry);
     return 0;
 }
 
@@ -379,18 +388,19 @@ static void swarm_fini(struct config_swarm *swarm)
     free(swarm->name);
 }
 
-static void swarms_fini(struct config *c)
+static void sections_fini(struct config_swarm *list, size_t n)
 {
-    for (size_t i = 0; i < c->swarms_n; i++)
-        swarm_fini(&c->swarms[i]);
-    free(c->swarms);
+    for (size_t i = 0; i < n; i++)
+        swarm_fini(&list[i]);
+    free(list);
 }
 
 void config_fini(struct config *c)
 {
     for (size_t i = 0; i < setting_count(); i++)
         setting_fini(setting_at(i), c);
-    swarms_fini(c);
+    sections_fini(c->swarms, c->swarms_n);
+    sections_fini(c->hooks, c->hooks_n);
     free(c->file);
     free(c->origin);
     texts_fini(&c->env);
@@ -400,11 +410,11 @@ void config_fini(struct config *c)
 
 /* --- reloading ---------------------------------------------------------------------------------------- */
 
-static const struct config_swarm *swarm_find(const struct config *c, const char *name)
+static const struct config_swarm *section_find(const struct config_swarm *list, size_t n, const char *name)
 {
-    for (size_t i = 0; i < c->swarms_n; i++)
-        if (strcmp(c->swarms[i].name, name) == 0)
-            return &c->swarms[i];
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
     return NULL;
 }
 
@@ -426,17 +436,23 @@ static bool swarm_equal(const struct config_swarm *a, const struct config_swarm 
     return strcmp(str_get(&x), str_get(&y)) == 0;
 }
 
-/* Adds the names of a's swarms that b does not have, or, unless missing_only, has otherwise. */
-static void swarms_changed(const struct config *a, const struct config *b, bool missing_only,
-                           struct texts *ret)
+/* Adds the names of a's sections that b does not have, or, unless missing_only, has otherwise. */
+static void sections_changed(const char *kind, const struct config_swarm *a, size_t a_n,
+                             const struct config_swarm *b, size_t b_n, bool missing_only, struct texts *ret)
 {
-    for (size_t i = 0; i < a->swarms_n; i++) {
-        const struct config_swarm *other = swarm_find(b, a->swarms[i].name);
-        if (other && (missing_only || swarm_equal(&a->swarms[i], other)))
+    for (size_t i = 0; i < a_n; i++) {
+        const struct config_swarm *other = section_find(b, b_n, a[i].name);
+        if (other && (missing_only || swarm_equal(&a[i], other)))
             continue;
-        AUTOFREE char *name = mem_printf("swarm.%s", a->swarms[i].name);
+        AUTOFREE char *name = mem_printf("%s.%s", kind, a[i].name);
         texts_add(ret, name);
     }
+}
+
+static void both_changed(const struct config *a, const struct config *b, bool missing_only, struct texts *ret)
+{
+    sections_changed("swarm", a->swarms, a->swarms_n, b->swarms, b->swarms_n, missing_only, ret);
+    sections_changed("hook", a->hooks, a->hooks_n, b->hooks, b->hooks_n, missing_only, ret);
 }
 
 int config_reload(const struct config *now, struct config *ret, struct texts *ret_applied,
@@ -462,8 +478,8 @@ int config_reload(const struct config *now, struct config *ret, struct texts *re
         setting_copy(s, &next, now);
         next.origin[i] = now->origin[i];
     }
-    swarms_changed(&next, now, false, ret_applied);
-    swarms_changed(now, &next, true, ret_applied);
+    both_changed(&next, now, false, ret_applied);
+    both_changed(now, &next, true, ret_applied);
     *ret = next;
     return 0;
 }
@@ -484,13 +500,13 @@ static void row_of(const struct config *c, size_t i, struct config_row *ret)
     ret->origin = str_take(&origin);
 }
 
-static void swarm_row(const struct config *c, const struct config_swarm *swarm,
-                      const struct config_swarm_setting *setting, struct config_row *ret)
+static void section_row(const struct config *c, const char *kind, const struct config_swarm *section,
+                        const struct config_swarm_setting *setting, struct config_row *ret)
 {
     AUTOSTR struct str value = STR_INIT;
     for (size_t i = 0; i < setting->value.n; i++)
         str_printf(&value, "%s%s", i ? ", " : "", setting->value.v[i]);
-    *ret = (struct config_row){.name = mem_printf("swarm.%s.%s", swarm->name, setting->name),
+    *ret = (struct config_row){.name = mem_printf("%s.%s.%s", kind, section->name, setting->name),
                                .value = str_take(&value),
                                .origin = setting->line ? mem_printf("%s:%d", c->file, setting->line)
                                                        : mem_dup(c->file),
@@ -498,18 +514,28 @@ static void swarm_row(const struct config *c, const struct config_swarm *swarm,
                                .reload = true};
 }
 
+static size_t sections_rows(const struct config *c, const char *kind, const struct config_swarm *list,
+                            size_t n, struct config_row *rows)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < list[i].settings_n; k++, at++)
+            if (rows)
+                section_row(c, kind, &list[i], &list[i].settings[k], &rows[at]);
+    return at;
+}
+
 void config_rows(const struct config *c, struct config_row **ret, size_t *ret_n)
 {
     size_t n = setting_count();
-    for (size_t i = 0; i < c->swarms_n; i++)
-        n += c->swarms[i].settings_n;
+    n += sections_rows(c, "swarm", c->swarms, c->swarms_n, NULL);
+    n += sections_rows(c, "hook", c->hooks, c->hooks_n, NULL);
     struct config_row *rows = mem_array(n, sizeof *rows);
     size_t at = 0;
     for (; at < setting_count(); at++)
         row_of(c, at, &rows[at]);
-    for (size_t i = 0; i < c->swarms_n; i++)
-        for (size_t k = 0; k < c->swarms[i].settings_n; k++)
-            swarm_row(c, &c->swarms[i], &c->swarms[i].settings[k], &rows[at++]);
+    at += sections_rows(c, "swarm", c->swarms, c->swarms_n, rows + at);
+    sections_rows(c, "hook", c->hooks, c->hooks_n, rows + at);
     *ret = rows;
     *ret_n = n;
 }

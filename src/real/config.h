@@ -76,6 +76,8 @@ struct config {
     struct config_client client;
     struct config_swarm *swarms;
     size_t swarms_n;
+    struct config_swarm *hooks; /* name: EVENT/ID */
+    size_t hooks_n;
 
     char *file;                   /* that was read; NULL = none */
     struct config_origin *origin; /* one per setting_at() */

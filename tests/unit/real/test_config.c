@@ -287,6 +287,11 @@ static void refusals_say_where_what_and_the_remedy(void **state)
         {"swarm { }\n", "", ":1: ", "title"},
         {"swarm \"a\" {}\nswarm \"a\" {}\n", "", ":2: ", "duplicate"},
         {"swarm \"\" { restart = x }\n", "", ":1: ", "1 to 255"},
+        {"hook \"page\" { kind = exec }\n", "", ":1: ", "EVENT/ID"},
+        {"hook \"a/b/c\" { kind = exec }\n", "", ":1: ", "EVENT/ID"},
+        {"hook \"/b\" {}\n", "", ":1: ", "EVENT/ID"},
+        {"hook \"a/b\" { knid = exec }\n", "knid", ":1: ", "kind"},
+        {"hook \"a/b\" {}\nhook \"a/b\" {}\n", "", ":2: ", "duplicate"},
         {"}\n", "", ":1: ", "brace"},
         {"down_ms = 5000\n", "down_ms", ":1: ", "more than suspect_ms"},
         {"ping_ms = 4000\n", "suspect_ms", "default: ", "twice ping_ms"},
@@ -436,14 +441,18 @@ static void reload_applies_what_it_can(void **state)
     CLEANUP(texts_fini) struct texts applied = TEXTS_INIT;
     CLEANUP(texts_fini) struct texts restart = TEXTS_INIT;
     conf_write(
-        "log_level = info\nsuspect_ms = 6000\nswarm \"a\" { restart = x }\nswarm \"b\" { restart = x }\n");
+        "log_level = info\nsuspect_ms = 6000\nswarm \"a\" { restart = x }\nswarm \"b\" { restart = x }\n"
+        "hook \"e/one\" { kind = exec }\nhook \"e/two\" { kind = exec }\n");
     char *env[] = {"SKEP_IDLE_MS=5000", NULL};
     assert_int_equal(config_load(&now, conf, env, NULL, 0, &e), 0);
     conf_write("\nlog_level = debug\nsuspect_ms = 7000\nidle_ms = 9000\nallow_exec = {\"/bin/*\"}\ndir = "
                "/elsewhere\n"
-               "swarm \"b\" { restart = y }\nswarm \"c\" { restart = x }\n");
+               "swarm \"b\" { restart = y }\nswarm \"c\" { restart = x }\n"
+               "hook \"e/one\" { kind = exec argv = {\"/bin/true\", \"x\"} }\n");
     assert_int_equal(config_reload(&now, &next, &applied, &restart, &e), 0);
-    assert_texts(&applied, "allow_exec log_level client.addr client.cacert swarm.b swarm.c swarm.a");
+    assert_texts(
+        &applied,
+        "allow_exec log_level client.addr client.cacert swarm.b swarm.c hook.e/one swarm.a hook.e/two");
     assert_texts(&restart, "dir socket ca cert key suspect_ms log_dir");
     assert_string_equal(next.log_level, "debug");
     assert_int_equal(origin_of(&next, "log_level")->line, 2);
@@ -452,6 +461,9 @@ static void reload_applies_what_it_can(void **state)
     assert_string_equal(next.dir, "/var/lib/skep");
     assert_string_equal(next.socket, "/var/lib/skep/skep.sock");
     assert_int_equal(next.swarms_n, 2);
+    assert_int_equal(next.hooks_n, 1);
+    assert_string_equal(next.hooks[0].name, "e/one");
+    assert_int_equal(next.hooks[0].settings_n, 2);
     assert_string_equal(now.log_level, "info");
     config_fini(&now);
     config_fini(&next);
