@@ -26,6 +26,7 @@
 #include "node/children.h"
 #include "node/cover.h"
 #include "node/crasher.h"
+#include "node/declare.h"
 #include "node/effect.h"
 #include "node/facts.h"
 #include "node/gather.h"
@@ -145,6 +146,9 @@ struct node {
     struct frozen_counters counters;
     int batch_sizes[BATCHES_KEPT]; /* rows of the last transactions that wrote, a ring */
     unsigned batches;
+    struct declare *declare;        /* owned */
+    bool declare_read;              /* its list on disk */
+    int64_t life;                   /* of the cluster: the stamp with which it started; 0 = not known yet */
     struct seats *seats;            /* swarm.c: what each node has, uthash by key */
     bool unsettled;                 /* what serves a swarm has changed */
     bool unplaced;                  /* some name found no node */

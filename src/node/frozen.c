@@ -196,6 +196,7 @@ static struct frozen *freeze(struct node *n)
     f->ready = n->born > 0 && (n->ready || n->now_ms - n->opened_first_ms > READY_AFTER_MS);
     f->copying = resync_goes_on(n);
     f->signature = n->view.signature;
+    f->life = n->life;
     f->clock_line_ms = n->watch.clock.line_ms;
     f->pid = n->o.pid;
     f->keeper_pid = n->o.keeper_pid;

@@ -47,6 +47,7 @@ struct frozen {
     bool member, open, draining, leaving, left, ready;
     bool copying; /* what it missed, from another node: what is here may be far behind */
     uint64_t signature;
+    int64_t life;              /* of the cluster; 0 = not known yet */
     int64_t clock_line_ms;     /* CLOCK_BOOTTIME + this is what the node believes to be the time */
     struct frozen_node *nodes; /* sorted by name; this node among them */
     int nodes_n;

@@ -616,6 +616,8 @@ static int work(struct node *n, void *arg UNUSED)
     int rc = watch_work(n);
     if (rc == 0)
         rc = peers_work(n);
+    if (rc == 0)
+        rc = declare_work(n);
     return rc < 0 ? rc : own_work(n);
 }
 
@@ -705,8 +707,8 @@ void node_turn(struct node *n, struct event *events, size_t count)
     watch_judge(n);
     peers_view(n);
     effects_release(n);
-    if ((own_has_work(n) || peers_have_work(n) || watch_has_work(n)) && n->now_ms >= n->work_after_ms &&
-        node_transact(n, work, NULL) < 0)
+    if ((own_has_work(n) || peers_have_work(n) || declare_has_work(n) || watch_has_work(n)) &&
+        n->now_ms >= n->work_after_ms && node_transact(n, work, NULL) < 0)
         n->work_after_ms = n->now_ms + RETRY_MS;
     if (batches_have_work(n) && n->now_ms >= n->work_after_ms && node_transact(n, batches_work, NULL) < 0)
         n->work_after_ms = n->now_ms + RETRY_MS;

@@ -12,6 +12,7 @@
 #include "store/store.h"
 #include "world/world.h"
 
+struct declared;
 struct node;
 struct op;
 
@@ -29,7 +30,8 @@ struct node_options {
     const char *worker_role; /* "write" unless configured */
     const char *labels;      /* JSON object of texts that swarms may ask for; NULL: none */
     int64_t weight;          /* percent of processes that are placed here, compared to others; 0: 100 */
-    char *const *serves;     /* swarms that the configuration declares to be served here; NULL-terminated */
+    const struct declared *declared; /* children that each start of the cluster makes true (declare.h) */
+    char *const *serves; /* swarms that the configuration declares to be served here; NULL-terminated */
     int64_t suspect_ms, down_ms, ping_ms, sync_ms, batch_window_ms, brake_ms;
     int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
     /* Tombstones go once all members have them and they are older than the first, or than the second in any

@@ -284,6 +284,9 @@ static void deliver(struct node *n, struct op *op, struct answer *a TAKES)
         chan_response(&line, op->ref, a->status, a->body ? a->body : "", a->body_n);
         n->w.proc.line(n->w.proc.self, op->run, line.p, line.n);
         answer_free(a);
+    } else if (op->source == OP_DECLARED) {
+        declare_answered(n, op, a);
+        answer_free(a);
     } else if (op->source == OP_HOOK) {
         hook_op_answered(n, op->run, a);
         answer_free(a);

@@ -18,9 +18,10 @@ enum op_source {
     OP_CLIENT,
     OP_PEER,
     OP_WORKER,
-    OP_PART, /* one of many questions: gather.c */
-    OP_HOOK, /* a hook's message: hook_call.c */
-    OP_OWN   /* this node's own: nobody waits for its answer */
+    OP_PART,     /* one of many questions: gather.c */
+    OP_HOOK,     /* a hook's message: hook_call.c */
+    OP_DECLARED, /* a child of the configuration: declare.c */
+    OP_OWN       /* this node's own: nobody waits for its answer */
 };
 
 struct op_state {
@@ -45,7 +46,7 @@ struct op {
     uint64_t part;           /* OP_PART: which of its questions */
     struct gather *gather;   /* what it waits for the answers of; owned */
     uint64_t run;            /* OP_WORKER: the process that asked; OP_HOOK: the call */
-    char *ref;               /* OP_WORKER: its ref; owned */
+    char *ref;               /* OP_WORKER: its ref; OP_DECLARED: which child; owned */
     bool replayed;           /* its answer is one that was kept */
     struct id sent_to;       /* forwarded: where the newest try went; zero = not forwarded */
     int acks;                /* ?acks=k: nodes that must have it, this one included; 0 = as the call says */

@@ -220,6 +220,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     timer_begin(n, &n->reap_timer, reap_due, 0);
     batches_begin(n);
     compare_begin(n);
+    declare_load(n);
     n->frozen_dirty = true;
     node_publish(n);
     *ret = n;
@@ -242,6 +243,7 @@ void node_reload(struct node *n, const struct node_options *o)
     n->frozen_dirty = true;
     n->view.fresh_within_ms = o->suspect_ms * 4 / 5;
     peers_init(n);
+    declare_load(n);
     if (n->born && node_transact(n, say_again, NULL) < 0)
         log_warn(n->w.log, "others learn later of the new configuration: %s", n->fault.text);
 }
@@ -261,6 +263,7 @@ void node_close(struct node *n)
     node_settings_fini(n);
     choices_fini(n);
     swarm_seats_fini(n);
+    declare_fini(n);
     effects_free(n->fx);
     peers_fini(n);
     view_fini(&n->view);

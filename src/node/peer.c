@@ -6,7 +6,7 @@
  *
  *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint
  *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
- * i64, member u8, draining u8, left u8, load varint, version
+ * i64, member u8, draining u8, left u8, load varint, version, life i64 (absent in older programs)
  */
 #include <string.h>
 
@@ -64,6 +64,7 @@ static bool ping_decode(const char *body, size_t n, bool answer, struct ping *re
         ret->left = read_bool(&r);
         ret->load = (int64_t)(read_varint(&r) & INT32_MAX);
         ret->version = read_text(&r);
+        ret->life = r.n > 0 ? read_i64(&r) : 0; /* an older program says none */
     }
     return !r.bad && is_line(ret->name, PEER_NAME_MAX) && is_line(ret->url, PEER_URL_MAX) && ret->actor > 0 &&
            ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX && !id_is_zero(&ret->id);
@@ -95,6 +96,7 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
     buf_u8(ret, f->left);
     buf_varint(ret, self ? (uint64_t)self->load : 0);
     buf_text(ret, f->version);
+    buf_i64(ret, f->life);
     return 0;
 }
 
@@ -232,6 +234,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
             own_scan(n);
         }
         p->actor = m->actor;
+        p->life = 0;
         p->born = born_believed(n, m->born);
         p->left = false;
         pull_restart(n, p);
@@ -325,6 +328,7 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
         fact(n, "pre_node_leave", p);
     p->left = m.left;
     p->load = m.load;
+    p->life = m.life > 0 ? m.life : 0;
     clock_measured(n, p, &m, sent_ms, ev->at_boot_ms);
     set_text(&p->version, m.version ? m.version : "");
     peer_alive(n, p);

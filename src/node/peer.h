@@ -23,6 +23,7 @@ struct peer {
     bool proven; /* the verdict rests on a refused connection */
     bool known;  /* answered us at least once */
     bool member, left, draining;
+    int64_t life;         /* of the cluster, as it knows it; 0 = it does not */
     char *labels;         /* JSON, of its row; may be NULL */
     int64_t max_children; /* of its row; 0: no limit */
     int change;           /* facts.h: 1 it joins, -1 it leaves, 0 neither */
@@ -73,7 +74,7 @@ struct detect_opts node_detect_opts(const struct node *n);
 struct ping {
     struct id cluster, id;
     char *name, *url, *version;
-    int64_t actor, born, signature, brain_age_ms, real_ms, load, weight;
+    int64_t actor, born, signature, brain_age_ms, real_ms, load, weight, life;
     bool member, draining, left;
 };
 void ping_fini(struct ping *p);

@@ -178,7 +178,7 @@ bool swarm_declared(const struct node *n, const char *swarm)
     return false;
 }
 
-static bool swarm_is_there(struct node *n, const char *swarm)
+bool swarm_exists(struct node *n, const char *swarm)
 {
     struct swarm_row row = {.swarm = (char *)(uintptr_t)swarm};
     struct stamp stamp;
@@ -190,7 +190,7 @@ static bool swarm_is_there(struct node *n, const char *swarm)
 static int serve_write(struct node *n, const char *swarm)
 {
     struct serve_row row = {.swarm = (char *)(uintptr_t)swarm, .node = n->self_text, .at = n->real_ms};
-    if (!swarm_is_there(n, swarm) || has_joined(n->store, swarm, n->self_text))
+    if (!swarm_exists(n, swarm) || has_joined(n->store, swarm, n->self_text))
         return 0;
     int rc = store_save(n->store, T_SERVE, &row, &n->fault);
     if (rc == 0)
@@ -237,7 +237,7 @@ static bool is_not_wanted(struct node *n, const struct serve_row *row)
     if (strcmp(row->node, n->self_text) != 0 || swarm_declared(n, row->swarm))
         return false;
     AUTOFREE char *joined = store_meta(n->store, META_JOINED);
-    return !in_lines(joined, row->swarm) || !swarm_is_there(n, row->swarm);
+    return !in_lines(joined, row->swarm) || !swarm_exists(n, row->swarm);
 }
 
 int swarm_keep(struct node *n)

@@ -18,6 +18,8 @@ struct child;
 
 #define SWARM_GONE_KEEP_MS (INT64_C(3600) * 1000)
 
+/* Whether there is a swarm of this name ("default" always is). Inside a handler. */
+bool swarm_exists(struct node *n, const char *swarm);
 /* Whether a node of this id, name and labels (JSON or NULL) serves the swarm, as the store says. */
 bool swarm_serves(struct store *s, const struct settings *settings, const char *swarm, const struct id *node,
                   const char *name, const char *labels);

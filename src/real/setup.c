@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "node/declare.h"
 #include "real/env_file.h"
 #include "real/file.h"
 
@@ -189,6 +190,7 @@ static void options_of(struct setup *s)
         .socket = c->socket,
         .worker_role = c->worker_role,
         .labels = s->labels,
+        .declared = s->declared,
         .weight = c->weight,
         .serves = s->serves.v,
         .suspect_ms = c->suspect_ms,
@@ -239,6 +241,58 @@ static void serves_of(struct setup *s)
             texts_add(&s->serves, s->config.swarms[i].name);
 }
 
+/* The object without its name: what PUT …/children/{name} takes. */
+static char *body_of(struct span object)
+{
+    struct str s = STR_INIT;
+    struct span key, value;
+    struct json_iter it = json_iter_init(object);
+    while (json_iter_next(&it, &key, &value))
+        if (key.n != 6 || memcmp(key.p, "\"name\"", 6) != 0)
+            str_printf(&s, "%s%.*s:%.*s", s.n ? "," : "{", (int)key.n, key.p, (int)value.n, value.p);
+    str_puts(&s, s.n ? "}" : "{}");
+    return str_take(&s);
+}
+
+static int declared_add(struct setup *s, const char *swarm, const char *text, struct err *e)
+{
+    AUTOSTR struct str name = STR_INIT;
+    AUTOFREE char *field = mem_printf("swarm.%.80s.children", swarm);
+    struct span object = {text, strlen(text)};
+    int rc = json_check(text, object.n, e);
+    struct span said = rc == 0 ? json_raw_member(text, object.n, "name") : (struct span){NULL, 0};
+    if (rc == 0 && (!said.p || !json_unquote(said, &name)))
+        rc = SKEP_EARG;
+    if (rc < 0 || name_check(str_get(&name), name.n, "name", e) < 0)
+        return err_field(e, SKEP_ECONFIG, field,
+                         "%s: each is a JSON object like '{\"name\":\"web\",\"argv\":[\"/usr/bin/web\"]}', "
+                         "not %.100s",
+                         field, text);
+    AUTOFREE char *body = body_of(object);
+    texts_add(&s->declared_texts, swarm);
+    texts_add(&s->declared_texts, str_get(&name));
+    texts_add(&s->declared_texts, body);
+    return 0;
+}
+
+static int declared_of(struct setup *s, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->config.swarms_n; i++) {
+        const struct config_swarm *swarm = &s->config.swarms[i];
+        const struct texts *list = config_swarm_value(swarm, "children");
+        for (size_t k = 0; rc == 0 && list && k < list->n; k++)
+            rc = declared_add(s, swarm->name, list->v[k], e);
+    }
+    size_t n = s->declared_texts.n / 3;
+    s->declared = mem_array(n + 1, sizeof *s->declared);
+    for (size_t i = 0; i < n; i++) {
+        char **v = s->declared_texts.v + 3 * i;
+        s->declared[i] = (struct declared){v[0], v[1], v[2]};
+    }
+    return rc;
+}
+
 static char *ca_text(const struct config *c)
 {
     AUTOSTR struct str text = STR_INIT;
@@ -261,6 +315,11 @@ int setup_new(struct config *c TAKES, char *const *envp, struct setup **ret, str
     s->ca_pem = ca_text(&s->config);
     if (s->ca_pem)
         pki_fingerprint_pem(s->ca_pem, s->ca_fingerprint, NULL);
+    rc = declared_of(s, e);
+    if (rc < 0) {
+        setup_unref(s);
+        return rc;
+    }
     s->labels = labels_text(&s->config.labels);
     serves_of(s);
     options_of(s);
@@ -283,6 +342,8 @@ void setup_unref(struct setup *s)
     free(s->ca_pem);
     free(s->labels);
     texts_fini(&s->serves);
+    texts_fini(&s->declared_texts);
+    free(s->declared);
     free(s->url);
     free(s->boot);
     config_fini(&s->config);

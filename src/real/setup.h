@@ -23,6 +23,8 @@ struct setup {
     char **env;                  /* of children */
     char **hook_secrets;         /* name, value, …, NULL */
     char *labels;                /* JSON; NULL: none */
+    struct declared *declared;   /* children of the configuration; ends with zeros */
+    struct texts declared_texts; /* what they point to */
     struct texts serves;         /* swarms that are declared to be served here */
     char *ca_pem;                /* NULL where there is none to hand out */
     char ca_fingerprint[PKI_FINGERPRINT];

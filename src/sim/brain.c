@@ -40,6 +40,7 @@ static struct node_options options_of(const struct sim_home *home)
         .ping_ms = 1000,
         .sync_ms = 500,
         .compare_ms = 60000,
+        .declared = home->opts->declared,
         .batch_window_ms = 500,
         .brake_ms = 30000,
         .handoff_ttl_ms = 3600000,

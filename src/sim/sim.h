@@ -28,6 +28,7 @@
 #define SIM_SECOND    INT64_C(1000000)
 
 struct sim;
+struct declared;
 struct sim_node;
 struct sim_opts;
 
@@ -86,6 +87,7 @@ struct sim_opts {
     int64_t keeper_ms;        /* no turn for so long: the keeper kills all children, and skepd ends */
     bool unique_names;        /* two processes under one name at once are a violation */
     int spare;                /* nodes that sim_add and sim_clone may add later */
+    const struct declared *declared; /* by the configuration of each node (node/declare.h); NULL: none */
     int64_t tombstone_min_ms, tombstone_max_ms; /* retention of the nodes; 0 = as skepd has it */
     enum log_level log_level;
     int log_fd; /* of the nodes' own logs; -1 = silent */

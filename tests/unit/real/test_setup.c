@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/declare.h"
 #include "real/setup.h"
 
 static char *const environment[] = {(char *)"PATH=/bin",
@@ -160,6 +161,58 @@ static void where_to_listen(void **state UNUSED)
     listens("localhost:65535", "localhost", 65535);
 }
 
+static int make_of(const char *text, struct setup **ret, struct err *e)
+{
+    struct config c;
+    AUTOFREE char *path = mem_dup("/tmp/skep-setup-XXXXXX");
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    int rc = config_load(&c, path, NULL, NULL, 0, e);
+    unlink(path);
+    return rc < 0 ? rc : setup_new(&c, environment, ret, e);
+}
+
+static void what_a_node_serves_and_declares(void **state UNUSED)
+{
+    struct err e = {0};
+    struct setup *s;
+    assert_int_equal(
+        make_of("labels = {'zone=a', 'zone=b', 'disk=s\"d'}\nweight = 50\nswarm 'empty' { }\n"
+                "swarm 'jobs' { restart = permanent children = {'{ \"name\": \"web\", \"argv\":[\"w\"] }', "
+                "'{\"argv\":[],\"name\":\"x\",\"env\":{\"name\":\"y\"}}'} }\n"
+                "swarm 'listed' { nodes = {'a'} }\nswarm 'all' { serve = all }\n"
+                "swarm 'both' { nodes = {'a'} serve = joined }\nswarm 'default' { restart = permanent }\n",
+                &s, &e),
+        0);
+    assert_string_equal(s->options.labels, "{\"zone\":\"b\",\"disk\":\"s\\\"d\"}");
+    assert_int_equal(s->options.weight, 50);
+    assert_int_equal(s->serves.n, 3);
+    assert_string_equal(s->options.serves[0], "empty");
+    assert_string_equal(s->options.serves[1], "jobs");
+    assert_string_equal(s->options.serves[2], "both");
+    assert_string_equal(s->options.declared[0].swarm, "jobs");
+    assert_string_equal(s->options.declared[0].name, "web");
+    assert_string_equal(s->options.declared[0].body, "{\"argv\":[\"w\"]}");
+    assert_string_equal(s->options.declared[1].body, "{\"argv\":[],\"env\":{\"name\":\"y\"}}");
+    assert_null(s->options.declared[2].swarm);
+    setup_unref(s);
+}
+
+static void a_declared_child_is_an_object_with_a_name(void **state UNUSED)
+{
+    static const char *const bad[] = {
+        "x", "[]", "{}", "{\"name\":5}", "{\"name\":\"..\"}", "{\"name\":\"x\""};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct err e = {0};
+        struct setup *s;
+        AUTOFREE char *text = mem_printf("swarm 'jobs' { children = {'%s'} }\n", bad[i]);
+        assert_int_equal(make_of(text, &s, &e), SKEP_ECONFIG);
+        assert_string_equal(e.field, "swarm.jobs.children");
+        assert_non_null(strstr(e.text, "\"argv\""));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +222,8 @@ int main(void)
         cmocka_unit_test(the_file_wins),
         cmocka_unit_test(another_user_needs_root_and_has_a_home),
         cmocka_unit_test(where_to_listen),
+        cmocka_unit_test(what_a_node_serves_and_declares),
+        cmocka_unit_test(a_declared_child_is_an_object_with_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

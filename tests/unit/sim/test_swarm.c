@@ -102,6 +102,39 @@ static void a_home_that_is_behind_does_no_harm(void **state)
     }
 }
 
+static void ignored(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    (void)s;
+    (void)arg;
+    (void)reply;
+}
+
+/* Said, and not waited for. */
+static void serve_soon(struct rig *r, enum req_method method, const char *swarm, int node)
+{
+    AUTOFREE char *path = mem_printf("/v1/swarms/%s/nodes/n%d", swarm, node + 1);
+    struct sim_ask a = {.node = node, .method = method, .path = path, .timeout_ms = 60000, .done = ignored};
+    sim_ask(r->sim, &a);
+    run_ms(r, 1);
+}
+
+/* A node leaves while others start on it: what reaches it then is handed on. */
+static void who_has_just_left_hands_on_what_still_comes(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 11);
+    serve(&r, HTTP_M_PUT, "s", 1);
+    for (int i = 0; i < 24; i++) {
+        AUTOFREE char *path = child_path("s", i);
+        serve(&r, HTTP_M_PUT, "s", 0);
+        serve_soon(&r, HTTP_M_DELETE, "s", 0);
+        want(&r, 201, 1 + i % 2, HTTP_M_PUT, path, "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}");
+        all_run_within(&r, "s", i + 1, 5000);
+    }
+    rig_end(&r);
+}
+
 /* Each in turn joins, and the one before leaves: everything moves on, again and again. */
 static void what_is_served_elsewhere_moves_there(void **state)
 {
@@ -234,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_home_that_is_behind_does_no_harm),
+        cmocka_unit_test(who_has_just_left_hands_on_what_still_comes),
         cmocka_unit_test(what_is_served_elsewhere_moves_there),
         cmocka_unit_test(the_only_one_that_serves_it_dies),
         cmocka_unit_test(settings_of_two_sides_meet),
