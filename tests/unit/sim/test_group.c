@@ -258,6 +258,70 @@ static void a_membership_survives_the_node(void **state)
     rig_end(&r);
 }
 
+/* One node at a time is killed, while names join and leave through the others: what was answered, is. */
+enum { STORM_NAMES = 8, STORM_OPS = 120 };
+enum known { OUT, IN, UNKNOWN };
+
+static void storm_op(struct rig *r, struct prng *p, int down, enum known *known)
+{
+    int i = (int)prng_below(p, STORM_NAMES), node = (int)prng_below(p, 3);
+    bool joins = prng_below(p, 2);
+    AUTOFREE char *path = mem_printf(MEMBERS "n%d", i);
+    if (node == down)
+        node = (node + 1) % 3;
+    int status = ask(r, node, joins ? HTTP_M_PUT : HTTP_M_DELETE, path, joins ? "{}" : NULL);
+    if (status == (joins ? 201 : 404) && known[i] == IN)
+        fail_msg("n%d is in, but %s answered %d", i, joins ? "a join" : "a leave", status);
+    if (status == 200 && known[i] == OUT)
+        fail_msg("n%d is out, but %s answered 200", i, joins ? "a join" : "a leave");
+    if (status == 200 || status == 201 || status == 404)
+        known[i] = joins ? IN : OUT;
+    else if (status != 503)
+        known[i] = UNKNOWN;
+}
+
+static void storm(uint64_t seed)
+{
+    struct rig r;
+    struct prng p;
+    enum known known[STORM_NAMES] = {OUT};
+    int down = -1;
+    begin(&r, seed, 3);
+    prng_init(&p, seed);
+    for (int i = 0; i < STORM_NAMES; i++) {
+        AUTOFREE char *path = mem_printf(CHILD "n%d", i);
+        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}");
+    }
+    for (int i = 0; i < STORM_OPS; i++) {
+        if (i % 15 == 5)
+            sim_crash(r.sim, down = (int)prng_below(&p, 3));
+        if (i % 15 == 12) {
+            assert_true(sim_start(r.sim, down));
+            down = -1;
+            agree_within(&r, 3, 40000);
+        }
+        storm_op(&r, &p, down, known);
+    }
+    if (down >= 0)
+        assert_true(sim_start(r.sim, down));
+    agree_within(&r, 3, 40000);
+    converge_within(&r, 20000);
+    for (int i = 0; i < 3 * STORM_NAMES; i++) {
+        AUTOFREE char *path = mem_printf(MEMBERS "n%d", i / 3);
+        int status = ask(&r, i % 3, HTTP_M_GET, path, NULL);
+        if (known[i / 3] != UNKNOWN && status != (known[i / 3] == IN ? 200 : 404))
+            fail_msg("seed %d: n%d should be %s", (int)seed, i / 3, known[i / 3] == IN ? "in" : "out");
+    }
+    rig_end(&r);
+}
+
+static void what_was_answered_outlives_each_node(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 28; seed++)
+        storm(seed);
+}
+
 /* ---- messages and questions ---- */
 
 static void each_member_has_the_same_chance(void **state)
@@ -538,6 +602,7 @@ int main(void)
         cmocka_unit_test(late_news_revive_no_member),
         cmocka_unit_test(members_of_a_lost_life_are_swept),
         cmocka_unit_test(a_membership_survives_the_node),
+        cmocka_unit_test(what_was_answered_outlives_each_node),
         cmocka_unit_test(each_member_has_the_same_chance),
         cmocka_unit_test(nobody_waits_for_a_node_that_is_away),
         cmocka_unit_test(a_reply_after_the_deadline_goes_nowhere),
