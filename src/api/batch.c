@@ -238,6 +238,19 @@ static int plan(struct node *n, struct op *op, const struct call *c, const struc
     return plan_answer(n, op, c->param[0], names, m->n);
 }
 
+/* No child may be larger than it may be alone: its rows are as large. */
+static int sizes_check(const struct start_body *b, const struct many *m, struct err *e)
+{
+    if (b->metadata.n > CHILD_BYTES)
+        return err_field(e, SKEP_ETOOLARGE, "metadata", "it may have %u bytes", CHILD_BYTES);
+    for (size_t i = 0; i < m->n; i++)
+        if (m->wants[i].spec.n + m->wants[i].metadata.n > CHILD_BYTES)
+            return err_field(e, SKEP_ETOOLARGE, "children",
+                             "%.200s has more than the %u bytes that one may have", m->wants[i].name,
+                             CHILD_BYTES);
+    return 0;
+}
+
 static int many_read(struct start_body *b, struct many *m, struct err *e)
 {
     struct one *list = b->children.list;
@@ -258,12 +271,11 @@ static int many_read(struct start_body *b, struct many *m, struct err *e)
         k->own_nodes = list[i].spec.nodes.n > 0;
         m->wants[k->at].metadata = list[i].metadata;
         many_spec(m, &m->wants[k->at], &list[i].spec);
-        if (m->wants[k->at].spec.n > CHILD_BYTES)
-            return err_field(e, SKEP_ETOOLARGE, "children", "the specification of %.200s is too long",
-                             list[i].name);
     }
     int rc = each_metadata(m, b->child_metadata, e);
-    return rc < 0 ? rc : each_mapping(b, m, e);
+    if (rc == 0)
+        rc = each_mapping(b, m, e);
+    return rc < 0 ? rc : sizes_check(b, m, e);
 }
 
 static int names_read(const struct stop_body *b, struct many *m, struct err *e)

@@ -95,17 +95,21 @@ static void late(const struct answering *a, struct batch_item *ret)
         ret->is = IS_LATE;
 }
 
-static bool target_of(struct answering *a, const struct batch_want *w, struct id *ret)
+/* Computed once for all that may run anywhere. */
+static int target_of(struct answering *a, const struct batch_want *w, struct id *ret, struct err *e)
 {
-    struct spec spec;
+    CLEANUP(places_fini) struct places own = {0};
+    struct places *from = &a->targets;
     struct span nodes = json_raw_member(w->spec.p, w->spec.n, "nodes");
-    if (nodes.n <= 2)
-        return places_pick(a->n, &a->targets, a->op->swarm, w->name, ret);
-    AUTOFREE char *text = mem_copy(w->spec.p, w->spec.n);
-    bool some = spec_parse(text, &spec, NULL) == 0 &&
-                own_target(a->n, a->op->swarm, w->name, spec.nodes.list, NULL, ret);
-    spec_fini(&spec);
-    return some;
+    if (nodes.n > 2) {
+        struct spec spec;
+        AUTOFREE char *text = mem_copy(w->spec.p, w->spec.n);
+        if (spec_parse(text, &spec, e) == 0)
+            own_targets(a->n, a->op->swarm, spec.nodes.list, NULL, &own);
+        spec_fini(&spec);
+        from = &own;
+    }
+    return places_pick(a->n, from, a->op->swarm, w->name, ret) ? 0 : places_none(a->n, from, e);
 }
 
 static int claim(struct answering *a, const struct batch_want *w, const struct there *t,
@@ -113,8 +117,9 @@ static int claim(struct answering *a, const struct batch_want *w, const struct t
 {
     struct node *n = a->n;
     struct id to;
-    if (!target_of(a, w, &to)) {
-        refused(ret, SKEP_ENONODE, "no node may take it: they are down, draining, or not among \"nodes\"");
+    struct err e;
+    if (target_of(a, w, &to, &e) < 0) {
+        refused(ret, e.code, e.text);
         return 0;
     }
     AUTOFREE char *spec = mem_copy(w->spec.p, w->spec.n);
@@ -130,6 +135,7 @@ static int claim(struct answering *a, const struct batch_want *w, const struct t
     ret->is = IS_CLAIMED;
     ret->node = mem_dup(node_name_of(n, id_text(&to, text)));
     node_wake(n, a->op->swarm, w->name);
+    places_taken(n, a->op->swarm, &a->targets, &to);
     return rc == 0 && id_equal(&to, &n->self) ? own_changed(n, a->op->swarm, w->name) : rc;
 }
 

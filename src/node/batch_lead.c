@@ -121,12 +121,17 @@ static void error_set(struct batch_item *i, int code, const char *detail)
 static void start_failed(struct node *n, struct batch_item *i, const struct child_row *child)
 {
     bool refused = child->reason && strstr(child->reason, "\"exec_not_allowed\"");
+    bool full = child->reason && strstr(child->reason, "\"no_node_available\"");
     mem_replace(&i->reason_text, child->reason);
     if (i->reason_text && json_check(i->reason_text, strlen(i->reason_text), NULL) == 0)
         i->reason = (struct span){i->reason_text, strlen(i->reason_text)};
     mem_replace(&i->node, node_name_of(n, child->node));
-    error_set(i, refused ? SKEP_EEXEC : SKEP_ESTARTFAILED,
+    error_set(i,
+              refused ? SKEP_EEXEC
+              : full  ? SKEP_ENONODE
+                      : SKEP_ESTARTFAILED,
               refused ? "the node does not allow this program; add its path to allow_exec there"
+              : full  ? "no node may take it: every one is full (max_children)"
                       : "the process did not start; reason says why");
 }
 

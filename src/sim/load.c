@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "sim/bulk.h"
 #include "sim/chat.h"
 #include "sim/crowd.h"
 #include "sim/tally.h"
@@ -54,6 +55,7 @@ struct load {
     struct crowd *crowd; /* NULL = none */
     struct chat *chat;   /* NULL = none */
     struct tally *tally; /* NULL = none */
+    struct bulk *bulk;   /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -375,6 +377,8 @@ static void act(struct load *l)
         chat_act(l->chat);
     else if (dice == 5)
         tally_act(l->tally);
+    else if (dice == 6)
+        bulk_act(l->bulk);
     else
         errand_any(l);
 }
@@ -405,7 +409,9 @@ void load_begin(struct load *l, int64_t until_us)
 
 int load_open(const struct load *l)
 {
-    return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) + tally_open(l->tally) : 0);
+    return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) + tally_open(l->tally) +
+                                         bulk_open(l->bulk)
+                                   : 0);
 }
 
 /* ---- The audit ---- */
@@ -467,6 +473,7 @@ void load_audit(struct load *l)
         crowd_audit(l->crowd);
         chat_audit(l->chat);
         tally_audit(l->tally);
+        bulk_audit(l->bulk);
     }
     l->audited = true;
 }
@@ -548,6 +555,7 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
         l->crowd = crowd_new(s, 4, 4);
         l->chat = chat_new(s, 3);
         l->tally = tally_new(s, 2);
+        l->bulk = bulk_new(s, 3);
     }
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
@@ -562,6 +570,7 @@ void load_free(struct load *l)
     crowd_free(l->crowd);
     chat_free(l->chat);
     tally_free(l->tally);
+    bulk_free(l->bulk);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -583,6 +592,7 @@ void load_summary(struct load *l)
         crowd_summary(l->crowd);
         chat_summary(l->chat);
         tally_summary(l->tally);
+        bulk_summary(l->bulk);
     }
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);

@@ -282,11 +282,90 @@ static void a_home_may_die(void **state)
             assert_true(sim_run(r.sim, sim_now_us(r.sim) + us + (int64_t)seed * 313));
             sim_crash(r.sim, home);
             settle(&r, home);
-            if (!r.answered || r.status != 200 || running(&r, "h", CHILDREN) != CHILDREN)
+            if (!r.answered || r.status != 200 || strcmp(member(&r, "status"), "ok") != 0 ||
+                running(&r, "h", CHILDREN) != CHILDREN)
                 fail_msg("seed %d, %d us: %d, %d run: %s", (int)seed, (int)us, r.status,
                          running(&r, "h", CHILDREN), str_get(&r.body));
             rig_end(&r);
         }
+}
+
+/* A home dies when others have heard of some of its claims, and not yet of its answer: what is asked again of
+ * the next homes finds them. */
+static void what_was_heard_in_part_is_claimed_once(void **state)
+{
+    (void)state;
+    int found = 0;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct rig r;
+        begin(&r, seed, 3);
+        AUTOFREE char *all = body_of("p", 1100, NULL, ",\"mode\":\"each\"");
+        AUTOFREE char *sql =
+            mem_printf("SELECT count(*) > 0 AND (SELECT count(*) FROM operation_part p WHERE "
+                       "p.result IS NULL AND p.node = '%s') > 0 FROM name n WHERE (SELECT actor "
+                       "FROM change WHERE tbl = 'name' AND key = 'default/' || n.name) = %lld",
+                       node_at(&r, 1)->self_text, (long long)node_at(&r, 1)->actor);
+        struct sim_ask a = {.node = 0,
+                            .method = HTTP_M_POST,
+                            .path = MANY,
+                            .query = "timeout_ms=50000",
+                            .body = all,
+                            .timeout_ms = 60000,
+                            .done = asked,
+                            .arg = &r};
+        sim_ask(r.sim, &a);
+        for (int i = 0; i < 4000 && rows_number(&r, 0, sql) != 1; i++)
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + 200));
+        found += rows_number(&r, 0, sql) == 1;
+        sim_crash(r.sim, 1);
+        for (int i = 0; i < 60000 && !r.answered; i++)
+            run_ms(&r, 1);
+        if (r.status != 200 || strcmp(member(&r, "status"), "ok") != 0 || running(&r, "p", 1100) != 1100)
+            fail_msg("seed %d: %d, %d run: %.800s", (int)seed, r.status, running(&r, "p", 1100),
+                     str_get(&r.body));
+        rig_end(&r);
+    }
+    assert_true(found > 0);
+}
+
+/* A node joins while a part is on its way: its home has become another one for some of the names. */
+static void who_is_asked_for_others_names_hands_them_back(void **state)
+{
+    (void)state;
+    int forwarded = 0;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        struct rig r;
+        struct sim_opts o = sim_opts_default(seed, 3);
+        o.loss_ppm = 0;
+        rig_begin_opts(&r, &o);
+        agree_within(&r, 3, 5000);
+        sim_stop(r.sim, 2);
+        run_ms(&r, 3000);
+        agree_within(&r, 2, 10000);
+        assert_true(sim_start(r.sim, 2));
+        AUTOFREE char *all = body_of("j", CHILDREN, NULL, seed % 2 ? ",\"mode\":\"each\"" : "");
+        for (int i = 0; i < 3000 && view_others(&node_at(&r, 1)->view) == 1; i++)
+            assert_true(
+                sim_run(r.sim, sim_now_us(r.sim) + 200)); /* the home sees it before the coordinator */
+        struct sim_ask a = {.node = 0,
+                            .method = HTTP_M_POST,
+                            .path = MANY,
+                            .query = "timeout_ms=50000",
+                            .body = all,
+                            .timeout_ms = 60000,
+                            .done = asked,
+                            .arg = &r};
+        sim_ask(r.sim, &a);
+        for (int i = 0; i < 60000 && !r.answered; i++)
+            run_ms(&r, 1);
+        if (r.status != 200 || running(&r, "j", CHILDREN) != CHILDREN)
+            fail_msg("seed %d: %d, %d run: %s", (int)seed, r.status, running(&r, "j", CHILDREN),
+                     str_get(&r.body));
+        for (int i = 0; i < 3; i++)
+            forwarded += events(&r, i, "children_forwarded");
+        rig_end(&r);
+    }
+    assert_true(forwarded > 0);
 }
 
 static void results_can_be_read_again(void **state)
@@ -320,6 +399,8 @@ int main(void)
         cmocka_unit_test(a_rollback_is_finished_by_others),
         cmocka_unit_test(a_stop_of_many_is_finished_by_others),
         cmocka_unit_test(a_home_may_die),
+        cmocka_unit_test(what_was_heard_in_part_is_claimed_once),
+        cmocka_unit_test(who_is_asked_for_others_names_hands_them_back),
         cmocka_unit_test(results_can_be_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
