@@ -3,6 +3,7 @@ ALTER TABLE node ADD COLUMN labels TEXT;
 ALTER TABLE node ADD COLUMN max_children INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE metadata ADD COLUMN tag TEXT;
 CREATE INDEX metadata_tag ON metadata (swarm, tag) WHERE tag IS NOT NULL;
+CREATE INDEX name_alias ON name (swarm, address) WHERE kind = 'address' AND spec IS NOT NULL;
 
 CREATE TABLE serve (
     swarm TEXT NOT NULL,

@@ -4,7 +4,7 @@
 CREATE TABLE name (
     swarm TEXT NOT NULL,      -- '' for sessions
     name TEXT NOT NULL,
-    address TEXT,             -- kind address
+    address TEXT,             -- kind address; of another name of a process: that process
     epoch INTEGER NOT NULL DEFAULT 0,      -- the fencing token; grows with every claim
     expires_at INTEGER NOT NULL DEFAULT 0, -- kind address: end of the lease as last written; 0: none
     extra BLOB,
@@ -14,14 +14,15 @@ CREATE TABLE name (
     op TEXT,                  -- operation that started it
     owner TEXT,               -- node id; NULL: an address, or nobody yet
     owner_actor INTEGER NOT NULL DEFAULT 0,
-    since INTEGER NOT NULL DEFAULT 0,      -- first claim of the process that runs now
-    spec TEXT,                -- kind child: JSON
+    since INTEGER NOT NULL DEFAULT 0,      -- first claim of the process that runs now; of another name: its incarnation
+    spec TEXT,                -- kind child: JSON; kind address: set if it is another name of a process
     ttl_ms INTEGER NOT NULL DEFAULT 0,     -- kind address
     view TEXT,                -- signature of the view the claim was made under
     PRIMARY KEY (swarm, name)
 ) STRICT;
 CREATE INDEX name_owner ON name (owner_actor) WHERE owner_actor <> 0;
 CREATE INDEX name_expires ON name (expires_at) WHERE expires_at <> 0;
+CREATE INDEX name_alias ON name (swarm, address) WHERE kind = 'address' AND spec IS NOT NULL;
 
 -- What was observed of a child, written by its owner. Outlives the name for a while, for the reason of its end.
 CREATE TABLE child (

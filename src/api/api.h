@@ -135,6 +135,8 @@ int show_child_as(struct store *s, const struct frozen *f, const char *swarm, co
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e);
 /* What If-Match compares: the newest stamp of the claim and the metadata. */
 int show_rev(struct store *s, const char *swarm, const char *name, int64_t *ret, struct err *e);
+/* The members of another name of a process, in an object that is open. */
+void show_alias_members(const struct name_row *row, int64_t rev, struct jw *j);
 /* Appends the external name's object. expires_ms: 0 = as its row says. */
 int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j);
 int show_session(struct store *s, const struct frozen *f, const char *session, struct jw *j, struct err *e);

@@ -59,7 +59,10 @@ static int known_load(struct node *n, const struct call *c, struct known *k)
     *k = (struct known){.name = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])},
                         .child = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])}};
     int rc = store_load(n->store, T_NAME, &k->name, &n->fault);
-    k->found = rc == 1;
+    int dead = rc == 1 ? alias_dead(n->store, &k->name, &n->fault) : rc;
+    k->found = rc == 1 && dead == 0;
+    if (dead < 0)
+        rc = dead;
     if (rc >= 0)
         rc = store_load(n->store, T_CHILD, &k->child, &n->fault);
     k->current = k->found && rc == 1 && k->child.epoch == k->name.epoch;
@@ -580,7 +583,19 @@ static struct child *about_to_tell(struct node *n, struct op *op, const struct c
     return NULL;
 }
 
-static int message_serve(struct node *n, struct op *op, const struct call *c)
+/* Who is meant: *ret_name is yours, NULL if the name is its own. 0, < 0. */
+static int meant(struct node *n, const struct call *c, char **ret_name)
+{
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])}, child = {0};
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc == 1 && alias_is(&row) && (rc = alias_child(n->store, &row, &child, &n->fault)) == 1)
+        *ret_name = mem_dup(child.name);
+    row_fini(T_NAME, &row);
+    row_fini(T_NAME, &child);
+    return rc < 0 ? rc : 0;
+}
+
+static int message_to(struct node *n, struct op *op, const struct call *c)
 {
     const struct data_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
@@ -603,7 +618,24 @@ static int message_serve(struct node *n, struct op *op, const struct call *c)
     return 0;
 }
 
-static int call_serve(struct node *n, struct op *op, const struct call *c)
+/* The same for a process under another name of it. */
+static int to_meant(struct node *n, struct op *op, const struct call *c,
+                    int (*serve)(struct node *n, struct op *op, const struct call *c))
+{
+    AUTOFREE char *name = NULL;
+    struct call to = *c;
+    int rc = meant(n, c, &name);
+    if (name)
+        to.param[1] = name;
+    return rc < 0 ? rc : serve(n, op, &to);
+}
+
+static int message_serve(struct node *n, struct op *op, const struct call *c)
+{
+    return to_meant(n, op, c, message_to);
+}
+
+static int call_to(struct node *n, struct op *op, const struct call *c)
 {
     const struct data_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
@@ -624,6 +656,11 @@ static int call_serve(struct node *n, struct op *op, const struct call *c)
     op->st.step = 1;
     op_wait_key(n, op, c->param[0], c->param[1]);
     return 0;
+}
+
+static int call_serve(struct node *n, struct op *op, const struct call *c)
+{
+    return to_meant(n, op, c, call_to);
 }
 
 /* ---- checkpoint ---- */

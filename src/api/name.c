@@ -8,16 +8,21 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "node/child.h"
+#include "node/settings.h"
+
+#define ALIAS_SPEC "{}" /* only that it is there counts */
 
 struct register_body {
-    char *address;
+    char *address, *child;
     int64_t ttl_ms;
     struct span metadata;
     bool has_metadata;
 };
 
 static const struct json_field register_fields[] = {
-    JSON_FIELD(struct register_body, address, JSON_STRING, .required = true, .bytes_max = 4096),
+    JSON_FIELD(struct register_body, address, JSON_STRING, .bytes_max = 4096),
+    JSON_FIELD(struct register_body, child, JSON_NAME),
     JSON_FIELD(struct register_body, ttl_ms, JSON_INT, .min = 100, .max = INT64_C(31536000000),
                .nullable = true),
     JSON_FIELD(struct register_body, metadata, JSON_RAW_OBJECT, .nullable = true,
@@ -66,7 +71,8 @@ static int taken(struct node *n, struct op *op, const struct name_row *row)
 static int write_address(struct node *n, struct op *op, struct name_row *row, const char *type)
 {
     const struct register_body *b = ((const struct call *)op->args)->body;
-    mem_replace(&row->address, b->address);
+    mem_replace(&row->address, b->child ? b->child : b->address);
+    mem_replace(&row->spec, b->child ? ALIAS_SPEC : NULL);
     row->ttl_ms = b->ttl_ms;
     row->expires_at = b->ttl_ms ? n->real_ms + b->ttl_ms : 0;
     if (b->has_metadata) {
@@ -81,7 +87,8 @@ static int write_address(struct node *n, struct op *op, struct name_row *row, co
     return rc;
 }
 
-static int register_new(struct node *n, struct op *op, struct name_row *row)
+/* life: the incarnation that another name is bound to; 0: an address */
+static int register_new(struct node *n, struct op *op, struct name_row *row, int64_t life)
 {
     struct stamp v = {0};
     int rc = store_version(n->store, T_NAME, row, &v, NULL, &n->fault);
@@ -95,7 +102,8 @@ static int register_new(struct node *n, struct op *op, struct name_row *row)
     mem_replace(&row->kind, "address");
     mem_replace(&row->op, id_text(&op->id, op_text));
     mem_replace(&row->metadata, NULL);
-    row->since = row->incarnation = 0;
+    row->incarnation = 0;
+    row->since = life; /* of an address: 0, which own_claim fills in */
     own_claim(n, row, NULL, v.rank);
     if ((rc = group_forget(n, row->swarm, row->name)) < 0)
         return rc;
@@ -132,7 +140,15 @@ static bool lapsed(struct node *n, const struct name_row *row)
            n->now_ms - n->opened_at_ms >= row->ttl_ms && watch_period(n, row->ttl_ms);
 }
 
-static int register_at_home(struct node *n, struct op *op, struct name_row *row, bool found)
+/* Whether the row says what is asked already. */
+static bool says(const struct name_row *row, const struct register_body *b, int64_t life)
+{
+    if (b->child)
+        return alias_is(row) && strcmp(row->address, b->child) == 0 && row->since == life;
+    return !alias_is(row) && strcmp(row->address, b->address) == 0;
+}
+
+static int register_at_home(struct node *n, struct op *op, struct name_row *row, bool found, int64_t life)
 {
     const struct register_body *b = ((const struct call *)op->args)->body;
     struct err e;
@@ -155,13 +171,16 @@ static int register_at_home(struct node *n, struct op *op, struct name_row *row,
         if (!found || (address && api_match(op->request, rev_of(n->store, row), &e) < 0))
             return api_fail(n, op, &e);
     }
-    if (!found || (address && lapsed(n, row)))
-        return register_new(n, op, row);
+    int dead = address ? alias_dead(n->store, row, &n->fault) : 0;
+    if (dead < 0)
+        return dead;
+    if (!found || dead || (address && lapsed(n, row)))
+        return register_new(n, op, row, life);
     if (!address)
         return taken(n, op, row);
-    if (strcmp(row->address, b->address) == 0)
+    if (says(row, b, life))
         return renew(n, op, row);
-    return op->request->if_match ? register_new(n, op, row) : taken(n, op, row);
+    return op->request->if_match ? register_new(n, op, row, life) : taken(n, op, row);
 }
 
 /* Brings the op to the home of its name. 1: we are it, and may decide; or we were, and have done it. */
@@ -186,15 +205,76 @@ static int at_home(struct node *n, struct op *op, const struct call *c)
     return 0;
 }
 
+static int body_check(const struct register_body *b, struct err *e)
+{
+    if (!b->address == !b->child)
+        return err_field(e, SKEP_EARG, "address",
+                         "say either the address of something that skep did not start, "
+                         "or as child the process that it is another name of");
+    if (b->child && b->ttl_ms)
+        return err_field(e, SKEP_EARG, "ttl_ms",
+                         "another name of a process has no lease: it lives as long as that");
+    return 0;
+}
+
+/* The life of the process that it is to be another name of. 1: *ret_life; 0: there is none, and the op is
+ * taken care of. */
+static int child_life(struct node *n, struct op *op, const struct call *c, int64_t *ret_life)
+{
+    const struct register_body *b = c->body;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(b->child)};
+    struct child_row child = {.swarm = mem_dup(c->param[0]), .name = mem_dup(b->child)};
+    struct err e;
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    bool is_child = rc == 1 && strcmp(row.kind, "child") == 0;
+    *ret_life = row.incarnation;
+    if (rc >= 0)
+        rc = store_load(n->store, T_CHILD, &child, &n->fault);
+    bool runs = is_child && rc == 1 && child.started_at > 0 && child.epoch >= row.incarnation;
+    row_fini(T_NAME, &row);
+    row_fini(T_CHILD, &child);
+    if (rc < 0 || runs)
+        return rc < 0 ? rc : 1;
+    if (op->source == OP_PEER) { /* who sent it here knows of it: it is on its way */
+        op_wait_key(n, op, c->param[0], b->child);
+        return 0;
+    }
+    err_field(&e, SKEP_ENOTFOUND, "child", "no process of the name %s runs in swarm %s", b->child,
+              c->param[0]);
+    return api_fail(n, op, &e);
+}
+
+/* In a strict swarm a process takes its other names itself. Looked at where the request comes in. */
+static bool may_name(struct node *n, const struct op *op, const struct call *c, struct err *e)
+{
+    const struct register_body *b = c->body;
+    const struct child *child = child_find(n, c->param[0], b->child);
+    bool itself = op->source == OP_WORKER && child && child->s.run == op->run;
+    if (itself || op->source == OP_PEER || op->request->who.role >= ROLE_ADMIN ||
+        !node_settings(n, c->param[0])->strict)
+        return true;
+    err_set(e, SKEP_EFORBIDDEN, "the swarm %s is strict: only %s itself takes another name, or an admin",
+            c->param[0], b->child);
+    return false;
+}
+
 static int register_serve(struct node *n, struct op *op, const struct call *c)
 {
-    int rc = at_home(n, op, c);
+    const struct register_body *b = c->body;
+    struct err e;
+    int64_t life = 0;
+    if (body_check(b, &e) < 0 || (b->child && !may_name(n, op, c, &e)))
+        return api_fail(n, op, &e);
+    int rc = api_swarm_known(n, op, c->param[0]);
+    if (rc <= 0 || (b->child && op->st.step != 1 && (rc = child_life(n, op, c, &life)) <= 0))
+        return rc;
+    rc = at_home(n, op, c);
     if (rc != 1)
         return rc;
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_NAME, &row, &n->fault);
     if (rc >= 0)
-        rc = register_at_home(n, op, &row, rc == 1);
+        rc = register_at_home(n, op, &row, rc == 1, life);
     row_fini(T_NAME, &row);
     return rc;
 }
@@ -259,14 +339,38 @@ static int release_serve(struct node *n, struct op *op, const struct call *c)
 
 /* ---- reads ---- */
 
-/* One published name of either kind. 1, or 0: nobody holds it, or it is not published yet. */
+/* Another name of a process, with that. 0: its process is gone. */
+static int show_alias(struct store *s, const struct frozen *f, const struct name_row *row, struct jw *j,
+                      char etag[32], struct err *e)
+{
+    struct name_row child;
+    AUTOSTR struct str process = STR_INIT;
+    struct jw k = jw_init(&process);
+    int64_t rev = rev_of(s, row);
+    int rc = alias_child(s, row, &child, e);
+    if (rc == 1)
+        rc = show_child(s, f, child.swarm, child.name, &k, NULL, e);
+    row_fini(T_NAME, &child);
+    if (rc != 1)
+        return rc;
+    jw_object(j);
+    show_alias_members(row, rev, j);
+    jw_kv_raw(j, "process", (struct span){str_get(&process), process.n});
+    jw_object_close(j);
+    snprintf(etag, 32, "%lld", (long long)rev);
+    return 1;
+}
+
+/* One published name of any kind. 1, or 0: nobody holds it, or it is not published yet. */
 static int show_name(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                      struct jw *j, char etag[32], struct err *e)
 {
     struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     struct child_row child = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     int rc = store_load(s, T_NAME, &row, e);
-    if (rc == 1 && strcmp(row.kind, "address") == 0) {
+    if (rc == 1 && alias_is(&row)) {
+        rc = show_alias(s, f, &row, j, etag, e);
+    } else if (rc == 1 && strcmp(row.kind, "address") == 0) {
         int64_t rev = rev_of(s, &row);
         show_address(&row, 0, rev, j);
         snprintf(etag, 32, "%lld", (long long)rev);
@@ -335,7 +439,7 @@ const struct route name_routes[] = {
      COUNT(names_params), sizeof(struct names_query), NULL, names_read, NULL,
      "List the published names of a swarm, processes and addresses, in byte order."},
     {HTTP_M_PUT, NAME, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &register_table, NULL,
-     register_serve, "Register an address under a name, or renew its lease."},
+     register_serve, "Register an address under a name, renew its lease, or give a process another name."},
     {HTTP_M_GET, NAME, ROLE_READ, API_READER, API_BODY_BYTES, true, NULL, 0, 0, NULL, name_read, NULL,
      "Look up a name, a process's or an address's."},
     {HTTP_M_DELETE, NAME, ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, release_serve,

@@ -149,6 +149,17 @@ static int write_groups(struct store *s, const struct parts *p, struct jw *j, st
     return rc;
 }
 
+static int write_aliases(struct store *s, const struct parts *p, struct jw *j, struct err *e)
+{
+    struct stmt *q = store_ask(s, Q_ALIASES, "tti", p->name.swarm, p->name.name, p->name.incarnation);
+    int rc;
+    jw_kv_array(j, "aliases");
+    while ((rc = stmt_step(q, e)) == 1)
+        jw_string(j, col_text(q, 0));
+    jw_array_close(j);
+    return rc;
+}
+
 int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e)
 {
@@ -171,7 +182,7 @@ int show_child_as(struct store *s, const struct frozen *f, const char *swarm, co
     show_spec(s, swarm, p.name.spec, &spec);
     jw_kv_raw(j, "spec", (struct span){str_get(&spec), spec.n});
     jw_kv_raw(j, "metadata", text(p.metadata.data, "{}"));
-    if ((rc = write_groups(s, &p, j, e)) < 0)
+    if ((rc = write_groups(s, &p, j, e)) < 0 || (rc = write_aliases(s, &p, j, e)) < 0)
         return rc;
     write_replica(j, &p, f);
     jw_object_close(j);
@@ -186,9 +197,25 @@ int show_child(struct store *s, const struct frozen *f, const char *swarm, const
     return show_child_as(s, f, swarm, name, NULL, j, ret_rev, e);
 }
 
+void show_alias_members(const struct name_row *row, int64_t rev, struct jw *j)
+{
+    jw_kv_string(j, "swarm", row->swarm);
+    jw_kv_string(j, "name", row->name);
+    jw_kv_string(j, "kind", "alias");
+    jw_kv_string(j, "child", row->address);
+    jw_kv_i64_text(j, "epoch", row->epoch);
+    jw_kv_raw(j, "metadata", text(row->metadata, "{}"));
+    jw_kv_i64_text(j, "rev", rev);
+}
+
 int show_address(const struct name_row *row, int64_t expires_ms, int64_t rev, struct jw *j)
 {
     jw_object(j);
+    if (alias_is(row)) {
+        show_alias_members(row, rev, j);
+        jw_object_close(j);
+        return 0;
+    }
     jw_kv_string(j, "swarm", row->swarm);
     jw_kv_string(j, "name", row->name);
     jw_kv_string(j, "kind", "address");

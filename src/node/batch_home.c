@@ -61,7 +61,10 @@ static int there_load(struct answering *a, const char *name, struct there *t)
     *t = (struct there){.name = {.swarm = mem_dup(a->op->swarm), .name = mem_dup(name)},
                         .child = {.swarm = mem_dup(a->op->swarm), .name = mem_dup(name)}};
     int rc = store_load(n->store, T_NAME, &t->name, &n->fault);
-    t->found = rc == 1;
+    int dead = rc == 1 ? alias_dead(n->store, &t->name, &n->fault) : rc;
+    t->found = rc == 1 && dead == 0;
+    if (dead < 0)
+        return dead;
     if (t->found && (rc = store_load(n->store, T_CHILD, &t->child, &n->fault)) == 1)
         t->current = t->child.epoch == t->name.epoch;
     if (rc >= 0 && (!t->found || (t->current && is(t->child.status, "failed"))))

@@ -120,7 +120,8 @@ static int sweep_due(struct node *n, struct timer *t)
 static int leases_due(struct node *n, struct timer *t)
 {
     timer_set(n, t, n->now_ms + LEASE_MS);
-    return own_expire(n);
+    int rc = own_expire(n);
+    return rc < 0 ? rc : aliases_sweep(n);
 }
 
 static int reap_due(struct node *n, struct timer *t)

@@ -90,6 +90,14 @@ int64_t lease_expires(struct node *n, const struct name_row *row);
 void lease_renew(struct node *n, const struct name_row *row, int64_t expires_ms);
 void lease_forget(struct node *n, const char *swarm, const char *name);
 void leases_fini(struct node *n);
+/* Another name of a process is an address that is that process: bound to this life of it. */
+bool alias_is(const struct name_row *row);
+/* The claim of its process: 1, 0 if that life of it is over, < 0. ret is filled in any case; yours. */
+int alias_child(struct store *s, const struct name_row *row, struct name_row *ret, struct err *e);
+/* Whether it is another name of a process that is no more, and so free: 1, 0, < 0. */
+int alias_dead(struct store *s, const struct name_row *row, struct err *e);
+/* At the home: those whose process is gone go after it. */
+int aliases_sweep(struct node *n);
 /* Ends an external name: tombstone and log row. */
 int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
 int own_expire(struct node *n);

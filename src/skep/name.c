@@ -34,6 +34,18 @@ static int run_register(struct cli *c, struct err *e)
                     e);
 }
 
+static int run_alias(struct cli *c, struct err *e)
+{
+    struct str body AUTOSTR = STR_INIT;
+    char *path AUTOFREE = name_path(c);
+    struct jw j = jw_init(&body);
+    jw_object(&j);
+    jw_kv_string(&j, "child", args_word(&c->args, 1));
+    jw_object_close(&j);
+    jw_end(&j);
+    return cli_tell(c, "PUT", path, str_get(&body), "{name} is another name of {child}", e);
+}
+
 static int run_get(struct cli *c, struct err *e)
 {
     char *path AUTOFREE = name_path(c);
@@ -49,13 +61,10 @@ static int run_release(struct cli *c, struct err *e)
 static int run_ls(struct cli *c, struct err *e)
 {
     static const struct column columns[] = {
-        {"NAME", "name", CELL_TEXT},
-        {"ADDRESS", "address", CELL_TEXT},
-        {"NODE", "node", CELL_TEXT},
-        {"EPOCH", "epoch", CELL_NUMBER},
-        {"EXPIRES", "expires_at", CELL_TIME},
-        {"METADATA", "metadata", CELL_LONG},
-        {NULL, NULL, CELL_TEXT},
+        {"NAME", "name", CELL_TEXT},         {"ADDRESS", "address", CELL_TEXT},
+        {"CHILD", "child", CELL_TEXT},       {"NODE", "node", CELL_TEXT},
+        {"EPOCH", "epoch", CELL_NUMBER},     {"EXPIRES", "expires_at", CELL_TIME},
+        {"METADATA", "metadata", CELL_LONG}, {NULL, NULL, CELL_TEXT},
     };
     char *path AUTOFREE = path_printf("/v1/swarms/%s/names", cli_swarm(c));
     return cli_list(c, path, "names", columns, e);
@@ -79,6 +88,16 @@ static const struct verb register_verb = {
     .args_min = 2,
     .args_max = 2,
     .run = run_register,
+};
+static const struct verb alias_verb = {
+    .name = "alias",
+    .args = "NAME CHILD",
+    .help = "Give a child another name, for as long as it lives.",
+    .options = swarm_only,
+    .args_min = 2,
+    .args_max = 2,
+    .complete = COMPLETE_CHILD,
+    .run = run_alias,
 };
 static const struct verb get_verb = {
     .name = "get",
@@ -107,7 +126,8 @@ static const struct verb ls_verb = {
     .options = list_options,
     .run = run_ls,
 };
-static const struct verb *const subs[] = {&register_verb, &get_verb, &release_verb, &ls_verb, NULL};
+static const struct verb *const subs[] = {&register_verb, &alias_verb, &get_verb,
+                                          &release_verb,  &ls_verb,    NULL};
 
 const struct verb verb_name = {
     .name = "name",

@@ -109,6 +109,13 @@ static const struct query_text queries[Q_N] = {
               "WHERE c.swarm = n.swarm AND c.name = n.name AND c.epoch = n.epoch "
               "AND c.status IN ('failed', 'stopped')) LIMIT ?3)"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},
+    /* other names of a process */
+    [Q_ALIASES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND address = ?2 AND kind = 'address' "
+                        "AND spec IS NOT NULL AND since = ?3 ORDER BY name"},
+    [Q_ALIAS_DANGLING] =
+        {T_NAME, "INDEXED BY name_alias WHERE kind = 'address' AND spec IS NOT NULL AND NOT EXISTS (SELECT 1 "
+                 "FROM name t WHERE t.swarm = name.swarm AND t.name = name.address AND t.kind = 'child' "
+                 "AND t.incarnation = name.since) LIMIT ?1"},
     [Q_NAME_AFTER] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND name > ?2 ORDER BY name LIMIT 1"},
     /* all of a swarm, or those with a tag: what lists filter by, and count */
     [Q_CHILD_FACTS] =

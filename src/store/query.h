@@ -68,6 +68,8 @@ enum query {
     Q_NAME_OWNED_COUNT,
     Q_NAME_ROOM,
     Q_NAME_EXPIRED,
+    Q_ALIASES,
+    Q_ALIAS_DANGLING,
     Q_NAME_AFTER,
     Q_CHILD_FACTS,
     Q_CHILD_TAGGED,

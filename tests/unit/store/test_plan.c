@@ -19,6 +19,7 @@ static const struct {
     {"UPDATE gcvv SET hlc = ?1 WHERE", "the same"},
     {"UPDATE log SET at = at - ?2", "the same"},
     {"FROM conflict ", "as many rows as processes lost their name in the last hour"},
+    {"INDEXED BY name_alias", "as many rows as processes have other names"},
     {"FROM node ORDER BY node", "as many rows as nodes"},
     {"FROM node_mark ORDER BY node", "as many rows as nodes"},
     {"FROM token ORDER BY token", "tokens are few, and kept in memory from then on"},
