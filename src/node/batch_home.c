@@ -161,6 +161,10 @@ static int start_one(struct answering *a, const struct batch_want *w, struct the
         say_there(a, t, IS_EXISTING, ret);
         return 0;
     }
+    if (!w->spec.p) { /* no coordinator asks that */
+        refused(ret, SKEP_EARG, "it has no specification");
+        return 0;
+    }
     if (is_late(a, t->version.hlc)) {
         late(a, ret);
         return 0;

@@ -209,6 +209,30 @@ static void a_batch_is_finished_by_others(void **state)
                                seed % 2 ? "all_or_none" : "missing");
 }
 
+/* The only node begins again where it was. */
+static void a_node_alone_finishes_what_it_began(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        for (int64_t us = 500; us < 60000; us = us * 2) {
+            struct rig r;
+            begin(&r, seed, 1);
+            AUTOFREE char *all =
+                body_of("o", CHILDREN, seed % 2 ? "{\"name\":\"bad\",\"argv\":[\"/bin/nothing\"]}" : NULL,
+                        seed % 2 ? ",\"on_failure\":\"rollback\"" : "");
+            ask_and_die(&r, 0, MANY, all, us + (int64_t)seed * 97, seed % 3 ? DEATH_KILL : DEATH_POWER);
+            run_ms(&r, 3000);
+            assert_true(sim_start(r.sim, 0));
+            run_ms(&r, 5000);
+            all_ended_within(&r, 20000);
+            run_ms(&r, 1000);
+            int n = running(&r, "o", CHILDREN);
+            if (n != 0 && (seed % 2 || n != CHILDREN))
+                fail_msg("seed %d, %d us: %d of %d run", (int)seed, (int)us, n, CHILDREN);
+            rig_end(&r);
+        }
+}
+
 static void undo_with_a_death(uint64_t seed, int64_t us, enum death how, bool comes_back)
 {
     struct rig r;
@@ -397,6 +421,7 @@ int main(void)
         cmocka_unit_test(what_failed_takes_the_others_with_it),
         cmocka_unit_test(a_batch_is_finished_by_others),
         cmocka_unit_test(a_rollback_is_finished_by_others),
+        cmocka_unit_test(a_node_alone_finishes_what_it_began),
         cmocka_unit_test(a_stop_of_many_is_finished_by_others),
         cmocka_unit_test(a_home_may_die),
         cmocka_unit_test(what_was_heard_in_part_is_claimed_once),
