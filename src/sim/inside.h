@@ -61,6 +61,8 @@ struct sim {
     struct simlinks *links;
     struct simnet *net;
     struct simproc *proc;
+    struct sim_said (*outside)(void *ctx, const struct sim_called *c);
+    void *outside_ctx;
 };
 
 /* Mixes into the digest. */

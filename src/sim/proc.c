@@ -543,10 +543,15 @@ static void line_out_fire(struct sim *s UNUSED, void *arg)
     tell(d->node, d->node_life, d->run, &e);
 }
 
+struct span worker_input(const struct sim_worker *w)
+{
+    return (struct span){w->spawn->input ? w->spawn->input : "", w->spawn->input_n};
+}
+
 void worker_say(struct sim_worker *w, const char *fmt, ...)
 {
     struct sim *s = w->proc->sim;
-    if (!w->spawn->channel || w->leaving)
+    if ((!w->spawn->channel && !w->spawn->answers) || w->leaving)
         return;
     char *text = NULL;
     va_list args;

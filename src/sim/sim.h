@@ -254,6 +254,20 @@ bool sim_violated(const struct sim *s);
 /* The sum of everything that has happened, also of what is not noted. */
 uint64_t sim_digest(const struct sim *s);
 
+/* What hooks call is outside of the cluster: somebody answers with a status (0: nothing comes back) after a
+ * while. Without one nobody listens there. */
+struct sim_called {
+    const struct sim_node *node; /* who calls */
+    const char *url, *event_id, *body;
+    unsigned attempt;
+};
+struct sim_said {
+    int status;
+    int64_t after_ms;
+    const char *answer; /* borrowed until the next call; NULL: none */
+};
+void sim_outside(struct sim *s, struct sim_said (*called)(void *ctx, const struct sim_called *c), void *ctx);
+
 /* An invariant, asked after every turn of a node (each_turn) or by sim_check_all. Appends to why if broken.
  */
 struct sim_check {

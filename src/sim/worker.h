@@ -40,6 +40,8 @@ bool worker_has_arg(const struct sim_worker *w, const char *arg);
 const char *worker_env(const struct sim_worker *w, const char *name);
 /* One line to skep. */
 void worker_say(struct sim_worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Its standard input; empty if it has none. */
+struct span worker_input(const struct sim_worker *w);
 /* Ends with that status, after what was said. */
 void worker_exit(struct sim_worker *w, int status);
 
