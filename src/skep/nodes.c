@@ -14,10 +14,13 @@ static const struct verb_option options[] = {
 };
 
 static const struct column columns[] = {
-    {"NAME", "name", CELL_TEXT}, {"STATUS", "status", CELL_STATUS}, {"ROLE", "role", CELL_TEXT},
-    {"LINK", "link", CELL_TEXT}, {"RTT ms", "rtt_ms", CELL_NUMBER}, {"CLOCK ms", "clock_off_ms", CELL_NUMBER},
-    {"URL", "url", CELL_TEXT},   {"UP", "started_at", CELL_TIME},   {"VERSION", "version", CELL_TEXT},
-    {"ID", "id", CELL_TEXT},     {NULL, NULL, CELL_TEXT},
+    {"NAME", "name", CELL_TEXT},       {"STATUS", "status", CELL_STATUS},
+    {"ROLE", "role", CELL_TEXT},       {"LINK", "link", CELL_TEXT},
+    {"RTT ms", "rtt_ms", CELL_NUMBER}, {"CLOCK ms", "clock_off_ms", CELL_NUMBER},
+    {"LOAD", "load", CELL_NUMBER},     {"LABELS", "labels", CELL_LONG},
+    {"URL", "url", CELL_TEXT},         {"UP", "started_at", CELL_TIME},
+    {"VERSION", "version", CELL_TEXT}, {"ID", "id", CELL_TEXT},
+    {NULL, NULL, CELL_TEXT},
 };
 
 static int run(struct cli *c, struct err *e)

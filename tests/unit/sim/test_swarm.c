@@ -2,6 +2,9 @@
  * runs once, and what nodes know differently for a moment does no harm. */
 #include "rig.h"
 
+#include <stdlib.h>
+
+#include "base/prng.h"
 #include "node/swarm.h"
 
 #define NODES 3
@@ -263,6 +266,89 @@ static void who_is_gone_leaves_the_directory_after_an_hour(void **state)
     rig_end(&r);
 }
 
+/* One of many things that change who serves the swarm, or that break. */
+static void blow(struct rig *r, struct prng *p)
+{
+    static const char *const settings[] = {
+        "{}",
+        "{\"serve\":\"joined\"}",
+        "{\"nodes\":[\"!n1\"]}",
+        "{\"nodes\":[\"n2\"],\"handoff\":false}",
+        "{\"nodes\":[\"*\",\"!n3\"],\"limits\":{\"max_children\":5}}",
+        "{\"labels\":{\"zone\":\"none\"}}",
+    };
+    int node = (int)(prng_next(p) % NODES), other = (node + 1) % NODES;
+    bool up = sim_node_up(sim_node(r->sim, node));
+    struct sim_ask put = {.node = node,
+                          .method = HTTP_M_PUT,
+                          .path = "/v1/swarms/s",
+                          .body = settings[prng_next(p) % COUNT(settings)],
+                          .timeout_ms = 20000,
+                          .done = ignored};
+    switch (prng_next(p) % 8) {
+    case 0:
+    case 1:
+    case 2:
+        sim_ask(r->sim, &put);
+        break;
+    case 3:
+        serve_soon(r, HTTP_M_PUT, "s", node);
+        break;
+    case 4:
+        serve_soon(r, HTTP_M_DELETE, "s", node);
+        break;
+    case 5:
+        if (up)
+            sim_crash(r->sim, node);
+        else
+            sim_start(r->sim, node);
+        break;
+    case 6:
+        sim_cut(r->sim, node, other);
+        break;
+    case 7:
+        sim_heal_all(r->sim);
+        break;
+    }
+}
+
+/* SKEP_SWARM_SEEDS=A-B says which. */
+static void swarms_change_while_nodes_die(void **state)
+{
+    (void)state;
+    unsigned first = 101, last = 112;
+    const char *seeds = getenv("SKEP_SWARM_SEEDS");
+    if (seeds)
+        assert_int_equal(sscanf(seeds, "%u-%u", &first, &last), 2);
+    for (unsigned seed = first; seed <= last; seed++) {
+        struct rig r;
+        struct prng p;
+        prng_init(&p, seed);
+        begin(&r, seed);
+        want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{}");
+        run_ms(&r, 1000);
+        start_many(&r, "s", 8);
+        for (int i = 0; i < 40; i++) {
+            blow(&r, &p);
+            run_ms(&r, (int64_t)(prng_next(&p) % 1500));
+        }
+        sim_heal_all(r.sim);
+        for (int i = 0; i < NODES; i++)
+            if (!sim_node_up(sim_node(r.sim, i)))
+                assert_true(sim_start(r.sim, i));
+        agree_within(&r, NODES, 60000);
+        run_ms(&r, 20000); /* what was still under way has ended */
+        want(&r, 200, (int)(seed % NODES), HTTP_M_PUT, "/v1/swarms/s", "{}");
+        int n = 0;
+        for (int64_t ms = 0; ms < 90000 && (n = running_well(&r, "s", 8)) != 8; ms += 50)
+            run_ms(&r, 50);
+        if (n != 8)
+            fail_msg("seed %u: %d of 8 run well", seed, n);
+        converge_within(&r, 60000);
+        rig_end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +359,7 @@ int main(void)
         cmocka_unit_test(settings_of_two_sides_meet),
         cmocka_unit_test(no_node_runs_more_than_it_may),
         cmocka_unit_test(who_is_gone_leaves_the_directory_after_an_hour),
+        cmocka_unit_test(swarms_change_while_nodes_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
