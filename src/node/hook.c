@@ -408,6 +408,14 @@ bool hooks_have_work(const struct node *n)
     return n->hooks && n->hooks->ends_n > 0;
 }
 
+void hooks_begin(struct node *n)
+{
+    if (n->hooks->stale)
+        read_table(n);
+    if (!n->hooks->begun)
+        read_outbox(n);
+}
+
 void hooks_tick(struct node *n)
 {
     struct hooks *all = n->hooks;

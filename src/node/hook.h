@@ -69,6 +69,8 @@ struct hooks {
 };
 
 void hooks_init(struct node *n);
+/* Before the first event of a run: its beginning is one. */
+void hooks_begin(struct node *n);
 void hooks_fini(struct node *n);
 /* The table of hooks was written or merged. Inside handlers. */
 void hooks_changed(struct node *n);

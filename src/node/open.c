@@ -174,6 +174,7 @@ static void run_mark(struct node *n)
 
 int node_begin(struct node *n)
 {
+    hooks_begin(n);
     int rc = node_transact(n, begin_run, NULL);
     if (rc == 0 && n->w.proc.begin)
         n->w.proc.begin(n->w.proc.self);
