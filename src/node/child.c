@@ -363,10 +363,16 @@ static void spawn_drop(void *arg)
 }
 
 /* The commit may have taken long: what was true before it must still be. If not, nothing was started, which
- * comes back as an event like any other end. */
+ * comes back as an event like any other end. A run that ended in the very batch that asked for it, with its
+ * keeper, is started by nobody: another one has taken its place. */
 static void spawn_now(struct node *n, void *arg)
 {
     struct spawn *s = arg;
+    const struct child *c = child_of_run(n, s->run);
+    if (!c || c->s.run != s->run) {
+        spawn_free(s);
+        return;
+    }
     view_lapse(&n->view, n->w.clock.boot_ms(n->w.clock.self));
     if (n->view.open) {
         n->w.proc.spawn(n->w.proc.self, s);

@@ -200,6 +200,14 @@ void nemesis_start(struct nemesis *n, int node, int64_t after_us)
     nemesis_later(n, after_us, start_now, node);
 }
 
+/* Once there is peace a node that ends to begin anew is up again at once, or the last look comes before it.
+ */
+static int64_t pause_before_start(struct nemesis *n)
+{
+    int64_t drawn_us = nemesis_draw(n, RETURN_MIN, RETURN_MAX);
+    return sim_now_us(n->sim) < n->opts.calm_us ? drawn_us : POLL_US;
+}
+
 /* Starts what is down, and knows since when all is well. */
 static void poll_fire(struct sim *s, void *arg)
 {
@@ -207,7 +215,7 @@ static void poll_fire(struct sim *s, void *arg)
     int members, gone;
     for (int i = 0; i < sim_nodes(s); i++)
         if (is_member(n, i) && !sim_node_up(sim_node(s, i)) && !n->held[i] && !n->starting[i])
-            nemesis_start(n, i, nemesis_draw(n, RETURN_MIN, RETURN_MAX));
+            nemesis_start(n, i, pause_before_start(n));
     count(n, &members, &gone);
     if (gone || n->cuts)
         n->disturbed_us = sim_now_us(s);

@@ -281,7 +281,15 @@ static int claims_for_itself(struct node *n, void *arg)
     return rc < 0 ? rc : own_changed(n, "default", not_home);
 }
 
-static void spawn_after(int64_t ms, const char *view, int want)
+/* And in the same batch it is told that its keeper is gone. */
+static int claims_and_is_bereft(struct node *n, void *arg)
+{
+    struct event ev = {.kind = EV_KEEPER_DIED};
+    int rc = claims_for_itself(n, arg);
+    return rc < 0 ? rc : child_event(n, &ev);
+}
+
+static void spawn_in(int (*batch)(struct node *n, void *arg), int64_t ms, const char *view, int want)
 {
     static char any[] = "*";
     static char *const allow[] = {any, NULL};
@@ -297,7 +305,7 @@ static void spawn_after(int64_t ms, const char *view, int want)
         snprintf(not_home, sizeof not_home, "x%d", i);
     commit_ms = ms;
     view_said = view;
-    assert_int_equal(node_transact(b.n, claims_for_itself, &b), 0);
+    assert_int_equal(node_transact(b.n, batch, &b), 0);
     assert_int_equal(spawned, want);
     b.n->held_n = 0; /* what is tried again later is not of interest */
     bench_end(&b);
@@ -306,15 +314,21 @@ static void spawn_after(int64_t ms, const char *view, int want)
 static void a_spawn_does_not_leave_after_a_lapse(void **state)
 {
     (void)state;
-    spawn_after(10, NULL, 1);
-    spawn_after(5000, NULL, 0);
+    spawn_in(claims_for_itself, 10, NULL, 1);
+    spawn_in(claims_for_itself, 5000, NULL, 0);
 }
 
 /* Under another view somebody else may have claimed the same name. */
 static void a_claim_of_another_view_is_not_started(void **state)
 {
     (void)state;
-    spawn_after(10, "0000000000000001", 0);
+    spawn_in(claims_for_itself, 10, "0000000000000001", 0);
+}
+
+static void who_loses_its_keeper_at_birth_is_started_once(void **state)
+{
+    (void)state;
+    spawn_in(claims_and_is_bereft, 10, NULL, 1);
 }
 
 int main(void)
@@ -330,6 +344,7 @@ int main(void)
         cmocka_unit_test(nobody_copies_from_who_is_in_the_midst),
         cmocka_unit_test(a_spawn_does_not_leave_after_a_lapse),
         cmocka_unit_test(a_claim_of_another_view_is_not_started),
+        cmocka_unit_test(who_loses_its_keeper_at_birth_is_started_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
