@@ -275,7 +275,7 @@ void child_env_add(char **env, size_t *count, char *text TAKES)
 {
     size_t name = (size_t)(strchr(text, '=') - text) + 1;
     for (size_t i = 0; i < *count; i++)
-        if (strncmp(env[i], text, name) == 0) { /* what comes later wins */
+        if (env[i][0] == text[0] && strncmp(env[i], text, name) == 0) { /* what comes later wins */
             free(env[i]);
             env[i] = text;
             return;
