@@ -65,6 +65,20 @@ static void write_pid(struct jw *j, const char *key, int64_t pid)
         jw_null(j);
 }
 
+/* What the scoreboard says of it; null: it is not on it. */
+static int write_score(struct store *s, const char *id, struct jw *j, struct err *e)
+{
+    struct score_row row = {.node = mem_dup(id)};
+    int rc = store_load(s, T_SCORE, &row, e);
+    jw_key(j, "score");
+    if (rc == 1)
+        jw_real(j, (double)row.permille / 1000);
+    else
+        jw_null(j);
+    row_fini(T_SCORE, &row);
+    return rc < 0 ? rc : 0;
+}
+
 static int write_node(const struct reading *r, const struct frozen_node *f, struct jw *j, struct err *e)
 {
     char id[ID_TEXT];
@@ -77,6 +91,8 @@ static int write_node(const struct reading *r, const struct frozen_node *f, stru
     write_rtt(j, f);
     int rc = write_swarms(r->store, f, j, e);
     jw_kv_i64(j, "load", f->load);
+    if (rc >= 0)
+        rc = write_score(r->store, id, j, e);
     jw_kv_raw(j, "labels", f->labels ? (struct span){f->labels, strlen(f->labels)} : (struct span){"{}", 2});
     jw_kv_i64(j, "weight", f->weight);
     jw_kv_i64(j, "max_children", f->max_children);
@@ -166,7 +182,7 @@ static void write_cluster(const struct frozen *f, struct jw *j)
     for (int i = 0; i < f->nodes_n; i++)
         jw_string(j, f->nodes[i].name);
     jw_array_close(j);
-    jw_kv_null(j, "commander"); /* divergence needs none: no node decides for others */
+    jw_kv_string(j, "commander", f->commander);
     jw_kv_i64_text(j, "term", 0);
     jw_kv_null(j, "quorum");
     jw_kv_bool(j, "partitioned", false);

@@ -88,7 +88,9 @@ static uint64_t signature_of(const struct shown *s)
     for (int i = 0; i < s->f->nodes_n; i++)
         if (s->f->nodes[i].member && s->f->nodes[i].in_view && serves(s, &s->f->nodes[i]))
             ids[n++] = s->f->nodes[i].id;
-    return swarm_signature(s->f->signature, s->settings, ids, n);
+    bool balances = s->settings->distribution.kind == DISTRIBUTION_LOAD_BALANCER;
+    uint64_t board = balances ? board_signature(s->store) : 0;
+    return swarm_signature(s->f->signature ^ board, s->settings, ids, n);
 }
 
 /* row->settings NULL: all as it is without a word. */

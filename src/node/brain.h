@@ -23,6 +23,7 @@
 #include "core/restart.h"
 #include "core/view.h"
 #include "node/batch.h"
+#include "node/board.h"
 #include "node/children.h"
 #include "node/cover.h"
 #include "node/crasher.h"
@@ -159,6 +160,7 @@ struct node {
     struct batch *operations;       /* uthash by id */
     bool operations_dirty, operations_scan;
     struct timer batch_timer;
+    struct board board;
     struct bucket reap_bucket;
     char *reap_after;             /* session.c: how far its look at unfinished sessions has come; owned */
     struct member_row *member_at; /* group.c: the same for members */

@@ -61,6 +61,11 @@ static int64_t *counted_at(struct counted *c, int64_t actor)
     return &c->nodes[c->n++].has;
 }
 
+int64_t choice_count(struct node *n, const char *swarm, const struct id *node)
+{
+    return *counted_at(counted_of(n, swarm), own_actor_of(n, node));
+}
+
 /* The number of a zone: nodes with the same value of the label, and all without one, share it. */
 static int zone_of(struct node *n, const char *label, const struct id *id, struct json_strings *values)
 {

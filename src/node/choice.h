@@ -38,6 +38,8 @@ int choice_pick(struct node *n, struct choice *c, const struct place_node *list,
  * pick. */
 double choice_score(const struct choice *c, const struct place_node *list, size_t i, const char *swarm,
                     const char *name);
+/* Children of the swarm on that node, as its rows say and this node gave since. */
+int64_t choice_count(struct node *n, const char *swarm, const struct id *node);
 void choices_fini(struct node *n);
 
 #endif

@@ -48,6 +48,7 @@ void frozen_unref(const struct frozen *shared)
     free(f->name);
     free(f->url);
     free(f->version);
+    free(f->commander);
     free(f);
 }
 
@@ -197,6 +198,10 @@ static struct frozen *freeze(struct node *n)
     f->copying = resync_goes_on(n);
     f->signature = n->view.signature;
     f->life = n->life;
+    struct id commander = board_commander(n);
+    char id[ID_TEXT];
+    f->commander = mem_dup(node_name_of(n, id_text(&commander, id)));
+    f->score = board_said(n);
     f->clock_line_ms = n->watch.clock.line_ms;
     f->pid = n->o.pid;
     f->keeper_pid = n->o.keeper_pid;

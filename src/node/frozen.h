@@ -48,6 +48,8 @@ struct frozen {
     bool copying; /* what it missed, from another node: what is here may be far behind */
     uint64_t signature;
     int64_t life;              /* of the cluster; 0 = not known yet */
+    char *commander;           /* name of the node that leads; never NULL */
+    int64_t score;             /* of this machine, as pings say it */
     int64_t clock_line_ms;     /* CLOCK_BOOTTIME + this is what the node believes to be the time */
     struct frozen_node *nodes; /* sorted by name; this node among them */
     int nodes_n;

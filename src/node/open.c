@@ -221,6 +221,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
     timer_begin(n, &n->lease_timer, leases_due, LEASE_MS);
     timer_begin(n, &n->reap_timer, reap_due, 0);
     batches_begin(n);
+    board_begin(n);
     compare_begin(n);
     declare_load(n);
     n->frozen_dirty = true;

@@ -4,9 +4,10 @@
  * are memory; only their events reach the log. Pings travel on connections of their own and are answered by
  * the peer's I/O thread from its frozen view, with the age of its brain's last turn.
  *
- *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint
+ *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint, score varint
  *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
- * i64, member u8, draining u8, left u8, load varint, version, life i64 (absent in older programs)
+ * i64, member u8, weight varint, draining u8, left u8, load varint, version, life i64, score varint
+ * An older program's end before the life or the score.
  */
 #include <string.h>
 
@@ -66,6 +67,8 @@ static bool ping_decode(const char *body, size_t n, bool answer, struct ping *re
         ret->version = read_text(&r);
         ret->life = r.n > 0 ? read_i64(&r) : 0; /* an older program says none */
     }
+    if (r.n > 0)
+        ret->score = (int64_t)(read_varint(&r) & INT32_MAX);
     return !r.bad && is_line(ret->name, PEER_NAME_MAX) && is_line(ret->url, PEER_URL_MAX) && ret->actor > 0 &&
            ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX && !id_is_zero(&ret->id);
 }
@@ -97,6 +100,7 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
     buf_varint(ret, self ? (uint64_t)self->load : 0);
     buf_text(ret, f->version);
     buf_i64(ret, f->life);
+    buf_varint(ret, (uint64_t)f->score);
     return 0;
 }
 
@@ -246,6 +250,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
     set_text(&p->url, m->url);
     p->member |= m->member;
     p->weight = m->weight;
+    board_heard(n, p, m->score);
     return true;
 }
 
@@ -259,6 +264,8 @@ static void peer_alive(struct node *n, struct peer *p)
         if (p->down && !p->proven && p->lost_actor == p->actor)
             fact(n, "cluster_healed", p);
         fact(n, "pre_node_join", p);
+        if (p->down || !p->known)
+            p->up_at_ms = n->now_ms;
         p->down = false;
         p->known = true;
         p->liveness = LIVENESS_HEALTHY;
@@ -406,6 +413,7 @@ void ping_write(struct node *n, struct str *ret)
     buf_i64(ret, n->born);
     buf_u8(ret, n->member && !n->resync.wanted && !watch_refused(n));
     buf_varint(ret, (uint64_t)n->view.self.weight);
+    buf_varint(ret, (uint64_t)board_said(n));
 }
 
 struct peer_call *ping_new(struct node *n, const struct peer *p)

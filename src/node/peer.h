@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "core/detect.h"
 #include "core/reap.h"
+#include "core/score.h"
 #include "core/vv.h"
 #include "node/pull.h"
 #include "node/relay.h"
@@ -32,8 +33,12 @@ struct peer {
     int64_t down_since_ms, load, weight, skew_said_ms;
     int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that
                                       was measured, boot; 0 = never */
-    struct vv vv;                  /* what it has on disk, as its last pull request said */
-    uint64_t ping_call;            /* the direct one */
+    struct score_history scores;   /* board.c */
+    int score;
+    int64_t up_at_ms;    /* boot: when it came, or came back; 0 = never */
+    int64_t score_at_ms; /* boot; 0 = it never said one */
+    struct vv vv;        /* what it has on disk, as its last pull request said */
+    uint64_t ping_call;  /* the direct one */
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
     struct way way;
     struct pull pull;
@@ -75,6 +80,7 @@ struct ping {
     struct id cluster, id;
     char *name, *url, *version;
     int64_t actor, born, signature, brain_age_ms, real_ms, load, weight, life;
+    int64_t score; /* of its machine, and 1; 0: it does not say */
     bool member, draining, left;
 };
 void ping_fini(struct ping *p);

@@ -60,10 +60,15 @@ struct field {
 static const struct option hash_options[] = {
     {"bound_percent", JSON_INT, 100, 1000}, {"spread", JSON_STRING, 0, 0}, {0}};
 
+static const struct option balancer_options[] = {
+    {"push_interval_ms", JSON_INT, 1000, 3600000}, {"nodeup_redistribution", JSON_BOOL, 0, 0}, {0}};
+
 static const struct field strategies[] = {
     FIELD(distribution, {"consistent_hash", DISTRIBUTION_CONSISTENT_HASH, hash_options},
           {"consistent_hashing", DISTRIBUTION_CONSISTENT_HASH, hash_options},
-          {"guided", DISTRIBUTION_GUIDED, NULL}, {"random", DISTRIBUTION_RANDOM, NULL}),
+          {"guided", DISTRIBUTION_GUIDED, NULL},
+          {"load_balancer", DISTRIBUTION_LOAD_BALANCER, balancer_options},
+          {"random", DISTRIBUTION_RANDOM, NULL}),
     FIELD(redundancy, {"singularity", REDUNDANCY_SINGULARITY, NULL}),
     FIELD(migration, {"cold_swap", MIGRATION_COLD_SWAP, NULL}),
     FIELD(partition, {"divergence", PARTITION_DIVERGENCE, NULL}),

@@ -64,7 +64,9 @@ uint64_t swarm_topology(struct node *n, const char *swarm)
             swarm_serves(n->store, settings, swarm, &p->id, p->name ? p->name : "", p->labels))
             ids[count++] = p->id;
     }
-    return swarm_signature(n->view.signature, settings, ids, count);
+    uint64_t board =
+        settings->distribution.kind == DISTRIBUTION_LOAD_BALANCER ? board_signature(n->store) : 0;
+    return swarm_signature(n->view.signature ^ board, settings, ids, count);
 }
 
 /* ---- room ----

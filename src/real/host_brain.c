@@ -85,6 +85,12 @@ static int proc_find(void *self UNUSED, const char *argv0, char *const *env, con
     return machine_find(argv0, env, cwd, ret_path, bytes);
 }
 
+static bool proc_load(void *self, struct machine_load *ret)
+{
+    struct host *h = self;
+    return machine_load(&h->gauge, ret);
+}
+
 static int proc_tail(void *self, const char *log, int64_t lines, int64_t after, struct str *ret_text,
                      int64_t *ret_next)
 {
@@ -113,7 +119,8 @@ static struct world world_of(struct host *h)
         .clock = machine_clock,
         .random = machine_random,
         .net = {h, net_answer, net_call, net_reset, net_hook},
-        .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line, proc_begin},
+        .proc = {h, proc_spawn, proc_find, proc_tail, proc_terminate, proc_kill, proc_line, proc_load,
+                 proc_begin},
         .disk = {.path = h->db},
         .log = &h->brain_log,
     };

@@ -18,6 +18,7 @@
 #include "real/identity.h"
 #include "real/keeper_link.h"
 #include "real/loop.h"
+#include "real/machine.h"
 #include "real/mailbox.h"
 #include "real/pki.h"
 #include "real/reserve.h"
@@ -81,8 +82,9 @@ struct host {
     struct reserve *reserve;
     char self[ID_TEXT], boot[ID_TEXT], name[64];
     struct identity_lock lock;
-    struct log log;       /* io */
-    struct log brain_log; /* brain */
+    struct log log;             /* io */
+    struct log brain_log;       /* brain */
+    struct machine_gauge gauge; /* brain */
     struct pki_ca *ca;
 
     struct loop *loop; /* io, and all down to the threads */

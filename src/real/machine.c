@@ -228,3 +228,62 @@ char *machine_cgroup(void)
     AUTOFREE char *dir = mem_printf("/sys/fs/cgroup%.*s", (int)strcspn(path, "\n"), path);
     return is_delegated(dir) ? TAKE(dir) : NULL;
 }
+
+/* ---- load ---- */
+
+/* The first line of /proc/stat: user nice system idle iowait irq softirq steal. */
+static bool cpu_read(int64_t *ret_busy, int64_t *ret_all)
+{
+    long long t[8] = {0};
+    FILE *f = fopen("/proc/stat", "re");
+    int n = f ? fscanf(f, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &t[0], &t[1], &t[2], &t[3], &t[4],
+                       &t[5], &t[6], &t[7])
+              : 0;
+    if (f)
+        fclose(f);
+    *ret_all = 0;
+    for (int i = 0; i < 8; i++)
+        *ret_all += t[i];
+    *ret_busy = *ret_all - t[3] - t[4];
+    return n >= 4;
+}
+
+/* /proc/loadavg: "0.1 0.2 0.3 2/345 6789"; we are one of the two. */
+static bool runq_read(int64_t *ret)
+{
+    long long running = 0;
+    FILE *f = fopen("/proc/loadavg", "re");
+    int n = f ? fscanf(f, "%*s %*s %*s %lld", &running) : 0;
+    if (f)
+        fclose(f);
+    *ret = running > 0 ? running - 1 : 0;
+    return n == 1;
+}
+
+static bool memory_read(int64_t *ret_permille)
+{
+    char line[128];
+    long long total = 0, available = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && (total == 0 || available == 0) && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemTotal: %lld", &total) != 1)
+            sscanf(line, "MemAvailable: %lld", &available);
+    if (f)
+        fclose(f);
+    if (total <= 0)
+        return false;
+    *ret_permille = (total - available) * 1000 / total;
+    return true;
+}
+
+bool machine_load(struct machine_gauge *g, struct machine_load *ret)
+{
+    int64_t busy, all;
+    struct machine_load l;
+    if (!cpu_read(&busy, &all) || !runq_read(&l.runq) || !memory_read(&l.memory_permille))
+        return false;
+    l.cpu_permille = all > g->all ? (busy - g->busy) * 1000 / (all - g->all) : 0;
+    *g = (struct machine_gauge){busy, all};
+    *ret = l;
+    return true;
+}

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "world/clock.h"
+#include "world/proc.h"
 #include "world/random.h"
 
 extern const struct world_clock machine_clock;
@@ -22,6 +23,13 @@ int machine_find(const char *argv0, char *const *env, const char *cwd, char *ret
 /* Whether process pid is `ancestor` or was made below it. False also when pid is gone. */
 enum lineage { LINEAGE_GONE, LINEAGE_OTHER, LINEAGE_BELOW };
 enum lineage machine_lineage(int pid, int ancestor);
+
+/* How busy the machine is, from /proc; CPU time since the last call with this gauge (at first: since it
+ * booted). One thread a gauge. */
+struct machine_gauge {
+    int64_t busy, all; /* jiffies; zeros at first */
+};
+bool machine_load(struct machine_gauge *g, struct machine_load *ret);
 
 /* The cgroup of this process if the service manager delegated it ("Delegate=yes"), as a path; yours, else
  * NULL. */

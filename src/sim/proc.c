@@ -414,6 +414,16 @@ static void proc_line(void *self, uint64_t run, char *line TAKES, size_t line_n)
     sim_at(n->sim, sim_effect_us(n), line_fire, d, deed_free);
 }
 
+/* Made up, and another one each ten seconds: busy and idle machines, all of them at some time. */
+static bool proc_load(void *self, struct machine_load *ret)
+{
+    struct sim_node *n = self;
+    uint64_t draw = prng_mix((uint64_t)(n->sim->now_us / 10000000) * 31 + (uint64_t)n->index);
+    *ret = (struct machine_load){(int64_t)(draw % 1001), (int64_t)(draw / 1001 % 120),
+                                 (int64_t)(draw >> 32) % 1001};
+    return true;
+}
+
 void simproc_world(struct sim_node *n, struct world_proc *ret)
 {
     *ret = (struct world_proc){.self = n,
@@ -422,7 +432,8 @@ void simproc_world(struct sim_node *n, struct world_proc *ret)
                                .tail = proc_tail,
                                .terminate = proc_terminate,
                                .kill = proc_kill,
-                               .line = proc_line};
+                               .line = proc_line,
+                               .load = proc_load};
 }
 
 /* ---- The node's ends and starts ---- */

@@ -94,6 +94,7 @@ static const struct query_text queries[Q_N] = {
     [Q_TOKENS] = {T_TOKEN, "ORDER BY token"},
     [Q_SWARMS] = {T_SWARM, "ORDER BY swarm"},
     [Q_SERVES] = {T_SERVE, "ORDER BY swarm, node"},
+    [Q_SCORES] = {T_SCORE, "ORDER BY node"},
     [Q_SERVES_OF] = {T_SERVE, "WHERE swarm = ?1 ORDER BY node"},
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "

@@ -61,6 +61,7 @@ enum query {
     Q_SWARMS,
     Q_SERVES,
     Q_SERVES_OF,
+    Q_SCORES,
     Q_IDEM_OLD,
     Q_NAME_OWNED,
     Q_NAME_OWNERS,

@@ -26,6 +26,12 @@ struct spawn {
     bool answers;
 };
 
+struct machine_load {
+    int64_t cpu_permille; /* of all processors */
+    int64_t runq;         /* threads that run or want to */
+    int64_t memory_permille;
+};
+
 struct world_proc {
     void *self;
     /* EV_CHILD_SPAWNED or EV_CHILD_FAILED follows; then lines; then EV_CHILD_EXITED, once nothing of it is
@@ -45,6 +51,9 @@ struct world_proc {
     void (*kill)(void *self, uint64_t run);
     /* A line (without newline) to its channel; dropped when it is gone. Bounded by the caller. */
     void (*line)(void *self, uint64_t run, char *line TAKES, size_t n);
+    /* What the machine does at the moment; CPU time since the last time it was asked. False: it cannot tell.
+     * NULL: never. */
+    bool (*load)(void *self, struct machine_load *ret);
     /* The run begins: what earlier runs of this node left on this machine ends now, before the first spawn.
      * NULL: nobody has to be told. */
     void (*begin)(void *self);

@@ -166,6 +166,24 @@ static void descent_is_seen_through_generations(void **state UNUSED)
     close(ends[1]);
 }
 
+static void work_shows_in_the_load(void **state)
+{
+    (void)state;
+    struct machine_gauge g = {0};
+    struct machine_load l = {-1, -1, -1};
+    assert_true(machine_load(&g, &l));
+    assert_in_range(l.cpu_permille, 0, 1000);
+    assert_in_range(l.memory_permille, 1, 999);
+    assert_in_range(l.runq, 0, 1000000);
+    int64_t before = g.busy;
+    do { /* no time is measured in less than a tick */
+        for (volatile int i = 0; i < 10000000; i++)
+            ;
+        assert_true(machine_load(&g, &l));
+    } while (l.cpu_permille == 0);
+    assert_true(g.busy > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +195,7 @@ int main(void)
         cmocka_unit_test(dots_are_resolved_links_are_kept),
         cmocka_unit_test(a_short_buffer_is_an_error),
         cmocka_unit_test(descent_is_seen_through_generations),
+        cmocka_unit_test(work_shows_in_the_load),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -112,11 +112,85 @@ static void a_bound_holds_between_homes(void **state)
     }
 }
 
+static void board_within(struct rig *r, int node, int nodes)
+{
+    int64_t n = 0;
+    for (int i = 0; i < 200 && (n = rows_number(r, node, "SELECT count(*) FROM score")) != nodes; i++)
+        run_ms(r, 100);
+    assert_int_equal(n, nodes);
+}
+
+/* The scoreboard reaches all nodes and follows its leader; what it shares out runs once while they die. */
+static void a_scoreboard_outlives_its_leader(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 21; seed <= 24; seed++) {
+        struct rig r;
+        begin(&r, seed);
+        make(&r, "l", "{\"kind\":\"load_balancer\",\"push_interval_ms\":2000}");
+        start_all(&r, "l", false, 100);
+        for (int i = 0; i < NODES; i++)
+            board_within(&r, i, NODES);
+        struct id leader = board_commander(node_at(&r, 1));
+        int dies = 0;
+        for (int i = 0; i < NODES; i++) {
+            struct id id = sim_node_id(sim_node(r.sim, i));
+            dies = id_equal(&id, &leader) ? i : dies;
+        }
+        sim_crash(r.sim, dies);
+        run_within(&r, "l", NAMES, false, 60000);
+        int other = (dies + 1) % NODES;
+        board_within(&r, other, NODES - 1);
+        assert_true(events(&r, other, "scoreboard_updated") +
+                        events(&r, (dies + 2) % NODES, "scoreboard_updated") >
+                    0);
+        assert_true(sim_start(r.sim, dies));
+        run_within(&r, "l", NAMES, false, 60000);
+        converge_within(&r, 30000);
+        rig_end(&r);
+    }
+}
+
+/* A node comes back: nothing moves, unless the swarm wants it; then it gets its share, and each runs once. */
+static void a_node_that_joins_gets_its_share_if_wanted(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 31; seed <= 34; seed++) {
+        struct rig r;
+        bool wanted = seed % 2;
+        begin(&r, seed);
+        make(&r, "m",
+             wanted ? "{\"kind\":\"load_balancer\",\"push_interval_ms\":1000,"
+                      "\"nodeup_redistribution\":true}"
+                    : "{\"kind\":\"load_balancer\",\"push_interval_ms\":1000}");
+        sim_crash(r.sim, 2);
+        run_ms(&r, 10000);
+        for (int i = 0; i < NAMES; i++) {
+            AUTOFREE char *path = path_of("m", i);
+            want(&r, 201, i % 2, HTTP_M_PUT, path, "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}");
+        }
+        assert_true(sim_start(r.sim, 2));
+        int most = 0;
+        for (int i = 0; i < 600; i++) {
+            run_ms(&r, 100);
+            int n = running_on(&r, "m", sim_node(r.sim, 2), false);
+            assert_true(n >= 0);
+            most = n > most ? n : most;
+        }
+        if (wanted ? most == 0 : most != 0)
+            fail_msg("seed %d: %d moved", (int)seed, most);
+        run_within(&r, "m", NAMES, false, 30000);
+        rig_end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_death_leaves_each_name_once),
         cmocka_unit_test(a_bound_holds_between_homes),
+        cmocka_unit_test(a_scoreboard_outlives_its_leader),
+        cmocka_unit_test(a_node_that_joins_gets_its_share_if_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

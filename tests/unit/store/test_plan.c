@@ -25,6 +25,7 @@ static const struct {
     {"FROM token ORDER BY token", "tokens are few, and kept in memory from then on"},
     {"FROM swarm ORDER BY swarm", "swarms are few, and kept in memory from then on"},
     {"SELECT count(*) FROM (SELECT 1 FROM name n", "at most as many rows as a node may own"},
+    {"FROM score ORDER BY node", "as many rows as nodes"},
     {"FROM serve ORDER BY swarm, node", "as many rows as nodes serve swarms that have to be joined"},
     {"SELECT seq FROM log ORDER BY seq LIMIT 1000", "the oldest thousand"},
     {"FROM hook ORDER BY event, hook", "hooks are few, and kept in memory from then on"},
