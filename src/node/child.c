@@ -193,10 +193,11 @@ int child_write(struct node *n, struct child *c, const char *status, const char 
                             .started_at = c->s.started_at};
     struct child_row old = {.swarm = mem_dup(c->swarm), .name = mem_dup(c->name)};
     node_wake(n, c->swarm, c->name);
-    int rc = store_load(n->store, T_CHILD, &old, &n->fault);
+    bool tells = facts_status_matters(status);
+    int rc = tells ? store_load(n->store, T_CHILD, &old, &n->fault) : 0;
     if (rc >= 0)
         rc = store_save(n->store, T_CHILD, &row, &n->fault);
-    if (rc == 0)
+    if (rc == 0 && tells)
         rc = facts_registry(n, &old, &row, false);
     row_fini(T_CHILD, &old);
     return rc == SKEP_EFENCED

@@ -117,7 +117,7 @@ int conflict_losing(void *ctx, const struct remote_row *row, const struct stamp 
         return 0;
     AUTOFREE char *swarm = mem_copy(key[0].p, key[0].n), *name = mem_copy(key[1].p, key[1].n);
     if (row->t == T_CHILD) {
-        int child = facts_child_losing(n, swarm, name);
+        int child = facts_child_matters(row) ? facts_child_losing(n, swarm, name) : 0;
         if (child < 0 && e)
             *e = n->fault;
         return child;

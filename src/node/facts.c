@@ -173,6 +173,25 @@ int facts_registry(struct node *n, const struct child_row *old, const struct chi
     return say(n, was && is_again(old, now) ? "child_pid_updated" : "child_registered", now, now, told);
 }
 
+static const char *const telling[] = {"running", "gone", "failed", "stopped"};
+
+bool facts_status_matters(const char *status)
+{
+    for (size_t i = 0; i < COUNT(telling); i++)
+        if (is(status, telling[i]))
+            return true;
+    return false;
+}
+
+/* By its bytes: a name may hold such a word as well, which costs a look-up and no more. */
+bool facts_child_matters(const struct remote_row *row)
+{
+    for (size_t i = 0; i < COUNT(telling); i++)
+        if (memmem(row->bytes.p, row->bytes.n, telling[i], strlen(telling[i])))
+            return true;
+    return false;
+}
+
 int facts_child_losing(struct node *n, const char *swarm, const char *name)
 {
     struct former *old;

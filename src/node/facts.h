@@ -47,6 +47,9 @@ void facts_clear(struct node *n);
 int facts_registry(struct node *n, const struct child_row *old, const struct child_row *now, bool told);
 /* A row of "child" is about to be replaced by merging; and has been. */
 int facts_child_losing(struct node *n, const char *swarm, const char *name);
+/* Whether such a row can be one that the registry tells of: most are not, and need not be looked up. */
+bool facts_child_matters(const struct remote_row *row);
+bool facts_status_matters(const char *status);
 int facts_child_merged(struct node *n, const char *swarm, const char *name);
 
 /* A node joins or leaves what this one sees. Inside handlers. */

@@ -395,7 +395,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         return *a ? own_changed(n, a, b) : session_changed_hands(n, b);
     case T_CHILD:
         node_wake(n, a, b);
-        if (!row->dead && facts_child_merged(n, a, b) < 0)
+        if (!row->dead && facts_child_matters(row) && facts_child_merged(n, a, b) < 0)
             return n->fault.code;
         return own_changed(n, a, b); /* its owner may ask for a new claim */
     case T_METADATA:
