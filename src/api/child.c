@@ -11,6 +11,7 @@
 #include "api/metadata.h"
 #include "api/plan.h"
 #include "node/child.h"
+#include "node/conflict.h"
 #include "node/settings.h"
 
 /* ---- arguments ---- */
@@ -559,6 +560,52 @@ static int patch_serve(struct node *n, struct op *op, const struct call *c)
     return rc < 0 ? rc : answer_child(n, op, c, 200, same ? 0 : store_written(n->store), 0);
 }
 
+/* ---- the answer to a conflict ---- */
+
+struct conflict_body {
+    int keep;
+};
+static const char *const keep_words[] = {"winner", "loser", NULL};
+static const struct json_field conflict_fields[] = {
+    JSON_FIELD(struct conflict_body, keep, JSON_WORD, .required = true, .words = keep_words)};
+static const struct json_table conflict_table = JSON_TABLE(struct conflict_body, conflict_fields);
+
+static int conflict_serve(struct node *n, struct op *op, const struct call *c)
+{
+    const struct conflict_body *b = c->body;
+    CLEANUP(known_fini) struct known k = {0};
+    struct err e;
+    if (op->st.step == 1) { /* answered: the state of the other side runs, under a new claim */
+        int rc = known_load(n, c, &k);
+        if (rc < 0)
+            return rc;
+        if (!k.found || (k.current && is(k.child.status, "running") && k.name.epoch > op->st.epoch))
+            return k.found ? answer_child(n, op, c, 200, 0, 0) : not_found(n, op, c);
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
+    int rc = at_owner(n, op, c, &k, false);
+    if (rc <= 0)
+        return rc;
+    struct child *child = child_find(n, c->param[0], c->param[1]);
+    if (!child || child->s.phase != PHASE_RUNNING || child->s.is_asked) {
+        err_set(&e, SKEP_ENOTALIVE, "%s is not running at the moment; try again later", c->param[1]);
+        return api_fail(n, op, &e);
+    }
+    op->st.epoch = k.name.epoch;
+    if ((rc = conflict_answer(n, child, b->keep == 1, op->request->who.name)) < 0)
+        return rc;
+    if (rc == 0) {
+        err_set(&e, SKEP_ENOTFOUND, "no conflict about %s waits for an answer", c->param[1]);
+        return api_fail(n, op, &e);
+    }
+    if (b->keep == 0)
+        return answer_child(n, op, c, 200, store_written(n->store), 0);
+    op->st.step = 1;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return 0;
+}
+
 /* ---- messages and calls ---- */
 
 struct data_body {
@@ -701,6 +748,9 @@ const struct route child_routes[] = {
      "Restart a process where it is."},
     {HTTP_M_POST, CHILD "/move", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &move_table, NULL,
      move_serve, "Move a process with its state to another node."},
+    {HTTP_M_POST, CHILD "/conflict", ROLE_WRITE, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, &conflict_table,
+     NULL, conflict_serve,
+     "Say which side of a healed conflict goes on: the one that stayed, or the other one."},
     {HTTP_M_POST, CHILD "/checkpoint", ROLE_WRITE, API_BRAIN, API_BIG_BODY_BYTES, true, NULL, 0, 0,
      &data_table, NULL, checkpoint_serve,
      "Replace the checkpoint that the next start of a process is given."},

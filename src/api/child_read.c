@@ -42,7 +42,7 @@ static int checkpoint_read(const struct call *c, const struct reading *r, struct
                     : 200;
 }
 
-/* ---- history, why ---- */
+/* ---- history ---- */
 
 struct history_query {
     int64_t limit, after;
@@ -78,87 +78,6 @@ static int history_read(const struct call *c, const struct reading *r, struct st
         jw_kv_null(&j, "next");
     jw_object_close(&j);
     return rc < 0 ? rc : 200;
-}
-
-static void why_events(const struct call *c, const struct reading *r, struct jw *j)
-{
-    struct stmt *q = store_ask(r->store, Q_LOG_LAST, "tti", c->param[0], c->param[1], (int64_t)10);
-    jw_kv_array(j, "events");
-    while (stmt_step(q, NULL) == 1)
-        show_event(q, r->frozen->name, j);
-    jw_array_close(j);
-}
-
-static void why_claim(const struct reading *r, const struct name_row *row, struct jw *j)
-{
-    jw_kv_object(j, "claim");
-    jw_kv_string(j, "kind", row->kind);
-    jw_kv_string(j, "owner", frozen_name_of(r->frozen, row->owner));
-    jw_kv_i64_text(j, "owner_actor", row->owner_actor);
-    jw_kv_i64_text(j, "epoch", row->epoch);
-    jw_kv_i64_text(j, "since", row->since);
-    jw_kv_i64_text(j, "incarnation", row->incarnation);
-    jw_kv_string(j, "view", row->view);
-    jw_object_close(j);
-}
-
-/* The same in sentences. */
-static void why_because(struct node *n, const struct call *c, const struct name_row *row, const char *home,
-                        struct jw *j)
-{
-    AUTOSTR struct str s = STR_INIT;
-    jw_kv_array(j, "because");
-    if (row)
-        str_printf(&s, "%s is claimed %s%s under epoch %lld.", c->param[1], row->owner ? "for node " : "for ",
-                   row->owner ? node_name_of(n, row->owner) : row->address, (long long)row->epoch);
-    else
-        str_printf(&s, "nobody holds the name %s in swarm %s.", c->param[1], c->param[0]);
-    jw_string(j, str_get(&s));
-    str_clear(&s);
-    str_printf(&s, "its home, which decides about it, is node %s: %s.", home,
-               node_open_now(n) ? "the nodes agree who is alive"
-                                : "but the nodes do not agree yet who is alive");
-    jw_string(j, str_get(&s));
-    jw_array_close(j);
-}
-
-/* The answer a person wants: who owns it, who would decide, what happened last. */
-static int why_serve(struct node *n, struct op *op, const struct call *c)
-{
-    struct str body = STR_INIT;
-    AUTOSTR struct str child = STR_INIT;
-    struct jw j = jw_init(&body), k = jw_init(&child);
-    char view[17], home_text[ID_TEXT];
-    const struct frozen *f = node_frozen(n);
-    struct reading r = {n->store, f, n->real_ms, 0};
-    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
-    int rc = store_load(n->store, T_NAME, &row, &n->fault);
-    int shown = show_child(n->store, f, c->param[0], c->param[1], &k, NULL, &n->fault);
-    struct id home_id = own_home(n, c->param[0], c->param[1]);
-    const char *home = node_name_of(n, id_text(&home_id, home_text));
-    own_signature(n, view);
-    jw_object(&j);
-    jw_kv_string(&j, "swarm", c->param[0]);
-    jw_kv_string(&j, "name", c->param[1]);
-    why_because(n, c, rc == 1 ? &row : NULL, home, &j);
-    jw_kv_string(&j, "home", home);
-    jw_kv_bool(&j, "open", node_open_now(n));
-    jw_kv_string(&j, "view", view);
-    if (rc == 1)
-        why_claim(&r, &row, &j);
-    else
-        jw_kv_null(&j, "claim");
-    jw_kv_raw(&j, "child", shown == 1 ? (struct span){str_get(&child), child.n} : (struct span){NULL, 0});
-    why_events(c, &r, &j);
-    jw_object_close(&j);
-    row_fini(T_NAME, &row);
-    frozen_unref(f);
-    if (rc < 0) {
-        str_fini(&body);
-        return rc;
-    }
-    op_answer(n, op, answer_json(200, &body));
-    return 0;
 }
 
 /* ---- logs ---- */
@@ -218,8 +137,6 @@ const struct route child_read_routes[] = {
     {HTTP_M_GET, CHILD "/history", ROLE_READ, API_READER, API_BODY_BYTES, true, history_params,
      COUNT(history_params), sizeof(struct history_query), NULL, history_read, NULL,
      "What happened to a name, as this node saw it."},
-    {HTTP_M_GET, CHILD "/why", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, NULL, 0, 0, NULL, NULL, why_serve,
-     "Why a name is where it is: its claim, its home, its last events."},
     {HTTP_M_GET, CHILD "/logs", ROLE_READ, API_BRAIN, API_BODY_BYTES, true, logs_params, COUNT(logs_params),
      sizeof(struct logs_query), NULL, NULL, logs_serve,
      "The output of a process: its last lines, or what is new."},

@@ -41,6 +41,16 @@ static void write_candidate(struct planning *p, const struct places *t, size_t i
     jw_object_close(p->j);
 }
 
+void plan_candidates(struct node *n, const char *swarm, const char *name, char *const *nodes, struct jw *j)
+{
+    struct planning p = {.n = n, .swarm = swarm, .j = j};
+    CLEANUP(places_fini) struct places t = {0};
+    own_targets(n, swarm, nodes && nodes[0] ? nodes : NULL, NULL, &t);
+    t.choice.only_plan = true;
+    for (size_t i = 0; i < t.n; i++)
+        write_candidate(&p, &t, i, name);
+}
+
 static const char *why(const struct choice *c)
 {
     switch ((enum distribution)c->kind) {

@@ -12,6 +12,8 @@ struct plan_name {
  * now. Inside a handler. */
 int plan_answer(struct node *n, struct op *op, const char *swarm, const struct plan_name *names,
                 size_t count);
+/* What each node would be to the choice for one name now, as objects of an array that is open. */
+void plan_candidates(struct node *n, const char *swarm, const char *name, char *const *nodes, struct jw *j);
 /* What this swarm asks of the nodes that a child names: of "guided" exactly one. */
 int plan_check(struct node *n, const char *swarm, const char *field, const char *name, size_t nodes_n,
                struct err *e);

@@ -97,6 +97,8 @@ void channel_send(struct node *n, struct child *c, struct str *line TAKES);
 
 /* handoff.c */
 void handoff_begin(struct node *n, struct child *c, enum exit_kind why);
+/* The running process ends and its successor is given this state, whatever it would have left itself. */
+int handoff_instead(struct node *n, struct child *c, struct span data);
 /* The worker's answer: {NULL, 0} if it ignores the question. */
 int handoff_state(struct node *n, struct child *c, struct span data);
 int handoff_restored(struct node *n, struct child *c);

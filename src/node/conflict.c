@@ -216,6 +216,11 @@ static int done(struct node *n, const struct conflict_row *row, const struct nam
                            row->epoch);
 }
 
+static bool is_callback(struct node *n, const char *swarm)
+{
+    return node_settings(n, swarm)->conflict.kind == CONFLICT_CALLBACK;
+}
+
 /* One at a time: the next one follows when this one has left and its row is dead. */
 static int offer(struct node *n, struct child *c, const struct conflict_row *row,
                  const struct name_row *claim)
@@ -223,6 +228,8 @@ static int offer(struct node *n, struct child *c, const struct conflict_row *row
     struct str line = STR_INIT;
     struct err e;
     child_touch(n, c);
+    if (c->s.resolving == row->epoch && is_callback(n, c->swarm))
+        return 0; /* told; its answer ends it (conflict_answer), or the time to live of what the loser left */
     if (c->s.resolving == row->epoch && c->s.queued_bytes == 0) {
         c->s.resolving = 0;
         return done(n, row, claim);
@@ -284,6 +291,57 @@ int conflicts_offer(struct node *n)
         row_fini(T_CONFLICT, &rows[i]);
     }
     return rc < 0 ? rc : 0;
+}
+
+/* Of the side that lost last, if it left a state. 1, 0, < 0. */
+static int waiting(struct node *n, const struct child *c, struct conflict_row *ret)
+{
+    struct conflict_row row = {0};
+    int rc, found = 0;
+    struct stmt *q = store_ask(n->store, Q_CONFLICT_NAME, "tti", c->swarm, c->name, (int64_t)AT_ONCE);
+    while ((rc = store_next(q, T_CONFLICT, &row, &n->fault)) == 1) {
+        if (!row.data.p || row.epoch >= c->s.epoch || (found && row.epoch < ret->epoch))
+            continue;
+        row_fini(T_CONFLICT, ret);
+        *ret = row;
+        row = (struct conflict_row){0};
+        found = 1;
+    }
+    stmt_reset(q);
+    row_fini(T_CONFLICT, &row);
+    return rc < 0 ? rc : found;
+}
+
+static int log_answer(struct node *n, const struct child *c, const char *kept, const char *node,
+                      const char *who)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    jw_object(&j);
+    jw_kv_string(&j, "kept", kept);
+    jw_kv_string(&j, "loser", node);
+    jw_object_close(&j);
+    jw_end(&j);
+    return node_log(n, "conflict_resolved", c->swarm, c->name, n->name, c->s.epoch, who, str_get(&data));
+}
+
+int conflict_answer(struct node *n, struct child *c, bool keep_loser, const char *who)
+{
+    struct conflict_row row = {0};
+    int rc = waiting(n, c, &row), found = rc;
+    if (rc == 1)
+        rc = log_answer(n, c, keep_loser ? "loser" : "winner", node_name_of(n, row.node), who);
+    if (rc >= 0 && found == 1) {
+        child_touch(n, c);
+        c->s.resolving = 0;
+        rc = conflict_forget(n, c->swarm, c->name);
+    }
+    if (rc >= 0 && found == 1 && keep_loser) {
+        mem_replace(&c->move_to, row.node);
+        rc = handoff_instead(n, c, (struct span){row.data.p, row.data.n});
+    }
+    row_fini(T_CONFLICT, &row);
+    return rc < 0 ? rc : found;
 }
 
 int conflict_forget(struct node *n, const char *swarm, const char *name)

@@ -18,4 +18,9 @@ int conflicts_offer(struct node *n);
 /* What hangs on a name that is no more. */
 int conflict_forget(struct node *n, const char *swarm, const char *name);
 
+/* What the worker that stayed, or somebody for it, says of the last conflict of its name that waits: this
+ * process goes on, or (keep_loser) the other side's state does: under a new claim, on the node that lost if
+ * that can take it. The process runs. 1; 0: none waits. */
+int conflict_answer(struct node *n, struct child *c, bool keep_loser, const char *who);
+
 #endif

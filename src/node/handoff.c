@@ -125,6 +125,15 @@ static int store_state(struct node *n, struct child *c, struct span data)
     return rc < 0 ? rc : store_save(n->store, T_HANDOFF, &row, &n->fault);
 }
 
+int handoff_instead(struct node *n, struct child *c, struct span data)
+{
+    int rc = store_state(n, c, data);
+    child_touch(n, c);
+    c->s.moving = true;
+    child_end(n, c, EXIT_ASKED_MOVE, CHAN_MOVED);
+    return rc < 0 ? rc : child_write(n, c, "moving", NULL);
+}
+
 int handoff_state(struct node *n, struct child *c, struct span data)
 {
     int rc = 0;

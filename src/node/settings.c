@@ -73,7 +73,8 @@ static const struct field strategies[] = {
     FIELD(migration, {"cold_swap", MIGRATION_COLD_SWAP, NULL}),
     FIELD(partition, {"divergence", PARTITION_DIVERGENCE, NULL}),
     FIELD(synchronization, {"pull", SYNCHRONIZATION_PULL, NULL}),
-    FIELD(conflict, {"newest", CONFLICT_NEWEST, NULL}, {"oldest", CONFLICT_OLDEST, NULL}),
+    FIELD(conflict, {"newest", CONFLICT_NEWEST, NULL}, {"oldest", CONFLICT_OLDEST, NULL},
+          {"callback", CONFLICT_CALLBACK, NULL}),
 };
 
 static const struct word *word_find(const struct field *f, const char *word)

@@ -27,7 +27,7 @@ enum redundancy { REDUNDANCY_SINGULARITY };
 enum migration { MIGRATION_COLD_SWAP };
 enum partition { PARTITION_DIVERGENCE };
 enum synchronization { SYNCHRONIZATION_PULL };
-enum conflict_policy { CONFLICT_NEWEST, CONFLICT_OLDEST };
+enum conflict_policy { CONFLICT_NEWEST, CONFLICT_OLDEST, CONFLICT_CALLBACK };
 enum serve { SERVE_ALL, SERVE_JOINED }; /* joined: by the nodes that declare or join it */
 
 struct strategy {

@@ -31,6 +31,20 @@ static void print_sentences(struct span list)
     }
 }
 
+/* "b: may take it, score 0.3", "c: is draining". */
+static void print_placement(struct span list)
+{
+    struct span item;
+    struct json_iter it = json_iter_init(list);
+    while (json_iter_next(&it, NULL, &item)) {
+        char *node AUTOFREE = text_at(item, "node"), *takes AUTOFREE = text_at(item, "takes");
+        char *reason AUTOFREE = text_at(item, "reason"), *score AUTOFREE = text_at(item, "score");
+        bool may = strcmp(takes, "true") == 0;
+        put_line("on %s: %s%s%s", node, may ? "possible" : reason, may && *score ? ", score " : "",
+                 may ? score : "");
+    }
+}
+
 /* "claim: node a, epoch 3, since 2026-…": one line for each member that is no list. */
 static void print_member(const char *name, struct span value)
 {
@@ -53,7 +67,7 @@ static void print_member(const char *name, struct span value)
 
 static void explain(const struct cli *c, struct span document)
 {
-    struct span key, value, events = {NULL, 0};
+    struct span key, value, events = {NULL, 0}, fences = {NULL, 0};
     struct json_iter it = json_iter_init(document);
     while (json_iter_next(&it, &key, &value)) {
         struct str name AUTOSTR = STR_INIT;
@@ -62,8 +76,16 @@ static void explain(const struct cli *c, struct span document)
             events = value;
         else if (json_type(value) == JSON_T_ARRAY && strcmp(str_get(&name), "because") == 0)
             print_sentences(value);
+        else if (json_type(value) == JSON_T_ARRAY && strcmp(str_get(&name), "placement") == 0)
+            print_placement(value);
+        else if (strcmp(str_get(&name), "fences") == 0)
+            fences = value;
         else
             print_member(str_get(&name), value);
+    }
+    if (fences.p && json_type(fences) == JSON_T_ARRAY && json_trim(fences).n > 2) {
+        put_text("\nfenced:\n");
+        print_events(c, fences);
     }
     if (events.p && json_type(events) == JSON_T_ARRAY) {
         put_text("\n");

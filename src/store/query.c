@@ -83,6 +83,11 @@ static const struct query_text queries[Q_N] = {
                          "WHERE swarm = ?1 AND name = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4"},
     [Q_LOG_LAST] = {T_N, "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM log "
                          "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT ?3"},
+    /* among its last thousand */
+    [Q_LOG_FENCES] = {T_N,
+                      "SELECT seq, at, type, swarm, name, node, epoch, who, data FROM (SELECT * FROM log "
+                      "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT 1000) "
+                      "WHERE type IN ('child_fenced', 'name_conflict') ORDER BY seq DESC LIMIT ?3"},
     [Q_LOG_NEWEST] = {T_N, "SELECT coalesce(max(seq), 0) FROM log"},
     /* looks at the oldest thousand only; the newest row stays, or its number would be given again */
     [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
@@ -111,8 +116,8 @@ static const struct query_text queries[Q_N] = {
               "AND c.status IN ('failed', 'stopped')) LIMIT ?3)"},
     [Q_NAME_EXPIRED] = {T_NAME, "WHERE expires_at <> 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"},
     /* other names of a process */
-    [Q_ALIASES] = {T_N, "SELECT name FROM name WHERE swarm = ?1 AND address = ?2 AND kind = 'address' "
-                        "AND spec IS NOT NULL AND since = ?3 ORDER BY name"},
+    [Q_ALIASES] = {T_N, "SELECT name FROM name INDEXED BY name_alias WHERE swarm = ?1 AND address = ?2 "
+                        "AND kind = 'address' AND spec IS NOT NULL AND since = ?3 ORDER BY name"},
     [Q_ALIAS_DANGLING] =
         {T_NAME, "INDEXED BY name_alias WHERE kind = 'address' AND spec IS NOT NULL AND NOT EXISTS (SELECT 1 "
                  "FROM name t WHERE t.swarm = name.swarm AND t.name = name.address AND t.kind = 'child' "
@@ -126,6 +131,7 @@ static const struct query_text queries[Q_N] = {
               "WHERE w.swarm = ?1 AND w.name > ?2 AND w.kind = 'child' ORDER BY w.name"},
     [Q_CHILD_TAGGED] =
         {T_N, "SELECT w.name, w.owner, w.owner_actor, w.epoch, c.status, c.epoch, m.data FROM metadata m "
+              "INDEXED BY metadata_tag "
               "CROSS JOIN name w ON w.swarm = m.swarm AND w.name = m.name "
               "LEFT JOIN child c ON c.swarm = m.swarm AND c.name = m.name "
               "WHERE m.swarm = ?1 AND m.tag = ?3 AND m.name > ?2 AND w.kind = 'child' ORDER BY m.name"},

@@ -52,6 +52,7 @@ enum query {
     Q_LOG_PAGE,
     Q_LOG_NAME,
     Q_LOG_LAST,
+    Q_LOG_FENCES,
     Q_LOG_NEWEST,
     Q_LOG_TRIM,
     Q_ACTORS_BEFORE,

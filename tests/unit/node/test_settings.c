@@ -61,7 +61,7 @@ static void the_field_is_blamed(void **state)
         {"{\"distribution\":{\"kind\":\"consistent_hash\",\"spread\":\"\"}}", "distribution.spread", "label"},
         {"{\"distribution\":{\"kind\":\"guided\",\"spread\":\"zone\"}}", "distribution.spread", "has none"},
         {"{\"conflict\":{\"kind\":\"oldest\",\"sort\":1}}", "conflict.sort", "\"oldest\" has none"},
-        {"{\"conflict\":{}}", "conflict", "\"newest\", \"oldest\""},
+        {"{\"conflict\":{}}", "conflict", "\"newest\", \"oldest\", \"callback\""},
         {"{\"partition\":5}", "partition", "divergence"},
         {"{\"limits\":{\"children\":5}}", "limits.children", "max_children"},
         {"{\"limits\":{\"max_children\":-1}}", "limits.max_children", "from 0 to"},

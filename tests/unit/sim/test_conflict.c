@@ -148,6 +148,71 @@ static void the_oldest_process_stays_if_the_swarm_says_so(void **state)
     }
 }
 
+/* Under "callback" somebody says which side goes on; until then the newer claim's process does. */
+static void asked_who_stays(uint64_t seed, const char *keep)
+{
+    struct rig r;
+    AUTOFREE char *answer = mem_printf("{\"keep\":\"%s\"}", keep);
+    bool loser = strcmp(keep, "loser") == 0;
+    begin(&r, seed, 2);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":{\"kind\":\"callback\"}}");
+    run_ms(&r, 1000);
+    split(&r, (const int[]){0, 1});
+    start_at(&r, 0, 9);
+    run_ms(&r, 3000);
+    start_at(&r, 1, 900);
+    want(&r, 404, 1, HTTP_M_POST, NAME "/conflict", answer);
+    heal(&r);
+    struct sim_process stays = process_of(&r, "one");
+    assert_ptr_equal(stays.node, sim_node(r.sim, 1));
+    assert_true(conflicts_left(&r) > 0); /* it waits */
+    want(&r, 200, 0, HTTP_M_GET, NAME, NULL);
+    int64_t before = strtoll(member(&r, "epoch"), NULL, 10);
+    want(&r, 400, 0, HTTP_M_POST, NAME "/conflict", "{\"keep\":\"both\"}");
+    want(&r, 200, 0, HTTP_M_POST, NAME "/conflict", answer);
+    run_ms(&r, 3000);
+    struct sim_process p = process_of(&r, "one");
+    assert_ptr_equal(p.node, sim_node(r.sim, loser ? 0 : 1));
+    assert_int_equal(p.value, loser ? 9 : 900);
+    assert_true(loser || p.pid == stays.pid);
+    want(&r, 200, 1, HTTP_M_GET, NAME, NULL);
+    assert_true((strtoll(member(&r, "epoch"), NULL, 10) > before) == loser); /* another side is a new claim */
+    assert_int_equal(conflicts_left(&r), 0);
+    assert_true(events(&r, 1, "conflict_resolved") == 1);
+    want(&r, 404, 0, HTTP_M_POST, NAME "/conflict", answer);
+    digests_equal(&r);
+    rig_end(&r);
+}
+
+static void somebody_is_asked_who_stays(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        asked_who_stays(seed, "loser");
+        asked_who_stays(seed, "winner");
+    }
+}
+
+/* Nobody answers: the one that stayed stays, and what waited goes after its time. */
+static void without_an_answer_the_newer_stays(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 5, 2);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":\"callback\"}");
+    run_ms(&r, 1000);
+    split(&r, (const int[]){0, 1});
+    start_at(&r, 0, 9);
+    run_ms(&r, 3000);
+    start_at(&r, 1, 900);
+    heal(&r);
+    assert_true(conflicts_left(&r) > 0);
+    for (int i = 0; i < 400 && conflicts_left(&r) > 0; i++)
+        run_ms(&r, 10000);
+    settled(&r, 1, 900);
+    rig_end(&r);
+}
+
 /* Three nodes, three sides. */
 static void three_sides(uint64_t seed, const char *policy, int want_node)
 {
@@ -453,6 +518,8 @@ int main(void)
         cmocka_unit_test(the_offer_waits_for_a_process),
         cmocka_unit_test(the_offer_dies_with_its_name),
         cmocka_unit_test(an_offer_for_a_former_life_is_dropped),
+        cmocka_unit_test(somebody_is_asked_who_stays),
+        cmocka_unit_test(without_an_answer_the_newer_stays),
         cmocka_unit_test(who_claims_again_keeps_its_checkpoint),
         cmocka_unit_test(a_process_that_lost_its_name_to_an_address_ends),
         cmocka_unit_test(what_the_loser_wrote_to_a_session_stays_as_a_branch),

@@ -19,6 +19,7 @@ static const struct {
     {"UPDATE gcvv SET hlc = ?1 WHERE", "the same"},
     {"UPDATE log SET at = at - ?2", "the same"},
     {"FROM conflict ", "as many rows as processes lost their name in the last hour"},
+    {"FROM (SELECT * FROM log ", "a thousand rows of one name at most"},
     {"INDEXED BY name_alias", "as many rows as processes have other names"},
     {"FROM node ORDER BY node", "as many rows as nodes"},
     {"FROM node_mark ORDER BY node", "as many rows as nodes"},
