@@ -72,6 +72,7 @@ struct known {
     const char *name;
     size_t at; /* in wants */
     struct one *one;
+    struct json_strings mapped; /* its nodes, as child_mapping says; owned */
     bool own_metadata, own_nodes;
     UT_hash_handle hh;
 };
@@ -97,6 +98,8 @@ static void many_init(struct many *m, size_t n)
 static void many_fini(struct many *m)
 {
     HASH_CLEAR(hh, m->index);
+    for (size_t i = 0; i < m->n; i++)
+        json_strings_fini(&m->list[i].mapped);
     for (size_t i = 0; i < m->specs_n; i++)
         free(m->specs[i]);
     free(m->specs);
@@ -191,9 +194,9 @@ static int map_one(struct many *m, struct span key, struct span value, struct er
                          "invalid_child_mapping: of %.200s it must be an array of names of nodes",
                          str_get(&name));
     }
-    json_strings_fini(&k->one->spec.nodes);
-    k->one->spec.nodes = nodes.nodes;
-    many_spec(m, &m->wants[k->at], &k->one->spec);
+    struct spec spec = k->one->spec; /* the body stays as it came: it may be read again */
+    spec.nodes = k->mapped = nodes.nodes;
+    many_spec(m, &m->wants[k->at], &spec);
     return 0;
 }
 
@@ -210,12 +213,17 @@ static int each_mapping(const struct start_body *b, struct many *m, struct err *
     return rc;
 }
 
+static const struct json_strings *nodes_of(const struct known *k)
+{
+    return k->mapped.n ? &k->mapped : &k->one->spec.nodes;
+}
+
 /* What the swarm asks of the nodes that its children name. A child that a mapping forgot is blamed on it. */
 static int nodes_fit(struct node *n, const char *swarm, const struct start_body *b, const struct many *m,
                      struct err *e)
 {
     for (size_t i = 0; i < m->n; i++) {
-        size_t nodes = m->list[i].one->spec.nodes.n;
+        size_t nodes = nodes_of(&m->list[i])->n;
         int rc = plan_check(n, swarm, "child_mapping", m->list[i].name, nodes, e);
         if (rc < 0 && nodes == 0 && b->child_mapping.p)
             return err_field(e, SKEP_EARG, "child_mapping",
@@ -234,7 +242,7 @@ static int plan(struct node *n, struct op *op, const struct call *c, const struc
         return 0;
     }
     for (size_t i = 0; i < m->n; i++)
-        names[i] = (struct plan_name){m->list[i].name, m->list[i].one->spec.nodes.list};
+        names[i] = (struct plan_name){m->list[i].name, nodes_of(&m->list[i])->list};
     return plan_answer(n, op, c->param[0], names, m->n);
 }
 

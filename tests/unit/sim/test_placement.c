@@ -96,6 +96,22 @@ static void a_death_leaves_each_name_once(void **state)
     }
 }
 
+/* It waits for the view, and is looked at again then: what it says is still what it said. */
+static void a_mapping_may_wait(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 51);
+    make(&r, "w", "\"guided\"");
+    split_off(&r, 2);
+    run_ms(&r, 4500); /* nobody is sure yet whether it is gone */
+    assert_false(node_open_now(node_at(&r, 0)));
+    want(&r, 200, 0, HTTP_M_POST, "/v1/swarms/w/children",
+         "{\"children\":[{\"name\":\"x\",\"argv\":[\"/bin/counter\"]}],\"child_mapping\":{\"x\":[\"n2\"]}}");
+    assert_string_equal(member(&r, "status"), "ok");
+    rig_end(&r);
+}
+
 /* One after the other, through all nodes: no node gets more than its bound, whoever decides, once each knows
  * of what the others did. */
 static void a_bound_holds_between_homes(void **state)
@@ -188,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_death_leaves_each_name_once),
+        cmocka_unit_test(a_mapping_may_wait),
         cmocka_unit_test(a_bound_holds_between_homes),
         cmocka_unit_test(a_scoreboard_outlives_its_leader),
         cmocka_unit_test(a_node_that_joins_gets_its_share_if_wanted),
