@@ -734,7 +734,7 @@ static void meet_row(struct node *n, const struct node_row *row)
     if (is_line(row->name, PEER_NAME_MAX))
         set_text(&p->name, row->name);
     if (row->member)
-        p->member = true;
+        p->member = p->joined = true;
     meet_room(n, p, row);
     if (row->actor == p->actor || p->actor == 0) {
         p->draining = row->draining != 0;

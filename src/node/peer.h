@@ -24,6 +24,7 @@ struct peer {
     bool proven; /* the verdict rests on a refused connection */
     bool known;  /* answered us at least once */
     bool member, left, draining;
+    bool joined;          /* its row says that it is a member, whether it can be one now or not */
     int64_t life;         /* of the cluster, as it knows it; 0 = it does not */
     char *labels;         /* JSON, of its row; may be NULL */
     int64_t max_children; /* of its row; 0: no limit */

@@ -357,7 +357,9 @@ static int own_run_merged(struct node *n, int64_t actor)
     if (own && row.born_at > n->born)
         probe_met(n, actor, row.born_at, "another address");
     row_fini(T_ACTOR, &row);
-    return rc < 0 ? rc : earlier ? resync_want(n, "this folder is older than what it has told others") : 0;
+    return rc < 0    ? rc
+           : earlier ? resync_want(n, NULL, "this folder is older than what it has told others")
+                     : 0;
 }
 
 static int session_changed_hands(struct node *n, const char *session)
@@ -645,7 +647,7 @@ static int verdict_take(struct node *n, struct peer *p, struct reader *r)
         return p->pull.gc_version == n->gc_version ? page_take(n, p, r) : answer_means(n, p, CHAIN_AGAIN);
     case PULL_RESYNC:
         answer_means(n, p, CHAIN_LATER);
-        return resync_want(n, "it was away while others dropped what was deleted");
+        return resync_want(n, &p->id, "it was away while others dropped what was deleted");
     case PULL_BASE:
         return answer_means(n, p, p->pull.base ? CHAIN_AGAIN : CHAIN_BROKEN);
     case PULL_STALE:

@@ -112,6 +112,7 @@ struct resync {
     struct id out;
     int64_t moved_ms;                        /* when the newest page came, or it was wanted */
     int64_t refused_since_ms, refused_at_ms; /* others, for rows that our vector does not prove */
+    struct id told;                          /* by whom, that it is needed; zero: by nobody */
     struct id avoid;                         /* who failed last: another one is asked if there is one */
     int failures;
     bool cut;           /* rows of the future were left out: it takes rows, and proves nothing */
@@ -125,8 +126,8 @@ void resync_fini(struct resync *r);
 int resync_load(struct node *n); /* at the start of a run; inside a handler */
 /* All others were forgotten: then there is nobody to copy from. Inside a handler. */
 int resync_alone(struct node *n);
-/* From now on a RESYNC is wanted, for that reason; inside a handler. */
-int resync_want(struct node *n, const char *why);
+/* From now on a RESYNC is wanted, for that reason, as somebody has told (or NULL); inside a handler. */
+int resync_want(struct node *n, const struct id *told, const char *why);
 void resync_tick(struct node *n);
 /* 1 if the call was one of it. */
 int resync_answered(struct node *n, const struct event *ev);

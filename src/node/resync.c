@@ -16,7 +16,8 @@
  *
  * Invariants
  *  1. From the moment it is wanted until it is done no pull is served here, and the node is of nobody's view.
- *  2. One at a time, in and out; of two that want it from each other the lesser id serves first.
+ *  2. One at a time, in and out; of two that want it from each other the lesser id serves first. Where all
+ *     want it the lesser ids serve, and nobody waits for one that does not.
  *  3. It is not served inside a chain of pulls, and while rows are here that our vector will not prove for a
  *     while (an actor is cut) only after CUT_WAIT_MS: they do no harm there, being merged like any others and
  *     covered by no vector; but whom we wait for may set right what we would pass on.
@@ -120,7 +121,7 @@ static void wanted(struct node *n, void *arg)
     view_changes(n, arg);
 }
 
-int resync_want(struct node *n, const char *why)
+int resync_want(struct node *n, const struct id *told, const char *why)
 {
     if (n->resync.wanted)
         return 0;
@@ -131,6 +132,10 @@ int resync_want(struct node *n, const char *why)
     n->resync.began_ms = n->now_ms;
     node_touch(n, &n->resync.moved_ms, sizeof n->resync.moved_ms);
     n->resync.moved_ms = n->now_ms;
+    node_touch(n, &n->resync.told, sizeof n->resync.told);
+    n->resync.told = told ? *told : (struct id){{0}};
+    node_touch(n, &n->resync.avoid, sizeof n->resync.avoid);
+    n->resync.avoid = (struct id){{0}};
     eff_do(n, wanted, NULL, NULL);
     int rc = store_meta_set(n->store, "resync", why, &n->fault);
     AUTOSTR struct str data = STR_INIT;
@@ -154,17 +159,31 @@ static bool usable(const struct peer *p)
     return !id_is_zero(&p->id) && p->known && !p->down && !p->left && p->liveness == LIVENESS_HEALTHY;
 }
 
-/* Any member, but not whom the last try failed with while there is another one; of those that are none only
- * if no member comes in time: they may have nothing. */
+enum fitness { UNFIT, MAYBE_EMPTY, COPIES_TOO, FIT };
+
+/* A member. One that calls itself none wants a RESYNC, too: all may at once, and then they copy from each
+ * other, each from those with a lesser id, so that no circle of them waits. Who never was one may have
+ * nothing, and is the last choice. */
+static enum fitness fitness_of(const struct node *n, const struct peer *p)
+{
+    if (!usable(p))
+        return UNFIT;
+    return p->member ? FIT : p->joined && id_compare(&p->id, &n->self) < 0 ? COPIES_TOO : MAYBE_EMPTY;
+}
+
+/* Who said that one is needed has what is missing here, which others may lack, too; else one of the fittest.
+ * Not whom the last try failed with while there is another one. */
 static struct peer *choose(struct node *n)
 {
-    struct peer *p, *best = NULL, *avoid = NULL;
+    struct peer *p, *best = NULL, *avoid = NULL, *told = peer_find(n, &n->resync.told);
     uint64_t count = 0;
-    bool any = n->now_ms - n->resync.began_ms > MEMBERS_WAIT_MS;
+    enum fitness want = n->now_ms - n->resync.began_ms > MEMBERS_WAIT_MS ? MAYBE_EMPTY : COPIES_TOO;
+    if (told && usable(told) && !id_equal(&told->id, &n->resync.avoid))
+        return told;
     TAILQ_FOREACH (p, &n->peers, link)
-        any &= !(usable(p) && p->member);
+        want = fitness_of(n, p) > want ? fitness_of(n, p) : want;
     TAILQ_FOREACH (p, &n->peers, link) {
-        if (!usable(p) || !(p->member || any))
+        if (fitness_of(n, p) < want)
             continue;
         if (id_equal(&p->id, &n->resync.avoid))
             avoid = p;
@@ -205,6 +224,7 @@ static void start_over(struct node *n)
                            .began_ms = s->began_ms,
                            .next_ms = s->next_ms,
                            .moved_ms = s->moved_ms,
+                           .told = s->told,
                            .avoid = s->avoid,
                            .out = s->out,
                            .out_until_ms = s->out_until_ms,
@@ -577,6 +597,7 @@ static void page_done(struct node *n, void *arg)
     n->resync.out_until_ms = before.out_until_ms;
     n->resync.refused_since_ms = before.refused_since_ms;
     n->resync.refused_at_ms = before.refused_at_ms;
+    n->resync.told = before.told;
     n->resync.avoid = before.avoid;
     n->resync.moved_ms = n->now_ms;
     n->resync.call = 0;
@@ -715,6 +736,12 @@ static void serving(struct node *n, void *arg)
     n->resync.out_until_ms = n->now_ms + SERVED_MS;
 }
 
+/* That was the last page: the next one need not wait. */
+static void served(struct node *n, void *arg UNUSED)
+{
+    n->resync.out_until_ms = 0;
+}
+
 /* Somebody's rows are left out here, maybe for ever: so long and no longer that is a reason to refuse. */
 static bool waits_for_cut(struct node *n)
 {
@@ -762,6 +789,8 @@ int resync_serve(struct node *n, const struct id *peer, const char *body, size_t
         return 0;
     }
     buf_u8(ret, PULL_PAGE);
+    if (!more)
+        eff_do(n, served, NULL, NULL);
     vector_write(ret, tbl && *tbl ? &VV_INIT : &n->vv); /* that of the first page is the one that counts */
     vector_write(ret, &n->gcvv);
     buf_i64(ret, store_gc_floor(n->store));

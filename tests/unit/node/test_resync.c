@@ -65,7 +65,7 @@ static void page(struct bench *b, struct str *out)
 
 static int wish(struct node *n, void *arg)
 {
-    return resync_want(n, arg);
+    return resync_want(n, NULL, arg);
 }
 
 static void begin(struct bench *b)

@@ -207,6 +207,64 @@ static void both_sides_may_be_behind(void **state)
     }
 }
 
+/* All have dropped what the others never saw, so that all want one and none calls itself a member: they copy
+ * from each other, from who has what is missing, and wait for nobody. */
+static void all_may_want_one_at_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 300; seed < 312; seed++) {
+        struct rig r;
+        int nodes = 2 + (int)(seed % 3);
+        rig_new(&r, seed, nodes);
+        for (int i = 0; i < nodes; i++)
+            put(&r, i, i);
+        converge_within(&r, 5000);
+        for (int i = 0; i < nodes; i++)
+            split_off(&r, i);
+        run_ms(&r, 45000);
+        for (int i = 0; i < nodes; i++)
+            del(&r, i, i);
+        run_ms(&r, MAX_MS + 10000);
+        sim_heal_all(r.sim);
+        for (int64_t ms = 0; ms < 15000 && !agree(&r, nodes); ms += 100)
+            run_ms(&r, 100);
+        if (!agree(&r, nodes) || !same_everywhere(&r))
+            fail_msg("seed %d: not equal 15 s after the heal", (int)seed);
+        for (int i = 0; i < nodes; i++)
+            there(&r, i, i, false);
+        for (int i = 0; i < nodes; i++)
+            assert_in_range(LOGGED(&r, i, "resync_started"), 0, nodes - 1);
+        rig_end(&r);
+    }
+}
+
+static int want_it(struct node *n, void *arg)
+{
+    return resync_want(n, NULL, arg);
+}
+
+/* As after a fault of all disks: nobody was told to want one by anybody. */
+static void nobody_waits_for_a_member(void **state)
+{
+    (void)state;
+    for (int nodes = 2; nodes <= 5; nodes++) {
+        struct rig r;
+        rig_new(&r, 320, nodes);
+        for (int i = 0; i < nodes; i++)
+            put(&r, i, i);
+        converge_within(&r, 5000);
+        for (int i = 0; i < nodes; i++)
+            split_off(&r, i);
+        run_ms(&r, 45000);
+        for (int i = 0; i < nodes; i++)
+            assert_int_equal(node_transact(node_at(&r, i), want_it, (char[]){"a test"}), 0);
+        sim_heal_all(r.sim);
+        agree_within(&r, nodes, 15000);
+        converge_within(&r, 1000);
+        rig_end(&r);
+    }
+}
+
 /* The row of that key, at that node: kept or dropped. */
 static void decide(struct rig *r, int node, const char *tbl, const char *key, const char *decision)
 {
@@ -536,6 +594,8 @@ int main(void)
         cmocka_unit_test(who_was_away_for_too_long_copies),
         cmocka_unit_test(isolated_writes_are_kept),
         cmocka_unit_test(both_sides_may_be_behind),
+        cmocka_unit_test(all_may_want_one_at_once),
+        cmocka_unit_test(nobody_waits_for_a_member),
         cmocka_unit_test(what_may_have_been_deleted_is_set_aside),
         cmocka_unit_test(both_sides_are_in_doubt_about_the_same),
         cmocka_unit_test(what_both_have_and_one_doubts_is_in_doubt),

@@ -117,7 +117,7 @@ static void a_lone_survivor_does_not_wait_for_the_dead(void **state)
 static int want_it(struct node *n, void *arg)
 {
     (void)arg;
-    return resync_want(n, "this is a test");
+    return resync_want(n, NULL, "this is a test");
 }
 
 /* In the middle of a chain each, both want a RESYNC: each can have it from the other. */
