@@ -133,7 +133,7 @@ void show_spec(struct store *s, const char *swarm, const char *kept, struct str 
 /* The same as it will be once nothing of it runs: with this status, without a process. */
 int show_child_as(struct store *s, const struct frozen *f, const char *swarm, const char *name,
                   const char *ended, struct jw *j, char ret_rev[32], struct err *e);
-/* What If-Match compares: the newest stamp of the claim and the metadata. */
+/* What If-Match compares: the stamps of the claim and the metadata, added up. */
 int show_rev(struct store *s, const char *swarm, const char *name, int64_t *ret, struct err *e);
 /* The members of another name of a process, in an object that is open. */
 void show_alias_members(const struct name_row *row, int64_t rev, struct jw *j);

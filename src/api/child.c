@@ -140,8 +140,8 @@ static int already(struct node *n, struct op *op, const struct call *c, const st
     return 0;
 }
 
-/* The reason of a failed start, as the answer. */
-static int start_failed(struct node *n, struct op *op, const struct known *k)
+/* The reason of a failed start, as the answer: who gets it finds nothing any more, through whatever node. */
+static int start_failed(struct node *n, struct op *op, const struct call *c, const struct known *k)
 {
     AUTOSTR struct str extras = STR_INIT;
     const char *reason = k->child.reason ? k->child.reason : "{}";
@@ -157,6 +157,9 @@ static int start_failed(struct node *n, struct op *op, const struct known *k)
         err_set(&e, SKEP_ESTARTFAILED,
                 "the process did not start on %s; reason says why, skep logs %s its output",
                 node_name_of(n, k->child.node), k->child.name);
+    int rc = shows_child(n, op, c);
+    if (rc < 0)
+        return rc;
     str_printf(&extras, "\"reason\":%s", reason);
     op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
     return 0;
@@ -200,11 +203,11 @@ static int start_wait(struct node *n, struct op *op, const struct call *c, const
         (is(k->child.status, "backoff") || is(k->child.status, "failed"))) /* it ran: the start took place */
         return answer_child(n, op, c, 201, op->st.hlc, 1);
     if (ours && k->current && is(k->child.status, "failed"))
-        return start_failed(n, op, k);
+        return start_failed(n, op, c, k);
     if (!ours && k->child.epoch >= op->st.epoch && is(k->child.status, "gone"))
         return k->child.started_at && !strstr(k->child.reason ? k->child.reason : "", "start_failed")
                    ? started_and_gone(n, op, c, k)
-                   : start_failed(n, op, k);
+                   : start_failed(n, op, c, k);
     if (k->found && !ours && (is(k->name.kind, "address") || !in_flight(k)))
         return already(n, op, c, k);
     op_wait_key(n, op, c->param[0], c->param[1]);
@@ -438,7 +441,7 @@ static int restart_serve(struct node *n, struct op *op, const struct call *c)
     if (op->st.step == 1) {
         bool again = k.current && is(k.child.status, "running") && k.child.started_at != op->st.hlc;
         if (again || (k.current && is(k.child.status, "failed")))
-            return again ? answer_child(n, op, c, 200, 0, 0) : start_failed(n, op, &k);
+            return again ? answer_child(n, op, c, 200, 0, 0) : start_failed(n, op, c, &k);
         op_wait_key(n, op, c->param[0], c->param[1]);
         return 0;
     }

@@ -12,7 +12,10 @@ static struct span text(const char *s, const char *otherwise)
     return s ? (struct span){s, strlen(s)} : (struct span){NULL, 0};
 }
 
-/* The newest stamp of what a client may change: the claim, or the metadata. */
+/* What a client may change is the claim and the metadata: their stamps added up, which change with either.
+ * The newer of the two would not: metadata that a former owner wrote last may come late, and be older than
+ * the claim.
+ */
 static int rev_of(struct store *s, const char *swarm, const char *name, bool with_metadata, int64_t *ret,
                   struct err *e)
 {
@@ -23,9 +26,8 @@ static int rev_of(struct store *s, const char *swarm, const char *name, bool wit
     int rc = store_version(s, T_NAME, &row, &stamp, NULL, e);
     if (rc == 1)
         *ret = stamp.hlc;
-    if (rc >= 0 && with_metadata && (rc = store_version(s, T_METADATA, &meta, &stamp, NULL, e)) == 1 &&
-        stamp.hlc > *ret)
-        *ret = stamp.hlc;
+    if (rc >= 0 && with_metadata && (rc = store_version(s, T_METADATA, &meta, &stamp, NULL, e)) == 1)
+        *ret += stamp.hlc;
     return rc < 0 ? rc : 0;
 }
 
