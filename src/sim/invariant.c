@@ -96,6 +96,14 @@ static void changes_something(struct invariants *v, int i, struct row *was, cons
     memcpy(was->hash, hash, sizeof was->hash);
 }
 
+/* Its tombstone may be dropped before the store is read again. */
+static void own_grave(struct invariants *v, const char *text)
+{
+    struct fact *f = fact_get(v->keys, text);
+    f = f ? f : fact_new(&v->keys, text);
+    f->deleted = true;
+}
+
 /* A row that the node itself has written in this turn. */
 static void own_row(struct invariants *v, int i, struct look *l, struct stmt *q)
 {
@@ -105,6 +113,10 @@ static void own_row(struct invariants *v, int i, struct look *l, struct stmt *q)
     int64_t rank = col_i64(q, 2);
     struct row *known;
     snprintf(text, sizeof text, "%s %s", tbl, key);
+    if (col_i64(q, 6)) {
+        own_grave(v, text);
+        return;
+    }
     HASH_FIND_STR(l->rows, text, known);
     if (known && stamp_compare(&stamp, &known->stamp) > 0)
         changes_something(v, i, known, &stamp, col_blob(q, 5));
@@ -130,8 +142,8 @@ static void own_rows(struct invariants *v, int i, struct look *l, struct node *n
                           "SELECT tbl, key, CASE tbl WHEN 'entry' THEN (SELECT epoch FROM entry "
                           "WHERE session = substr(key, 1, instr(key, '/') - 1) AND entry = substr(key, "
                           "instr(key, '/') + 1)) "
-                          "ELSE rank END, rank, hlc, hash FROM change WHERE actor = ?1 AND hlc > ?2 AND dead "
-                          "= 0 LIMIT ?3");
+                          "ELSE rank END, rank, hlc, hash, dead FROM change WHERE actor = ?1 AND hlc > ?2 "
+                          "LIMIT ?3");
     stmt_i64(q, 1, n->actor);
     stmt_i64(q, 2, l->written);
     stmt_i64(q, 3, OWN_ROWS_MAX);
@@ -287,7 +299,7 @@ static bool covered_is_there(struct invariants *v, int i, const struct row *r, i
                     r->key);
     const struct fact *f = order < 0 ? fact_get(v->keys, r->key) : NULL;
     /* dropped: it is not there, or what it may have been about lies aside */
-    bool dropped = f && store_gc_floor(look_node(v, i)->store) > 0 && f->grave.hlc &&
+    bool dropped = f && store_gc_floor(look_node(v, i)->store) > 0 && f->deleted &&
                    (!own || look_in_doubt(look_node(v, i), r->key));
     if (order >= 0 || dropped)
         return true;

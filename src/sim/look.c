@@ -122,6 +122,7 @@ static void row_note(struct invariants *v, const char *key, const struct stamp *
         f->newest = *stamp;
     if (dead && stamp_compare(stamp, &f->grave) > 0)
         f->grave = *stamp;
+    f->deleted |= dead;
 }
 
 static void row_read(struct invariants *v, int i, struct look *l, struct node *n, struct stmt *q)

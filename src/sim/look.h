@@ -24,7 +24,8 @@ struct row {
 struct fact {
     char *key;           /* owned */
     struct stamp newest; /* alive or dead */
-    struct stamp grave;  /* the newest tombstone */
+    struct stamp grave;  /* the newest tombstone that was read */
+    bool deleted;        /* there was one, read or not */
     int64_t writer;
     UT_hash_handle hh;
 };
