@@ -99,13 +99,15 @@ bool look_in_doubt(struct node *n, const char *key)
     return is;
 }
 
-/* What a row is now against what it was. What is in doubt may be older than a deletion that was dropped. */
+/* What a row is now against what it was. What is in doubt may be older than a deletion that was dropped, and
+ * so may the tombstone that somebody still had. */
 static void row_moved(struct invariants *v, int i, const struct row *was, const struct stamp *stamp,
                       bool dead, const unsigned char *hash)
 {
     int order = stamp_compare(stamp, &was->stamp);
     bool same_bytes = dead == was->dead && (dead || memcmp(hash, was->hash, DIGEST16_BYTES) == 0);
-    if (order < 0 && !look_in_doubt(look_node(v, i), was->key))
+    bool dropped = dead && was->dead && store_gc_floor(look_node(v, i)->store) > 0;
+    if (order < 0 && !dropped && !look_in_doubt(look_node(v, i), was->key))
         look_broken(v, "%s: %s fell from (%lld, %lld) to (%lld, %lld)%s", look_name(v, i), was->key,
                     (long long)was->stamp.rank, (long long)was->stamp.hlc, (long long)stamp->rank,
                     (long long)stamp->hlc, text_starts(was->key, "name ") ? ": its epoch" : "");
