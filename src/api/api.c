@@ -450,8 +450,12 @@ static int read_here(struct node *n, struct op *op, const struct call *c)
         op_wait_open(n, op);
         return 0;
     }
-    if (asked && op->source != OP_PEER && !id_equal(&to, &n->self)) {
-        op_forward(n, op, &to, true);
+    if (asked && !id_equal(&to, &n->self)) {
+        if (op->source ==
+            OP_PEER) /* who forwarded it knows of another owner, or of none: one of us is behind */
+            op_retry(n, op);
+        else
+            op_forward(n, op, &to, true);
         return 0;
     }
     const struct frozen *f = node_frozen(n);
