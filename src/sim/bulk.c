@@ -27,6 +27,7 @@ struct group {
     bool busy;
     bool whole;       /* nobody knows, but it is all or none … */
     bool none;        /* … or it is none */
+    int64_t since_us; /* nobody knows since then */
     int64_t rest_us;  /* not before that moment */
     int64_t ended_us; /* when all were heard to be absent */
 };
@@ -62,6 +63,7 @@ static void unsure(const struct errand *e)
     g->whole = sure;
     g->none = sure && e->deed == BULK_UNDO && g->known == ALL_ABSENT;
     g->known = NOBODY_KNOWS;
+    g->since_us = e->begun_us;
     g->rest_us = sim_now_us(e->bulk->sim) + REST_US;
 }
 
@@ -228,6 +230,8 @@ static bool processes_hold(struct sim *s, void *ctx, struct str *why)
     size_t before = why->n;
     for (int g = 0; g < b->n && b->audited; g++) {
         const struct group *x = &b->groups[g];
+        /* one that could not be started is missing, and the others stay */
+        bool whole = x->whole && sim_exec_failed_us(s) < x->since_us;
         int runs = 0, most = 0;
         for (int i = 0; i < NAMES; i++) {
             char name[40];
@@ -239,7 +243,7 @@ static bool processes_hold(struct sim *s, void *ctx, struct str *why)
         bool good = most <= 1 && (x->known == ALL_THERE    ? runs == NAMES
                                   : x->known == ALL_ABSENT ? runs == 0
                                   : x->none                ? runs == 0
-                                  : x->whole               ? runs == 0 || runs == NAMES
+                                  : whole                  ? runs == 0 || runs == NAMES
                                                            : true);
         if (!good)
             str_printf(why, "%d of all %d %s run, which should be %s; ", runs, NAMES, x->prefix,

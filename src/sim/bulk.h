@@ -5,7 +5,7 @@
  *
  *  - what was answered is so: all run, each once, or none does;
  *  - a start or stop of which nobody knows the outcome, for its node was killed, happens to all of the names
- * in the end, or to none;
+ *    in the end, or to none; but for those that no exec could start;
  *  - a start with rollback, one of whose children can never run, leaves nothing, also if nobody was told.
  *
  * Each group has one operation at a time; after one of unknown outcome it rests until that has happened, or

@@ -42,6 +42,7 @@ struct simproc {
     struct prng prng;
     uint64_t numbers;
     int pids;
+    int64_t failed_us; /* when an exec failed by the odds of its node for the last time */
     struct sim_worker *by_number;
     TAILQ_HEAD(, sim_worker) list;
     const struct sim_program **programs;
@@ -198,6 +199,8 @@ static void exec_fire(struct sim *s, void *arg)
     struct sim_worker *w = worker_find(d->proc, d->number);
     if (!w || w->leaving)
         return;
+    if (w->error)
+        d->proc->failed_us = s->now_us;
     if (!w->program || w->error) {
         struct event e = {.kind = EV_CHILD_FAILED, .error = w->program ? w->error : ENOENT};
         trace(w, "not started: error", e.error);
@@ -464,6 +467,11 @@ void simproc_vanish(struct sim_node *n)
 }
 
 /* ---- What else may happen to processes ---- */
+
+int64_t sim_exec_failed_us(const struct sim *s)
+{
+    return s->proc->failed_us;
+}
 
 void sim_process_odds(struct sim *s, int index, const struct sim_odds *o)
 {

@@ -220,6 +220,8 @@ struct sim_odds {
     int stubborn_ppm; /* ignores SIGTERM */
 };
 void sim_process_odds(struct sim *s, int index, const struct sim_odds *o);
+/* When an exec failed by these odds for the last time, anywhere; 0 = never. */
+int64_t sim_exec_failed_us(const struct sim *s);
 /* One of the node's processes ends of a signal of its own. False if none runs. */
 bool sim_process_crash(struct sim *s, int index);
 /* One of them reads nothing and heeds no SIGTERM for a while. False if none runs. */

@@ -37,7 +37,10 @@ static inline void make_node(struct bench *b)
     ok(store_save(s, T_TEMPLATE, &gone, e));
     ok(store_kill(s, T_TEMPLATE, &gone, 0, e));
     row_fini(T_TEMPLATE, &gone);
-    ok(store_take_out(s, (struct span){"template", 8}, (struct span){"t000", 4}, "why", e));
+    struct template_row held = {.template = mem_dup("t000")};
+    ok(store_keep(s, T_TEMPLATE, &held, "why", e));
+    row_fini(T_TEMPLATE, &held);
+    ok(store_take_out(s, (struct span){"template", 8}, (struct span){"t000", 4}, e));
     ok(store_log(s, &event, e));
     store_end(s);
 }

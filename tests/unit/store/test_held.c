@@ -164,7 +164,9 @@ static void a_higher_epoch_counts_for_more(void **state)
     struct remote_row row;
     struct err why = {0};
     name_of(s, 3);
-    ok(store_take_out(s, (struct span){"name", 4}, (struct span){"default/n", 9}, "why", e));
+    struct name_row held = {.swarm = mem_dup("default"), .name = mem_dup("n")};
+    ok(store_keep(s, T_NAME, &held, "why", e));
+    row_fini(T_NAME, &held);
     name_of(s, 5);
     assert_int_equal(held_after(s, "", &h, NULL), 1);
     assert_int_equal(held_keep(s, &h, &row, &why), SKEP_ECONFLICT);
