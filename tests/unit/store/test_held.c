@@ -23,7 +23,10 @@ static bool has(struct store *s, const char *name)
 
 static void take_out(struct store *s, const char *name)
 {
-    ok(store_take_out(s, templates, (struct span){name, strlen(name)}, "written in isolation", e));
+    struct template_row row = {.template = mem_dup(name)};
+    ok(store_keep(s, T_TEMPLATE, &row, "written in isolation", e));
+    row_fini(T_TEMPLATE, &row);
+    ok(store_take_out(s, templates, (struct span){name, strlen(name)}, e));
     assert_false(has(s, name));
 }
 
