@@ -186,7 +186,7 @@ bool facts_status_matters(const char *status)
 /* By its bytes: a name may hold such a word as well, which costs a look-up and no more. */
 bool facts_child_matters(const struct remote_row *row)
 {
-    for (size_t i = 0; i < COUNT(telling); i++)
+    for (size_t i = 0; i < COUNT(telling) && row->bytes.n > 0; i++) /* a tombstone has none */
         if (memmem(row->bytes.p, row->bytes.n, telling[i], strlen(telling[i])))
             return true;
     return false;
