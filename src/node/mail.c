@@ -169,7 +169,8 @@ static int forward_arrived(struct node *n, const struct id *from, struct reader 
     struct op *before = op_find(n, &op->id);
     if (before && before->source == OP_PEER && id_equal(&before->from, from)) { /* the same, asked again */
         node_touch(n, &before->from_try, sizeof before->from_try);
-        before->from_try = op->from_try;
+        if (op->from_try > before->from_try) /* mails through another node may overtake each other */
+            before->from_try = op->from_try;
         op_drop(op);
         return 0;
     }

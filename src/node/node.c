@@ -726,6 +726,8 @@ void node_turn(struct node *n, struct event *events, size_t count)
 int64_t node_deadline_boot_ms(const struct node *n)
 {
     int64_t at = n->now_ms + TICK_MS;
+    if (n->probe.running) /* the first turn dials; no timer fires before the run begins */
+        return n->counters.turns ? n->probe.until_ms : n->now_ms;
     if (((n->scanning || n->again_n || batches_have_work(n)) && n->now_ms >= n->work_after_ms) ||
         !TAILQ_EMPTY(&n->woken) || hooks_have_work(n))
         at = n->now_ms;

@@ -23,12 +23,12 @@ def inodes(pid):
     return found
 
 
-def inode_of(port):
-    """The socket with this local port, whose peer is a proxy."""
+def inode_of(port, proxy):
+    """The socket at this local port that has dialled the proxy's: others may use the same one to dial elsewhere."""
     with open("/proc/net/tcp") as f:
         for line in f.readlines()[1:]:
             fields = line.split()
-            if int(fields[1].rpartition(":")[2], 16) == port and fields[9] != "0":
+            if [int(v.rpartition(":")[2], 16) for v in fields[1:3]] == [port, proxy] and fields[9] != "0":
                 return fields[9]
     return None
 
@@ -61,13 +61,16 @@ class Net:
                     self.drop(ends)
         self.wake.send(b"x")
 
-    def dialler(self, port):
-        inode = inode_of(port)
+    def dialler(self, near):
+        inode = inode_of(near.getpeername()[1], near.getsockname()[1])
         return next((n.name for n in self.cluster.nodes if n.lives() and inode in inodes(n.pid)), None)
 
     def accept(self, listener, name, port):
         near = listener.accept()[0]
-        who = self.dialler(near.getpeername()[1])
+        who = self.dialler(near)
+        if who is None:  # it has given up already
+            near.close()
+            return
         far = socket.create_connection(("127.0.0.1", port)) if port else None
         link = frozenset((who, name))
         for mine, other in ((near, far), (far, near)):

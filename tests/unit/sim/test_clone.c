@@ -137,7 +137,10 @@ static void a_copy_runs_where_the_other_one_is_gone(void **state)
     sim_cut_power(s, 1); /* it does not refuse, it is silent */
     run_ms(s, 5000);
     sim_start(s, twin);
-    assert_in_range(until_ms(s, twin, is_open, true, 40000), 900, 40000);
+    run_ms(s, 800); /* it listens for the other one, and does nothing else */
+    assert_true(up(s, twin) && node_at(s, twin)->probe.running);
+    assert_in_range(node_at(s, twin)->counters.turns, 1, 20);
+    assert_in_range(until_ms(s, twin, is_open, true, 40000), 100, 40000);
     sim_retire(s, 1);
     cluster_free(s);
 }
