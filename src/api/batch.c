@@ -324,15 +324,26 @@ static int answer_accepted(struct node *n, struct op *op)
     return 0;
 }
 
-static int answer_refused(struct node *n, struct op *op, struct str *names)
+static int answer_refused(struct node *n, struct op *op, int code, struct str *names)
 {
     struct err e;
     AUTOSTR struct str extras = STR_INIT;
-    err_set(&e, SKEP_ESTARTED,
-            "some of these names run already, so none was started; \"mode\":\"missing\" starts "
-            "the others");
+    err_set(&e, code,
+            code == SKEP_ENONODE ? "no node may take some of these names, so none was started; "
+                                   "\"mode\":\"each\" starts the others"
+                                 : "some of these names run already, so none was started; "
+                                   "\"mode\":\"missing\" starts the others");
     str_printf(&extras, "\"names\":%s,\"operation\":\"%s\"", str_get(names), op->memo);
     op_fail(n, op, &e, (struct span){str_get(&extras), extras.n});
+    return 0;
+}
+
+/* Nothing of it was written. */
+static int answer_unplaced(struct node *n, struct op *op, const struct str *names, const struct err *why)
+{
+    AUTOSTR struct str extras = STR_INIT;
+    str_printf(&extras, "\"names\":%s", str_get(names));
+    op_fail(n, op, why, (struct span){str_get(&extras), extras.n});
     return 0;
 }
 
@@ -342,7 +353,8 @@ static int outcome(struct node *n, struct op *op)
     struct operation_row row = {.operation = mem_dup(op->memo)};
     struct str body = STR_INIT;
     AUTOSTR struct str names = STR_INIT;
-    bool refused = false, ends = false;
+    bool ends = false;
+    int refused = 0;
     int rc = store_load(n->store, T_OPERATION, &row, &n->fault);
     bool ended = rc == 1 && row.ended_at;
     if (ended)
@@ -353,7 +365,7 @@ static int outcome(struct node *n, struct op *op)
     if (rc < 0 || !ended)
         op_wait_key(n, op, BATCH_KEY, op->memo);
     else if (refused)
-        answer_refused(n, op, &names);
+        answer_refused(n, op, refused, &names);
     else
         api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), ends ? INT16_MAX : 1);
     str_fini(&body);
@@ -393,6 +405,8 @@ static int begin(struct node *n, struct op *op, const struct call *c, struct bat
                  bool await)
 {
     AUTOFREE char *request = op->request->idempotency_key ? op_idem_request(op->request) : NULL;
+    AUTOSTR struct str refused = STR_INIT;
+    struct err why;
     int rc = api_swarm_known(n, op, c->param[0]);
     if (rc <= 0)
         return rc;
@@ -415,8 +429,8 @@ static int begin(struct node *n, struct op *op, const struct call *c, struct bat
     o->wants_n = m->n;
     o->twice = m->twice;
     o->twice_n = m->twice_n;
-    if ((rc = batch_begin(n, o)) < 0)
-        return rc;
+    if ((rc = batch_begin(n, o, &refused, &why)) != 0)
+        return rc < 0 ? rc : answer_unplaced(n, op, &refused, &why);
     free(op->extras);
     op->extras = mem_printf("\"operation\":\"%s\"", op->memo);
     return wait_or_go(n, op, await);

@@ -15,7 +15,7 @@ static bool is(const char *a, const char *b)
 
 /* ---- results ---- */
 
-enum list { L_STARTED, L_STOPPED, L_EXISTING, L_ERRORS, L_UNDONE, L_TAKEN, L_N };
+enum list { L_STARTED, L_STOPPED, L_EXISTING, L_ERRORS, L_UNDONE, L_TAKEN, L_HOMELESS, L_N };
 
 struct lists {
     struct str text[L_N];
@@ -68,7 +68,7 @@ static void write_item(struct jw *j, enum list to, const struct batch_item *i)
 static void add(struct lists *l, enum list to, const struct batch_item *i)
 {
     l->n[to]++;
-    if (to == L_TAKEN)
+    if (to == L_TAKEN || to == L_HOMELESS)
         jw_string(&l->j[to], i->name);
     else
         write_item(&l->j[to], to, i);
@@ -102,6 +102,8 @@ static void sort_item(struct lists *l, const struct batch_options *o, const stru
         break;
     case IS_ERROR:
         add(l, L_ERRORS, i);
+        if (is(i->code, err_info(SKEP_ENONODE)->word))
+            add(l, L_HOMELESS, i);
         break;
     case IS_UNDONE:
         add(l, L_UNDONE, i);
@@ -158,8 +160,20 @@ static void result_write(struct jw *j, const struct operation_row *op, const str
     jw_object_close(j);
 }
 
+/* The list for which all were refused where all or none were wanted; L_N: they were not. */
+static enum list refused_for(const struct operation_row *op, const struct batch_options *o,
+                             const struct lists *l, bool waiting)
+{
+    bool undone = is(op->state, "rolling_back");
+    if (!is(op->kind, "start") || o->mode != BATCH_ALL_OR_NONE || !(waiting || undone))
+        return L_N;
+    if (l->n[L_TAKEN])
+        return L_TAKEN;
+    return l->n[L_HOMELESS] && l->n[L_HOMELESS] == l->n[L_ERRORS] ? L_HOMELESS : L_N;
+}
+
 int operation_result(struct store *s, const struct operation_row *op, struct str *ret_body,
-                     struct str *ret_names, bool *ret_refused, struct err *e)
+                     struct str *ret_names, int *ret_refused, struct err *e)
 {
     struct batch_options o;
     CLEANUP(lists_fini) struct lists l;
@@ -167,9 +181,10 @@ int operation_result(struct store *s, const struct operation_row *op, struct str
     batch_options_read(op, &o);
     lists_init(&l);
     int rc = lists_read(s, op, &o, &l, &waiting, e);
-    *ret_refused = is(op->kind, "start") && o.mode == BATCH_ALL_OR_NONE && l.n[L_TAKEN] > 0 &&
-                   (waiting || is(op->state, "rolling_back"));
-    str_add(ret_names, str_get(&l.text[L_TAKEN]), l.text[L_TAKEN].n);
+    enum list why = refused_for(op, &o, &l, waiting);
+    *ret_refused = why == L_TAKEN ? SKEP_ESTARTED : why == L_HOMELESS ? SKEP_ENONODE : 0;
+    if (why != L_N)
+        str_add(ret_names, str_get(&l.text[why]), l.text[why].n);
     struct jw j = jw_init(ret_body);
     result_write(&j, op, &l);
     batch_options_fini(&o);
@@ -244,7 +259,7 @@ static void write_head(struct jw *j, const struct frozen *f, const struct operat
 static int write_result(struct jw *j, struct store *s, const struct operation_row *op, struct err *e)
 {
     AUTOSTR struct str body = STR_INIT, names = STR_INIT;
-    bool refused = false;
+    int refused = 0;
     if (!op->ended_at) {
         jw_kv_null(j, "result");
         return 0;
@@ -253,7 +268,7 @@ static int write_result(struct jw *j, struct store *s, const struct operation_ro
     if (rc == 0 && refused) {
         jw_kv_object(j, "result");
         jw_kv_string(j, "status", "error");
-        jw_kv_string(j, "code", err_info(SKEP_ESTARTED)->word);
+        jw_kv_string(j, "code", err_info(refused)->word);
         jw_kv_raw(j, "names", (struct span){str_get(&names), names.n});
         jw_object_close(j);
     } else if (rc == 0) {

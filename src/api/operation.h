@@ -4,9 +4,9 @@
 
 #include "store/store.h"
 
-/* Appends what became of an ended operation. *ret_refused: it was refused as a whole, for the names (a JSON
- * array) in ret_names. */
+/* Appends what became of an ended operation. *ret_refused: 0, or the code under which it was refused as
+ * a whole, for the names (a JSON array) in ret_names. */
 int operation_result(struct store *s, const struct operation_row *op, struct str *ret_body,
-                     struct str *ret_names, bool *ret_refused, struct err *e);
+                     struct str *ret_names, int *ret_refused, struct err *e);
 
 #endif

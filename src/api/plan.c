@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "node/batch.h"
 #include "node/settings.h"
 #include "node/swarm.h"
 
@@ -17,7 +18,7 @@ struct planning {
     struct node *n;
     const char *swarm;
     struct jw *j;
-    struct places all; /* of names that name no nodes */
+    struct seating seats;
     bool reasons;
 };
 
@@ -82,15 +83,9 @@ static int write_running(struct planning *p, const char *name)
 
 static int write_name(struct planning *p, const struct plan_name *one)
 {
-    CLEANUP(places_fini) struct places own = {0};
     char id[ID_TEXT];
-    struct id home = own_home(p->n, p->swarm, one->name), to;
-    struct places *t = &p->all;
-    if (one->nodes && one->nodes[0]) {
-        own_targets(p->n, p->swarm, one->nodes, NULL, &own);
-        own.choice.only_plan = true;
-        t = &own;
-    }
+    struct id home = own_home(p->n, p->swarm, one->name);
+    struct places *t = seating_places(&p->seats, one->nodes);
     jw_object(p->j);
     jw_kv_string(p->j, "name", one->name);
     jw_kv_string(p->j, "home", node_name_of(p->n, id_text(&home, id)));
@@ -108,9 +103,11 @@ static int write_name(struct planning *p, const struct plan_name *one)
             jw_string(p->j, text);
         }
     jw_array_close(p->j);
-    bool some = places_pick(p->n, t, p->swarm, one->name, &to);
-    jw_kv_string(p->j, "node", some ? node_name_of(p->n, id_text(&to, id)) : NULL);
-    jw_kv_string(p->j, "why", some ? why(&t->choice) : "no node may take it");
+    int to = seating_pick(&p->seats, t, one->name);
+    if (to >= 0 && p->seats.limited && batch_is_free(p->n, p->swarm, one->name) == 0)
+        p->seats.room[to]++; /* what runs has its room */
+    jw_kv_string(p->j, "node", to < 0 ? NULL : node_name_of(p->n, id_text(&t->list[to].id, id)));
+    jw_kv_string(p->j, "why", to < 0 ? "no node may take it" : why(&t->choice));
     int rc = write_running(p, one->name);
     jw_object_close(p->j);
     return rc;
@@ -124,8 +121,7 @@ int plan_answer(struct node *n, struct op *op, const char *swarm, const struct p
     const struct settings *settings = node_settings(n, swarm);
     AUTOFREE char *signature = mem_printf("%016llx", (unsigned long long)swarm_topology(n, swarm));
     int rc = 0;
-    own_targets(n, swarm, NULL, NULL, &p.all);
-    p.all.choice.only_plan = true;
+    seating_init(n, swarm, count, true, &p.seats);
     jw_object(&j);
     jw_kv_bool(&j, "dry_run", true);
     jw_kv_string(&j, "swarm", swarm);
@@ -138,7 +134,7 @@ int plan_answer(struct node *n, struct op *op, const char *swarm, const struct p
     jw_array_close(&j);
     jw_object_close(&j);
     jw_end(&j);
-    places_fini(&p.all);
+    seating_fini(&p.seats);
     if (rc < 0)
         str_fini(&body);
     else

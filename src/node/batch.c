@@ -128,32 +128,20 @@ void batches_wake(struct node *n, const char *swarm, const char *name)
 /* ---- beginning ---- */
 
 /* Names that stood in the batch before: the first was taken, these are answered already. */
-static int twice_write(struct node *n, const struct batch_order *o, const struct operation_row *op)
+static int twice_write(struct node *n, const struct batch_order *o, const struct operation_row *op,
+                       int64_t *part)
 {
-    AUTOSTR struct str result = STR_INIT;
-    char twice[] = "it stands in the batch twice; the first was taken";
-    struct jw j = jw_init(&result);
-    if (o->twice_n == 0)
-        return 0;
-    jw_array(&j);
+    char detail[] = "it stands in the batch twice; the first was taken";
+    struct batch_item one = {.is = IS_EXISTING};
+    if (o->options.mode != BATCH_MISSING)
+        one = (struct batch_item){
+            .is = IS_ERROR, .code = (char *)(uintptr_t)err_info(SKEP_ESTARTED)->word, .detail = detail};
+    AUTOFREE struct batch_item *items = mem_array(o->twice_n, sizeof *items);
     for (size_t i = 0; i < o->twice_n; i++) {
-        struct batch_item item = {.name = (char *)(uintptr_t)o->twice[i],
-                                  .is = o->options.mode == BATCH_MISSING ? IS_EXISTING : IS_ERROR};
-        if (item.is == IS_ERROR) {
-            item.code = (char *)(uintptr_t)err_info(SKEP_ESTARTED)->word;
-            item.detail = twice;
-        }
-        item_write(&j, &item);
+        items[i] = one;
+        items[i].name = (char *)(uintptr_t)o->twice[i];
     }
-    jw_array_close(&j);
-    struct operation_part_row row = {.operation = op->operation,
-                                     .part = 0,
-                                     .body = (char[]){"[]"},
-                                     .epoch = part_epoch(n, op, 0),
-                                     .node = n->self_text,
-                                     .result = (char *)(uintptr_t)str_get(&result),
-                                     .state = (char[]){"done"}};
-    return store_save(n->store, T_OPERATION_PART, &row, &n->fault);
+    return parts_answered(n, op, items, o->twice_n, part);
 }
 
 static int log_begun(struct node *n, const struct batch_order *o, int64_t epoch)
@@ -169,10 +157,39 @@ static int log_begun(struct node *n, const struct batch_order *o, int64_t epoch)
     return node_log(n, "operation_begun", o->swarm, NULL, n->name, epoch, o->who, str_get(&data));
 }
 
-int batch_begin(struct node *n, const struct batch_order *o)
+static int begin(struct node *n, const struct batch_order *o, const struct operation_row *op,
+                 const struct batch_plan *plan)
+{
+    bool check = strcmp(o->kind, "start") == 0 && o->options.mode == BATCH_ALL_OR_NONE;
+    struct batch_head head = {.stamp = op->epoch};
+    int64_t part = 0;
+    int rc = store_save(n->store, T_OPERATION, op, &n->fault);
+    if (rc == 0)
+        rc = twice_write(n, o, op, &part);
+    if (rc == 0)
+        rc = parts_write(n, op, o->wants, o->wants_n, plan, &head, check ? "waiting" : "running", part);
+    if (rc == 0)
+        rc = log_begun(n, o, op->epoch);
+    batch_later(n, o->id);
+    return rc;
+}
+
+static int refuse(const struct batch_plan *plan, struct str *ret_names, struct err *ret_why)
+{
+    struct jw j = jw_init(ret_names);
+    jw_array(&j);
+    for (size_t i = 0; i < plan->refused_n; i++)
+        jw_string(&j, plan->refused[i].name);
+    jw_array_close(&j);
+    err_set(ret_why, SKEP_ENONODE, "none was started; of %s: %s", plan->refused[0].name,
+            plan->refused[0].detail);
+    return 1;
+}
+
+int batch_begin(struct node *n, const struct batch_order *o, struct str *ret_refused, struct err *ret_why)
 {
     AUTOSTR struct str options = STR_INIT;
-    bool start = strcmp(o->kind, "start") == 0, check = start && o->options.mode == BATCH_ALL_OR_NONE;
+    CLEANUP(plan_fini) struct batch_plan plan = {0};
     options_write(&o->options, &options);
     struct operation_row op = {.operation = (char *)(uintptr_t)o->id,
                                .kind = (char *)(uintptr_t)o->kind,
@@ -184,16 +201,10 @@ int batch_begin(struct node *n, const struct batch_order *o)
                                .at = n->real_ms,
                                .deadline = n->real_ms + BATCH_LIFE_MS,
                                .epoch = store_stamp(n->store)};
-    struct batch_head head = {.stamp = op.epoch};
-    int rc = store_save(n->store, T_OPERATION, &op, &n->fault);
-    if (rc == 0)
-        rc = twice_write(n, o, &op);
-    if (rc == 0)
-        rc = parts_plan(n, &op, o->wants, o->wants_n, &head, check ? "waiting" : "running", o->twice_n > 0);
-    if (rc == 0)
-        rc = log_begun(n, o, op.epoch);
-    batch_later(n, o->id);
-    return rc;
+    int rc = plan_make(n, &op, o->wants, o->wants_n, &plan);
+    if (rc == 0 && plan.refused_n && !plan.taken && o->options.mode == BATCH_ALL_OR_NONE)
+        return refuse(&plan, ret_refused, ret_why);
+    return rc < 0 ? rc : begin(n, o, &op, &plan);
 }
 
 /* ---- looking ---- */

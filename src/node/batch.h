@@ -23,6 +23,7 @@
 #define SKEP_NODE_BATCH_H
 
 #include "base/list.h"
+#include "node/seating.h"
 #include "node/timer.h"
 #include "store/store.h"
 #include "wire/json.h"
@@ -67,25 +68,52 @@ bool item_next(struct json_iter *it, struct batch_item *ret);
 
 /* One child that is wanted, or one name that is to be stopped. */
 struct batch_want {
-    char *name;       /* owned where batch_wants made it, else borrowed */
+    char *name;       /* owned where part_read made it, else borrowed */
     struct span spec; /* as spec_write has it; borrowed. {NULL, 0}: a stop */
     struct span metadata;
+    int64_t to; /* where it was put: of the head's targets; < 0: it was not */
 };
 
 /* The head of a part: what holds for all of its names. */
 struct batch_head {
-    char *view;    /* signature under which it was put together; owned */
-    int64_t stamp; /* of the request: what a name has seen since then may be its own work */
-    bool unsure;   /* it was asked before, and that may have been carried out */
+    char *view;                  /* signature under which it was put together; owned */
+    char *seating;               /* of what its names were placed by, NULL if they were not; owned */
+    struct json_strings targets; /* ids of nodes */
+    int64_t stamp;               /* of the request: what a name has seen since then may be its own work */
+    bool unsure;                 /* it was asked before, and that may have been carried out */
 };
 void head_fini(struct batch_head *h);
 
 /* The body of a part: an array of the head and the names. Wants are yours: wants_free. */
 int part_read(const char *body, struct batch_head *ret_head, struct batch_want **ret_wants, size_t *ret_n);
 void wants_free(struct batch_want *wants, size_t n);
-/* Writes parts for these names, one home each, numbered from `part`. The view must be open. */
+/* Where each of these names goes, computed once for all of them. */
+struct batch_plan {
+    bool seated; /* this was asked for: there is a seating */
+    struct seating seating;
+    int *to;                    /* of each name: of the seating's nodes; PLAN_OPEN, PLAN_REFUSED */
+    struct batch_item *refused; /* no node may take them; names and codes are borrowed */
+    size_t refused_n, refused_cap;
+    bool taken; /* some of those that were looked for run already */
+};
+#define PLAN_OPEN    (-1) /* it runs already, or is to be stopped: nobody has to place it */
+#define PLAN_REFUSED (-2)
+int plan_make(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
+              struct batch_plan *ret);
+void plan_fini(struct batch_plan *p);
+/* Writes parts for these names, one home each, numbered from `part`; those that were refused are answered
+ * already. At most as many as there are names. The view must be open. */
+int parts_write(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
+                const struct batch_plan *plan, const struct batch_head *head, const char *state,
+                int64_t part);
+/* Both. */
 int parts_plan(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
                const struct batch_head *head, const char *state, int64_t part);
+/* Parts that nobody has to be asked about. *part: the number of the next. */
+int parts_answered(struct node *n, const struct operation_row *op, const struct batch_item *items,
+                   size_t count, int64_t *part);
+/* Its "nodes"; yours. */
+void want_nodes(const struct batch_want *w, struct json_strings *ret);
 /* An epoch for what the coordinator asks next, above that of the row it replaces. */
 int64_t part_epoch(struct node *n, const struct operation_row *op, int64_t old);
 
@@ -112,8 +140,11 @@ struct batch_order {
     const char *const *twice; /* names that stood there already */
     size_t twice_n;
 };
-/* Writes the operation and its parts, with this node as its coordinator. The view must be open. */
-int batch_begin(struct node *n, const struct batch_order *o);
+/* Writes the operation and its parts, with this node as its coordinator. The view must be open. 1: nothing is
+ * written, as all or none are wanted, and no node may take some of them: their names as a JSON array, and
+ * why.
+ */
+int batch_begin(struct node *n, const struct batch_order *o, struct str *ret_refused, struct err *ret_why);
 /* Rolled back, or about to be: its claims must not run. 1 yes, 0 no, < 0. */
 int batch_is_undone(struct node *n, const char *op);
 
@@ -154,6 +185,8 @@ void batch_lead_forget(struct batch *b);
 
 /* batch_home.c: answers one part at most, *ret_more if there are others. */
 int batch_answer(struct node *n, const struct operation_row *op, bool *ret_more);
+/* Whether a start may claim the name, as the rows are here: 1, 0, < 0. */
+int batch_is_free(struct node *n, const char *swarm, const char *name);
 /* Ends what the operation wants ended and this node owns. */
 int batch_end_mine(struct node *n, const struct operation_row *op);
 

@@ -20,8 +20,9 @@ struct answering {
     const struct operation_row *op;
     struct batch_options options;
     struct batch_head head;
-    struct places targets;
-    bool trusted; /* the part was put together under our view */
+    struct seating seating;
+    size_t *placed; /* of the head's targets: which node of the seating; NULL: they are placed anew */
+    bool trusted;   /* the part was put together under our view */
     bool stop, undo;
     size_t elsewhere;
     struct str forwarded; /* their names, as a JSON array */
@@ -55,11 +56,10 @@ static void there_fini(struct there *t)
     row_fini(T_CHILD, &t->child);
 }
 
-static int there_load(struct answering *a, const char *name, struct there *t)
+static int there_load(struct node *n, const char *swarm, const char *name, struct there *t)
 {
-    struct node *n = a->n;
-    *t = (struct there){.name = {.swarm = mem_dup(a->op->swarm), .name = mem_dup(name)},
-                        .child = {.swarm = mem_dup(a->op->swarm), .name = mem_dup(name)}};
+    *t = (struct there){.name = {.swarm = mem_dup(swarm), .name = mem_dup(name)},
+                        .child = {.swarm = mem_dup(swarm), .name = mem_dup(name)}};
     int rc = store_load(n->store, T_NAME, &t->name, &n->fault);
     int dead = rc == 1 ? alias_dead(n->store, &t->name, &n->fault) : rc;
     t->found = rc == 1 && dead == 0;
@@ -75,6 +75,13 @@ static int there_load(struct answering *a, const char *name, struct there *t)
 static bool is_free(const struct there *t)
 {
     return !t->found || (is(t->name.kind, "child") && t->current && is(t->child.status, "failed"));
+}
+
+int batch_is_free(struct node *n, const char *swarm, const char *name)
+{
+    CLEANUP(there_fini) struct there t;
+    int rc = there_load(n, swarm, name, &t);
+    return rc < 0 ? rc : is_free(&t);
 }
 
 static void say_there(struct answering *a, const struct there *t, int what, struct batch_item *ret)
@@ -98,21 +105,26 @@ static void late(const struct answering *a, struct batch_item *ret)
         ret->is = IS_LATE;
 }
 
-/* Computed once for all that may run anywhere. */
+/* As the coordinator has placed it, if what it went by is what we see. */
 static int target_of(struct answering *a, const struct batch_want *w, struct id *ret, struct err *e)
 {
-    CLEANUP(places_fini) struct places own = {0};
-    struct places *from = &a->targets;
-    struct span nodes = json_raw_member(w->spec.p, w->spec.n, "nodes");
-    if (nodes.n > 2) {
-        struct spec spec;
-        AUTOFREE char *text = mem_copy(w->spec.p, w->spec.n);
-        if (spec_parse(text, &spec, e) == 0)
-            own_targets(a->n, a->op->swarm, spec.nodes.list, NULL, &own);
-        spec_fini(&spec);
-        from = &own;
+    struct seating *s = &a->seating;
+    struct json_strings nodes;
+    if (a->placed && w->to >= 0 && w->to < (int64_t)a->head.targets.n) {
+        size_t at = a->placed[w->to];
+        *ret = s->all.list[at].id;
+        if (!is(a->op->node, a->n->self_text))
+            seating_follow(s, at);
+        return 0;
     }
-    return places_pick(a->n, from, a->op->swarm, w->name, ret) ? 0 : places_none(a->n, from, e);
+    want_nodes(w, &nodes);
+    struct places *from = seating_places(s, nodes.list);
+    int at = seating_pick(s, from, w->name);
+    json_strings_fini(&nodes);
+    if (at < 0)
+        return places_none(a->n, from, e);
+    *ret = from->list[at].id;
+    return 0;
 }
 
 static int claim(struct answering *a, const struct batch_want *w, const struct there *t,
@@ -138,7 +150,6 @@ static int claim(struct answering *a, const struct batch_want *w, const struct t
     ret->is = IS_CLAIMED;
     ret->node = mem_dup(node_name_of(n, id_text(&to, text)));
     node_wake(n, a->op->swarm, w->name);
-    places_taken(n, a->op->swarm, &a->targets, &to);
     return rc == 0 && id_equal(&to, &n->self) ? own_changed(n, a->op->swarm, w->name) : rc;
 }
 
@@ -207,7 +218,7 @@ static int answer_one(struct answering *a, const struct batch_want *w, bool chec
         item.is = IS_ELSEWHERE;
         a->elsewhere++;
         jw_string(&a->fj, w->name);
-    } else if ((rc = there_load(a, w->name, &t)) == 0) {
+    } else if ((rc = there_load(a->n, a->op->swarm, w->name, &t)) == 0) {
         if (check)
             check_one(a, &t, &item);
         else
@@ -235,6 +246,31 @@ static int say_forwarded(struct answering *a, int64_t part)
                     str_get(&data));
 }
 
+/* The nodes that the coordinator has placed by, where they are ours; else nothing. */
+static void take_plan(struct answering *a, size_t count)
+{
+    struct node *n = a->n;
+    const struct places *all = &a->seating.all;
+    char text[17];
+    seating_init(n, a->op->swarm, count, false, &a->seating);
+    seating_text(&a->seating, text);
+    bool same = is(a->head.seating, text);
+    AUTOFREE size_t *placed = mem_array(a->head.targets.n, sizeof *placed);
+    for (size_t i = 0; same && i < a->head.targets.n; i++) {
+        struct id id;
+        size_t k = 0;
+        same = id_parse(a->head.targets.list[i], &id);
+        while (same && k < all->n && !id_equal(&all->list[k].id, &id))
+            k++;
+        placed[i] = k;
+        same = same && k < all->n;
+    }
+    if (same)
+        a->placed = TAKE(placed);
+    n->counters.plans_kept += same;
+    n->counters.plans_anew += !same;
+}
+
 static int answer_part(struct node *n, const struct operation_row *op, struct operation_part_row *part)
 {
     struct answering a = {
@@ -250,7 +286,7 @@ static int answer_part(struct node *n, const struct operation_row *op, struct op
     own_signature(n, view);
     a.trusted = is(a.head.view, view);
     if (!a.stop && !a.undo && !check)
-        own_targets(n, op->swarm, NULL, NULL, &a.targets);
+        take_plan(&a, count);
     a.fj = jw_init(&a.forwarded);
     jw_array(&a.fj);
     jw_array(&j);
@@ -266,7 +302,8 @@ static int answer_part(struct node *n, const struct operation_row *op, struct op
         rc = store_save(n->store, T_OPERATION_PART, part, &n->fault);
     }
     str_fini(&a.forwarded);
-    places_fini(&a.targets);
+    seating_fini(&a.seating);
+    free(a.placed);
     batch_options_fini(&a.options);
     head_fini(&a.head);
     wants_free(wants, count);

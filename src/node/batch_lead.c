@@ -191,8 +191,9 @@ static bool after_undo(struct node *n, const struct operation_row *op, const str
 {
     if ((s->found && is(s->name.op, op->operation)) || !is_over(s, i->epoch))
         return false;
-    if (s->child.epoch >= i->epoch && is(s->child.status, "gone") && never_ran(&s->child) &&
-        s->child.reason && strstr(s->child.reason, "start_failed"))
+    bool failed = s->child.reason && (strstr(s->child.reason, "\"start_failed\"") ||
+                                      strstr(s->child.reason, "\"no_node_available\""));
+    if (s->child.epoch >= i->epoch && is(s->child.status, "gone") && never_ran(&s->child) && failed)
         start_failed(n, i, &s->child);
     else
         i->is = IS_UNDONE;
@@ -426,12 +427,12 @@ static bool is_overdue(const struct node *n, const struct batch *b, const struct
     return !b->undo && n->real_ms >= op->deadline;
 }
 
-/* What is over matters to a rollback only. */
+/* What is over matters only where it may undo the others. */
 static bool wants_closed(const struct batch *b, const struct operation_row *op)
 {
     struct batch_options o;
     batch_options_read(op, &o);
-    bool some = b->undo || o.on_failure;
+    bool some = b->undo || o.on_failure || o.mode == BATCH_ALL_OR_NONE;
     batch_options_fini(&o);
     return some;
 }
@@ -550,7 +551,16 @@ static int decide_waiting(struct node *n, struct operation_row *op, struct lines
 
 /* ---- outcomes ---- */
 
-/* In all_or_none a name that was taken in between, and with rollback any error, undoes everything. */
+/* In all_or_none a name that was taken in between, or finds no node, and with rollback any error, undoes
+ * everything. */
+static bool is_bad(const struct batch_item *i, const struct batch_options *o)
+{
+    bool taken = i->is == IS_EXISTING, error = i->is == IS_ERROR;
+    if (o->mode == BATCH_ALL_OR_NONE && (taken || (error && is(i->code, err_info(SKEP_ENONODE)->word))))
+        return true;
+    return o->on_failure && (error || (taken && o->mode == BATCH_EACH));
+}
+
 static bool wants_undo(const struct batch *b, const struct operation_row *op)
 {
     struct batch_options o;
@@ -559,11 +569,8 @@ static bool wants_undo(const struct batch *b, const struct operation_row *op)
         return false;
     batch_options_read(op, &o);
     for (const struct batch_part *p = b->parts; p && !bad; p = p->next)
-        for (size_t i = 0; i < p->n && !bad; i++) {
-            int what = p->list[i].item.is;
-            bad = (what == IS_EXISTING && o.mode == BATCH_ALL_OR_NONE) ||
-                  (o.on_failure && (what == IS_ERROR || (what == IS_EXISTING && o.mode == BATCH_EACH)));
-        }
+        for (size_t i = 0; i < p->n && !bad; i++)
+            bad = is_bad(&p->list[i].item, &o);
     batch_options_fini(&o);
     return bad;
 }

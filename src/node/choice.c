@@ -198,7 +198,7 @@ static int by_hash(const struct choice *c, const struct place_node *list, size_t
                             : place_pick(some, count, hash);
 }
 
-static void count_it(struct node *n, struct choice *c, const struct id *id, size_t i, const char *swarm)
+void choice_given(struct node *n, struct choice *c, const struct id *id, size_t i, const char *swarm)
 {
     char text[ID_TEXT];
     struct given *g;
@@ -220,10 +220,12 @@ int choice_pick(struct node *n, struct choice *c, const struct place_node *list,
                 const char *swarm, const char *name)
 {
     bool chance = c->kind == DISTRIBUTION_RANDOM;
+    for (size_t i = 0; c->scores && i < count; i++) /* one may be full by now */
+        c->scores[i].eligible &= list[i].eligible;
     int at = c->scores ? score_pick(c->scores, count)
                        : by_hash(c, list, count, chance ? node_random(n) : place_hash(swarm, name));
     if (at >= 0)
-        count_it(n, c, &list[at].id, (size_t)at, swarm);
+        choice_given(n, c, &list[at].id, (size_t)at, swarm);
     return at;
 }
 

@@ -34,6 +34,8 @@ void choice_fini(struct choice *c);
 /* Index of the one that gets this name, or -1. From now on it counts as given. */
 int choice_pick(struct node *n, struct choice *c, const struct place_node *list, size_t count,
                 const char *swarm, const char *name);
+/* Somebody else has given that one a name. */
+void choice_given(struct node *n, struct choice *c, const struct id *id, size_t at, const char *swarm);
 /* What decided about one of them, as a number of which the least won; < 0: nothing but chance. Ask before the
  * pick. */
 double choice_score(const struct choice *c, const struct place_node *list, size_t i, const char *swarm,

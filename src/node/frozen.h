@@ -32,6 +32,7 @@ struct frozen_counters {
     int64_t turns, events, commits, pulls, rows_merged, pokes, relayed, answers, children, ops_waiting;
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
     int64_t busy, disk_full, batch_last, batch_median;
+    int64_t plans_kept, plans_anew; /* parts of batches, by how their names were placed */
     int64_t tombstones_dropped;
     int64_t impostors; /* pulls and pings of a peer that spoke for another one */
     int64_t hooks_delivered, hooks_failed, hooks_dropped, hooks_waiting;

@@ -39,8 +39,6 @@ void own_targets(struct node *n, const char *swarm, char *const *nodes, const st
 bool places_pick(struct node *n, struct places *p, const char *swarm, const char *name, struct id *ret);
 /* Why that target takes nothing: "is draining". */
 const char *target_word(enum target_why why);
-/* One of these targets was given a claim: it may be full now. */
-void places_taken(struct node *n, const char *swarm, struct places *p, const struct id *id);
 /* Why none of these targets takes anything: SKEP_ENONODE, with each node's reason. */
 int places_none(struct node *n, const struct places *p, struct err *e);
 void places_fini(struct places *p);

@@ -108,23 +108,30 @@ static struct seats *seats_of(struct node *n, const char *swarm, int64_t actor)
     return r;
 }
 
-static bool seats_for(struct node *n, const char *swarm, int64_t actor, int64_t max)
+/* How many of `wanted` there are for. max 0: no limit. */
+static int64_t seats_for(struct node *n, const char *swarm, int64_t actor, int64_t max, int64_t wanted)
 {
+    if (max == 0)
+        return wanted;
     struct seats *r = seats_of(n, swarm, actor);
-    if (r->at_ms != INT64_MIN && n->now_ms - r->at_ms < SEATS_KEPT_MS && r->owned + SEATS_SURE < max)
-        return true;
+    bool kept = r->at_ms != INT64_MIN && n->now_ms - r->at_ms < SEATS_KEPT_MS;
+    if (kept && r->owned + SEATS_SURE + wanted <= max)
+        return wanted;
     r->owned = store_number(n->store, Q_NAME_ROOM, 0, "iti", actor, swarm, max);
     r->at_ms = n->now_ms;
-    return r->owned < max;
+    return wanted < max - r->owned ? wanted : max - r->owned;
+}
+
+int64_t swarm_room_left(struct node *n, const struct settings *settings, const char *swarm, int64_t actor,
+                        int64_t max_children, int64_t wanted)
+{
+    return seats_for(n, swarm, actor, settings->max_children, seats_for(n, "", actor, max_children, wanted));
 }
 
 bool swarm_room(struct node *n, const struct settings *settings, const char *swarm, int64_t actor,
                 int64_t max_children)
 {
-    if (*swarm == 0)
-        return true;
-    return (max_children == 0 || seats_for(n, "", actor, max_children)) &&
-           (settings->max_children == 0 || seats_for(n, swarm, actor, settings->max_children));
+    return *swarm == 0 || swarm_room_left(n, settings, swarm, actor, max_children, 1) > 0;
 }
 
 /* What a rollback takes back is counted for a moment all the same. */

@@ -34,6 +34,9 @@ uint64_t swarm_topology(struct node *n, const char *swarm);
 /* Whether that run of a node may have one more process of the swarm: the node's own limit and the swarm's. */
 bool swarm_room(struct node *n, const struct settings *settings, const char *swarm, int64_t actor,
                 int64_t max_children);
+/* How many more it may have, up to `wanted`. */
+int64_t swarm_room_left(struct node *n, const struct settings *settings, const char *swarm, int64_t actor,
+                        int64_t max_children, int64_t wanted);
 /* A claim for this run was written, which counts from now on. */
 void swarm_taken(struct node *n, const char *swarm, int64_t actor);
 /* Whether this node, with what runs here now, may run one more. */

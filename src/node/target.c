@@ -75,19 +75,6 @@ void own_targets(struct node *n, const char *swarm, char *const *nodes, const st
     choice_init(n, swarm, a.settings, ret->list, ret->n, &ret->choice);
 }
 
-void places_taken(struct node *n, const char *swarm, struct places *p, const struct id *id)
-{
-    struct peer *peer = peer_find(n, id);
-    if (swarm_room(n, node_settings(n, swarm), swarm, peer ? peer->actor : n->actor,
-                   peer ? peer->max_children : n->o.children_max))
-        return;
-    for (size_t i = 0; i < p->n; i++)
-        if (id_equal(&p->list[i].id, id)) {
-            p->list[i].eligible = false;
-            p->why[i] = TARGET_FULL;
-        }
-}
-
 const char *target_word(enum target_why why)
 {
     switch (why) {

@@ -26,7 +26,7 @@ static const struct column columns[] = {
     {NULL, NULL, CELL_TEXT},
 };
 
-/* Any command will do: nobody runs it. */
+/* Without a command any will do: nobody runs it. */
 static void names_body(const struct cli *c, struct str *ret_body)
 {
     static char word[] = "plan", *const command[] = {word, NULL};
@@ -37,7 +37,7 @@ static void names_body(const struct cli *c, struct str *ret_body)
         const char *node;
         jw_object(&j);
         jw_kv_string(&j, "name", args_word(&c->args, i));
-        cli_put_words(&j, "argv", command);
+        cli_put_words(&j, "argv", c->args.tail ? c->args.tail : command);
         jw_kv_array(&j, "nodes");
         for (size_t k = 0; (node = args_nth(&c->args, "node", k)); k++)
             jw_string(&j, node);
@@ -67,7 +67,7 @@ static int run(struct cli *c, struct err *e)
 {
     const char *file = args_text(&c->args, "batch");
     struct str body AUTOSTR = STR_INIT;
-    if (!file == !c->args.words_n)
+    if (!file == !c->args.words_n || (file && c->args.tail))
         return err_set(e, SKEP_EUSAGE, "of which names? skep plan NAME…, or skep plan --batch FILE");
     int rc = file ? batch_file(file, &body, e) : 0;
     if (!file)
@@ -84,12 +84,13 @@ static int run(struct cli *c, struct err *e)
 
 const struct verb verb_plan = {
     .name = "plan",
-    .args = "[NAME…]",
+    .args = "[NAME…] [-- COMMAND…]",
     .help = "Say where names would run, and why, without starting them.",
     .more = "The answer holds for the cluster as it is now. With -o json it has every node's score.",
     .options = options,
     .args_min = 0,
     .args_max = -1,
+    .tail = true,
     .complete = COMPLETE_CHILD,
     .run = run,
 };
