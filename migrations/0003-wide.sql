@@ -107,6 +107,36 @@ SELECT g.swarm, g.process_group, coalesce(json_extract(p.settings, '$.restart_st
 FROM (SELECT swarm, process_group FROM process_group UNION SELECT swarm, process_group FROM v_member) g
 LEFT JOIN process_group p ON p.swarm = g.swarm AND p.process_group = g.process_group;
 
+-- Nodes. state: up, left, or down as this node sees it.
+DROP VIEW v_node;
+CREATE VIEW v_node AS
+SELECT n.name, n.node AS id, n.url,
+       CASE WHEN instr(coalesce((SELECT value FROM meta WHERE key = 'away'), ''), n.node) > 0 AND n.state <> 'left'
+            THEN 'down' ELSE n.state END AS state, n.member, n.draining, n.version,
+       strftime('%Y-%m-%dT%H:%M:%fZ', n.started_at / 1000.0, 'unixepoch') AS started,
+       coalesce(m.role, '') AS role, coalesce(m.forgotten_at, 0) <> 0 AS forgotten
+FROM node n LEFT JOIN node_mark m ON m.node = n.node;
+
+-- Processes. One whose node is gone, as this node sees it, and that nobody has taken, runs nowhere.
+DROP VIEW v_child;
+CREATE VIEW v_child AS
+SELECT swarm, name, CASE WHEN nowhere THEN 'stopped' ELSE coalesce(status, 'starting') END AS status,
+       node, epoch, CASE WHEN NOT nowhere THEN pid END AS pid, restarts, started, spec, metadata, checkpoint,
+       CASE WHEN nowhere THEN '{"code":"no_node_available"}' ELSE reason END AS reason
+FROM (SELECT w.swarm, w.name, c.status, n.name AS node, w.epoch, c.pid, o.restarts,
+             strftime('%Y-%m-%dT%H:%M:%fZ', o.started_at / 1000.0, 'unixepoch') AS started,
+             w.spec, m.data AS metadata, CAST(k.data AS TEXT) AS checkpoint, c.reason,
+             coalesce(c.status, '') NOT IN ('failed', 'stopped')
+             AND (n.state = 'left' OR instr(coalesce((SELECT value FROM meta WHERE key = 'away'), ''), w.owner) > 0)
+             AS nowhere
+      FROM name w
+      LEFT JOIN child o ON o.swarm = w.swarm AND o.name = w.name
+      LEFT JOIN child c ON c.swarm = w.swarm AND c.name = w.name AND c.epoch = w.epoch
+      LEFT JOIN node n ON n.node = w.owner
+      LEFT JOIN metadata m ON m.swarm = w.swarm AND m.name = w.name
+      LEFT JOIN checkpoint k ON k.swarm = w.swarm AND k.name = w.name
+      WHERE w.kind = 'child');
+
 DROP TRIGGER guard_tables_insert;
 INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
     ('serve', 'replicated', 'swarm, node', 'the node itself', 'last', 'until it leaves the swarm, or is gone for an hour', 'which nodes serve a swarm'),

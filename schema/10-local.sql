@@ -22,7 +22,7 @@ CREATE TABLE "tables" (
 
 -- LOCAL ---------------------------------------------------------------------------------------------------
 
--- Who this node is: cluster, node, name, schema notes.
+-- Who this node is: cluster, node, name, schema notes; and away: ids of the nodes that it holds for dead.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,22 +1,32 @@
 -- VIEWS: the same for people ------------------------------------------------------------------------------
 
+-- Nodes. state: up, left, or down as this node sees it.
 CREATE VIEW v_node AS
-SELECT n.name, n.node AS id, n.url, n.state, n.member, n.draining, n.version,
+SELECT n.name, n.node AS id, n.url,
+       CASE WHEN instr(coalesce((SELECT value FROM meta WHERE key = 'away'), ''), n.node) > 0 AND n.state <> 'left'
+            THEN 'down' ELSE n.state END AS state, n.member, n.draining, n.version,
        strftime('%Y-%m-%dT%H:%M:%fZ', n.started_at / 1000.0, 'unixepoch') AS started,
        coalesce(m.role, '') AS role, coalesce(m.forgotten_at, 0) <> 0 AS forgotten
 FROM node n LEFT JOIN node_mark m ON m.node = n.node;
 
+-- Processes. One whose node is gone, as this node sees it, and that nobody has taken, runs nowhere.
 CREATE VIEW v_child AS
-SELECT w.swarm, w.name, CASE WHEN c.epoch = w.epoch THEN c.status ELSE 'starting' END AS status,
-       n.name AS node, w.epoch, CASE WHEN c.epoch = w.epoch THEN c.pid END AS pid, c.restarts,
-       strftime('%Y-%m-%dT%H:%M:%fZ', c.started_at / 1000.0, 'unixepoch') AS started,
-       w.spec, m.data AS metadata, CAST(k.data AS TEXT) AS checkpoint, c.reason
-FROM name w
-LEFT JOIN child c ON c.swarm = w.swarm AND c.name = w.name
-LEFT JOIN node n ON n.node = w.owner
-LEFT JOIN metadata m ON m.swarm = w.swarm AND m.name = w.name
-LEFT JOIN checkpoint k ON k.swarm = w.swarm AND k.name = w.name
-WHERE w.kind = 'child';
+SELECT swarm, name, CASE WHEN nowhere THEN 'stopped' ELSE coalesce(status, 'starting') END AS status,
+       node, epoch, CASE WHEN NOT nowhere THEN pid END AS pid, restarts, started, spec, metadata, checkpoint,
+       CASE WHEN nowhere THEN '{"code":"no_node_available"}' ELSE reason END AS reason
+FROM (SELECT w.swarm, w.name, c.status, n.name AS node, w.epoch, c.pid, o.restarts,
+             strftime('%Y-%m-%dT%H:%M:%fZ', o.started_at / 1000.0, 'unixepoch') AS started,
+             w.spec, m.data AS metadata, CAST(k.data AS TEXT) AS checkpoint, c.reason,
+             coalesce(c.status, '') NOT IN ('failed', 'stopped')
+             AND (n.state = 'left' OR instr(coalesce((SELECT value FROM meta WHERE key = 'away'), ''), w.owner) > 0)
+             AS nowhere
+      FROM name w
+      LEFT JOIN child o ON o.swarm = w.swarm AND o.name = w.name
+      LEFT JOIN child c ON c.swarm = w.swarm AND c.name = w.name AND c.epoch = w.epoch
+      LEFT JOIN node n ON n.node = w.owner
+      LEFT JOIN metadata m ON m.swarm = w.swarm AND m.name = w.name
+      LEFT JOIN checkpoint k ON k.swarm = w.swarm AND k.name = w.name
+      WHERE w.kind = 'child');
 
 CREATE VIEW v_name AS
 SELECT swarm, name, address, epoch, ttl_ms, metadata,

@@ -99,9 +99,11 @@ void api_answer_copies(struct node *n, struct op *op, int status, struct str *bo
 void api_answer_owned(struct node *n, struct op *op, int status, struct str *body TAKES, const char *etag,
                       int64_t hlc, int need);
 /* Brings an op about one name (its row as it is here; child: there is a process of that name) to who decides
- * about it. 1: we do, as the owner of the process. 2: we do, as the open home: there is no process. 0: it is
- * under way. again: it may be sent twice. */
+ * about it. 1: we do, as the owner of the process. 2: we do, as the open home: there is no process. 3: its
+ * owner is gone, and no other node may take it. 0: it is under way. again: it may be sent twice. */
 int api_to_owner(struct node *n, struct op *op, const struct name_row *name, bool child, bool again);
+/* Ends the op: nobody may take the process of that claim. Returns 0. */
+int api_homeless(struct node *n, struct op *op, const struct name_row *name);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
 /* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the
@@ -126,7 +128,8 @@ struct child_facts {
     const char *owner, *status; /* borrowed; NULL: nobody, nothing was said */
     int64_t owner_actor, epoch, status_epoch;
 };
-/* Its status as a fact of this claim and of a run that is not over; NULL: none yet, it is "starting". */
+/* Its status: as its owner said it of this claim; "stopped" where that owner is gone and nobody has taken it;
+ * "starting" where nobody has said anything. */
 const char *show_status(const struct child_facts *c, const struct frozen *f);
 /* The specification of a child, with what it leaves to its swarm filled in. */
 void show_spec(struct store *s, const char *swarm, const char *kept, struct str *ret);

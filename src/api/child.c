@@ -325,6 +325,23 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
 
 /* ---- what the owner decides ---- */
 
+static bool anybody_takes(struct node *n, const struct name_row *name)
+{
+    CLEANUP(places_fini) struct places t;
+    struct id to;
+    own_takers(n, name, &t);
+    return places_pick(n, &t, name->swarm, name->name, &to);
+}
+
+int api_homeless(struct node *n, struct op *op, const struct name_row *name)
+{
+    CLEANUP(places_fini) struct places t;
+    struct err e;
+    own_takers(n, name, &t);
+    places_none(n, &t, &e);
+    return api_fail(n, op, &e);
+}
+
 int api_to_owner(struct node *n, struct op *op, const struct name_row *name, bool child, bool again)
 {
     int64_t since;
@@ -350,12 +367,14 @@ int api_to_owner(struct node *n, struct op *op, const struct name_row *name, boo
     }
     if (!child)
         return 2;
-    op_wait_key(n, op, name->swarm, name->name); /* its home gives it a new owner, if there is one */
+    if (node_open_now(n) && !anybody_takes(n, name))
+        return 3;
+    op_wait_key(n, op, name->swarm, name->name); /* its home gives it a new owner */
     return 0;
 }
 
-/* Brings the op to the owner of a child. 1: we are it (k is filled); 0: under way, or answered. */
-static int at_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
+/* As api_to_owner (k is filled), but who is not there is answered: 0. */
+static int to_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
 {
     int rc = api_swarm_known(n, op, c->param[0]);
     if (rc <= 0)
@@ -367,6 +386,13 @@ static int at_owner(struct node *n, struct op *op, const struct call *c, struct 
     return rc == 2 ? not_found(n, op, c) : rc;
 }
 
+/* Brings the op to the owner of a child. 1: we are it (k is filled); 0: under way, or answered. */
+static int at_owner(struct node *n, struct op *op, const struct call *c, struct known *k, bool again)
+{
+    int rc = to_owner(n, op, c, k, again);
+    return rc == 3 ? api_homeless(n, op, &k->name) : rc;
+}
+
 static void keep_answer(struct op *op, struct str *body TAKES)
 {
     free(op->memo);
@@ -376,6 +402,36 @@ static void keep_answer(struct op *op, struct str *body TAKES)
 static int audit(struct node *n, struct op *op, const struct call *c, const char *type, int64_t epoch)
 {
     return node_log(n, type, c->param[0], c->param[1], n->name, epoch, op->request->who.name, NULL);
+}
+
+/* It ends from now on; the answer is as it was, stopped. */
+static int stop_begin(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    struct str body = STR_INIT;
+    int rc = render(n, c, "stopped", &body, NULL);
+    if (rc < 0)
+        return rc;
+    keep_answer(op, &body);
+    op->st.step = 1;
+    op->st.incarnation = k->name.incarnation;
+    op_wait_key(n, op, c->param[0], c->param[1]);
+    return audit(n, op, c, "child_stop_asked", k->name.epoch);
+}
+
+/* Nobody owns it who could end it: its home does. */
+static int stop_homeless(struct node *n, struct op *op, const struct call *c, const struct known *k)
+{
+    struct id home = own_home(n, c->param[0], c->param[1]);
+    if (!id_equal(&home, &n->self)) {
+        send_on(n, op, &home, true);
+        return 0;
+    }
+    if (!homeless_is(n, &k->name)) { /* its owner has been silent for too short a time */
+        op_wait_key(n, op, c->param[0], c->param[1]);
+        return 0;
+    }
+    int rc = stop_begin(n, op, c, k);
+    return rc < 0 ? rc : child_stop_homeless(n, &k->name);
 }
 
 static int stop_serve(struct node *n, struct op *op, const struct call *c)
@@ -401,23 +457,18 @@ static int stop_serve(struct node *n, struct op *op, const struct call *c)
         known_fini(&k);
         k = (struct known){0};
     }
-    int rc = at_owner(n, op, c, &k, true);
+    int rc = to_owner(n, op, c, &k, true);
     if (rc <= 0)
         return rc;
+    if (rc == 3)
+        return stop_homeless(n, op, c, &k);
     bool waits = !k.current || is(k.child.status, "backoff");
     if (!own_may_end(n, &k.name, waits)) { /* the home claims again, for us or another node */
         op_wait_key(n, op, c->param[0], c->param[1]);
         return 0;
     }
-    if ((rc = render(n, c, "stopped", &body, NULL)) < 0)
-        return rc;
-    keep_answer(op, &body);
-    op->st.step = 1;
-    op->st.incarnation = k.name.incarnation;
-    if ((rc = audit(n, op, c, "child_stop_asked", k.name.epoch)) < 0)
-        return rc;
-    op_wait_key(n, op, c->param[0], c->param[1]);
-    return child_stop(n, c->param[0], c->param[1], EXIT_ASKED_STOP);
+    rc = stop_begin(n, op, c, &k);
+    return rc < 0 ? rc : child_stop(n, c->param[0], c->param[1], EXIT_ASKED_STOP);
 }
 
 struct restart_query {

@@ -108,7 +108,7 @@ static int next(struct stmt *s, const struct filter *f, const struct frozen *fro
                                           col_i64(s, 3), col_i64(s, 5)};
         const char *status = show_status(&facts, frozen);
         const char *node = facts.owner ? frozen_name_of(frozen, facts.owner) : "";
-        *ret = (struct seen){col_text(s, 0), node, status ? status : "starting"};
+        *ret = (struct seen){col_text(s, 0), node, status};
         --*left;
         if (after)
             mem_replace(after, ret->name);

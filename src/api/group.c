@@ -326,6 +326,8 @@ static int at_decider(struct node *n, struct op *op, const struct call *c, struc
         return rc;
     bool found = rc == 1;
     rc = api_to_owner(n, op, ret, found && is(ret->kind, "child"), true);
+    if (rc == 3)
+        return api_homeless(n, op, ret);
     if (rc != 2)
         return rc;
     if (found)

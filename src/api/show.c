@@ -73,50 +73,77 @@ static bool is_of_old_run(const struct child_facts *c, const struct frozen *f)
     return lives && owner && owner->actor && c->owner_actor && owner->actor != c->owner_actor;
 }
 
-const char *show_status(const struct child_facts *c, const struct frozen *f)
+/* Its node is no more, as seen from here, and nobody has taken it. v_child says the same. */
+static bool is_homeless(const struct child_facts *c, const struct frozen *f)
 {
-    return c->status && c->status_epoch == c->epoch && !is_of_old_run(c, f) ? c->status : NULL;
+    struct id id;
+    if (!c->owner || !id_parse(c->owner, &id))
+        return false;
+    const struct frozen_node *owner = frozen_node(f, c->owner);
+    return owner ? owner->left || owner->liveness == LIVENESS_DOWN : frozen_forgotten(f, &id);
 }
 
-static bool is_current(const struct parts *p, const struct frozen *f)
+static const char nowhere[] = "{\"code\":\"no_node_available\",\"detail\":\"its node is gone, and no other "
+                              "one has taken it\"}";
+
+const char *show_status(const struct child_facts *c, const struct frozen *f)
+{
+    const char *said = c->status && c->status_epoch == c->epoch ? c->status : NULL;
+    bool ended = said && (strcmp(said, "failed") == 0 || strcmp(said, "stopped") == 0);
+    if (!ended && is_homeless(c, f))
+        return "stopped";
+    return said && !is_of_old_run(c, f) ? said : "starting";
+}
+
+/* A child row of the claim that goes on to say what is so. */
+struct runtime {
+    const char *status;
+    bool said; /* by its owner */
+    bool runs;
+};
+
+static struct runtime runtime_of(const struct parts *p, const struct frozen *f)
 {
     const struct child_facts facts = {p->name.owner, p->child.status, p->name.owner_actor, p->name.epoch,
                                       p->child.epoch};
-    return show_status(&facts, f);
+    struct runtime r = {.status = show_status(&facts, f)};
+    r.said = p->child.status && p->child.epoch == p->name.epoch && strcmp(r.status, p->child.status) == 0;
+    r.runs = r.said && p->child.pid > 0;
+    return r;
 }
 
 static void write_runtime(struct jw *j, const struct parts *p, const struct frozen *f)
 {
-    bool current = is_current(p, f);
-    const char *status = current ? p->child.status : "starting";
-    bool runs = current && p->child.pid > 0;
-    jw_kv_string(j, "status", status);
+    struct runtime r = runtime_of(p, f);
+    jw_kv_string(j, "status", r.status);
     jw_kv_string(j, "node", frozen_name_of(f, p->name.owner));
     jw_kv_i64_text(j, "epoch", p->name.epoch);
     jw_key(j, "pid");
-    if (runs)
+    if (r.runs)
         jw_i64(j, p->child.pid);
     else
         jw_null(j);
     jw_key(j, "started_at");
-    jw_time(j, current ? p->child.started_at : 0);
+    jw_time(j, r.said ? p->child.started_at : 0);
     jw_kv_i64(j, "restarts", p->child.epoch >= p->name.incarnation ? p->child.restarts : 0);
-    if (current && p->child.reason)
+    if (r.said && p->child.reason)
         jw_kv_raw(j, "reason", text(p->child.reason, NULL));
+    else if (!r.said && strcmp(r.status, "stopped") == 0)
+        jw_kv_raw(j, "reason", text(nowhere, NULL));
 }
 
 static void write_replica(struct jw *j, const struct parts *p, const struct frozen *f)
 {
-    bool current = is_current(p, f);
+    struct runtime r = runtime_of(p, f);
     jw_kv_array(j, "replicas");
     jw_object(j);
     jw_kv_string(j, "node", frozen_name_of(f, p->name.owner));
     jw_key(j, "pid");
-    if (current && p->child.pid > 0)
+    if (r.runs)
         jw_i64(j, p->child.pid);
     else
         jw_null(j);
-    jw_kv_string(j, "status", current ? p->child.status : "starting");
+    jw_kv_string(j, "status", r.status);
     jw_kv_i64_text(j, "epoch", p->name.epoch);
     jw_kv_string(j, "mode", "active");
     jw_object_close(j);

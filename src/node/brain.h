@@ -62,6 +62,8 @@ int session_line(struct node *n, struct child *c, const struct chan_line *line);
 int session_child_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
 /* The time of its worker may be up: a turn's, or that of an idle one. */
 int session_due(struct node *n, struct child *c);
+/* Ends what has outlived the other: its claim, or itself. */
+int session_left(struct node *n, const char *id);
 /* A row of it was merged: an entry, a turn, or its state (id: ""). */
 int session_row_merged(struct node *n, enum table_id t, const char *session, const char *id);
 int session_ready(struct node *n, struct child *c);
@@ -115,7 +117,8 @@ struct node {
     bool was_open;
     uint64_t views; /* counts how often it opened or closed */
     struct peers peers;
-    int64_t draw_ms; /* when peers to pull from are drawn next, in a cluster that is no mesh */
+    int64_t draw_ms;   /* when peers to pull from are drawn next, in a cluster that is no mesh */
+    bool away_changed; /* who is down, and what meta says of it */
     struct peer_fact *peer_facts;
     size_t peer_facts_n, peer_facts_cap;
     struct id *forgotten;
@@ -157,7 +160,9 @@ struct node {
     struct counted *counted;        /* choice.c, uthash by swarm */
     struct given *given;            /* choice.c, uthash by key */
     struct lease *leases;           /* renewals in memory, uthash by key */
-    struct batch *operations;       /* uthash by id */
+    struct homeless *homeless;      /* homeless.c, uthash by key */
+    struct timer homeless_timer;
+    struct batch *operations; /* uthash by id */
     bool operations_dirty, operations_scan;
     struct timer batch_timer;
     struct board board;

@@ -65,7 +65,8 @@ bool child_passes(const struct child *c)
 {
     bool asked = c->s.is_asked && (c->s.asked == EXIT_ASKED_MOVE || c->s.asked == EXIT_ASKED_AGAIN);
     bool pauses = c->s.backoff_until_ms > c->node->now_ms;
-    return c->s.phase == PHASE_SPAWNING || (c->s.run ? asked : !c->s.given_up && !pauses);
+    bool waits = c->s.given_up || c->s.unplaced || pauses;
+    return c->s.phase == PHASE_SPAWNING || (c->s.run ? asked : !waits);
 }
 
 void child_asks(struct node *n, uint64_t run, int more)
@@ -226,7 +227,7 @@ static int kill_row(struct node *n, enum table_id t, struct child *c)
     return store_kill(n->store, t, p, 0, &n->fault);
 }
 
-int child_free_name(struct node *n, struct child *c, const char *type, const char *reason)
+static int free_name(struct node *n, struct child *c, const char *type, const char *reason)
 {
     int rc = child_write(n, c, "gone", reason);
     if (rc == 0)
@@ -241,10 +242,23 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
         rc = group_forget(n, c->swarm, c->name);
     if (rc == 0)
         rc = kill_row(n, T_NAME, c);
-    if (rc == 0)
-        rc = node_log(n, type, c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+    return rc < 0 ? rc : node_log(n, type, c->swarm, c->name, n->name, c->s.epoch, NULL, reason);
+}
+
+int child_free_name(struct node *n, struct child *c, const char *type, const char *reason)
+{
+    int rc = free_name(n, c, type, reason);
     child_forget(n, c);
     return rc;
+}
+
+static char *reason_json(const char *code, int exit_status, int sig, const char *detail);
+
+int child_stop_homeless(struct node *n, const struct name_row *row)
+{
+    struct child nowhere = {.swarm = row->swarm, .name = row->name, .s.epoch = row->epoch};
+    AUTOFREE char *reason = reason_json(exit_kind_word(EXIT_ASKED_STOP), -1, 0, NULL);
+    return free_name(n, &nowhere, "child_stopped", reason);
 }
 
 /* ---- spawning ---- */

@@ -43,6 +43,8 @@ int child_owned(struct node *n, const struct name_row *row, bool covered);
 int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now_or_null);
 /* Asked by the owner's side of DELETE, restart and move. 0 = under way: wait for the row to change. */
 int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why);
+/* At its home: a process whose owner is gone, and that no other node may take. Its name is free again. */
+int child_stop_homeless(struct node *n, const struct name_row *row);
 int child_event(struct node *n, const struct event *ev);
 #define LEAVE_MOVE_MS 15000 /* how long a stopping node looks for takers */
 #define BATCHES_KEPT  63    /* transactions whose sizes are remembered, for /metrics */

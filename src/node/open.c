@@ -262,6 +262,7 @@ void node_close(struct node *n)
     covers_fini(n);
     own_fini(n);
     leases_fini(n);
+    homeless_fini(n);
     batches_fini(n);
     node_settings_fini(n);
     choices_fini(n);

@@ -225,18 +225,29 @@ static void taken_fact(struct node *n, const struct name_row *row, const char *f
     facts_gather(n, GATHER_TAKEN, row->swarm, row->name, str_take(&json));
 }
 
+/* An owner that is alive says itself that it may run it no more. It is full with what it has, this one too.
+ */
+static bool stays(struct node *n, const struct name_row *row, struct id *ret)
+{
+    int64_t since_ms;
+    struct id id;
+    if (owner_state(n, row->owner, row->owner_actor, &since_ms) != OWNER_ALIVE || !id_parse(row->owner, &id))
+        return false;
+    const struct peer *p = peer_find(n, &id);
+    if (p ? p->draining : n->draining || n->leaving) /* it starts nothing */
+        return false;
+    *ret = id;
+    return true;
+}
+
 static int take_over(struct node *n, struct name_row *row, const char *why)
 {
-    struct spec spec;
+    CLEANUP(places_fini) struct places takers;
     struct id to;
-    char *const *nodes = NULL;
-    spec_defaults(&spec);
-    if (row->spec && spec_parse(row->spec, &spec, NULL) == 0)
-        nodes = spec.nodes.list;
-    bool some = own_target(n, row->swarm, row->name, nodes, NULL, &to);
-    spec_fini(&spec);
-    if (!some)
-        return 0; /* another view may have one: own_scan comes with it */
+    own_takers(n, row, &takers);
+    if (!places_pick(n, &takers, row->swarm, row->name, &to) && !stays(n, row, &to))
+        return homeless_found(n, row);
+    homeless_over(n, row->swarm, row->name);
     AUTOFREE char *from = mem_dup(row->owner ? node_name_of(n, row->owner) : "");
     row->since = 0;
     own_claim(n, row, &to, row->epoch);
@@ -283,9 +294,14 @@ static int confirm(struct node *n, struct name_row *row, const struct child_row 
 static int home_side(struct node *n, struct name_row *row)
 {
     int64_t down_since_ms;
-    if (!row->owner || !node_open_now(n) || !own_is_home(n, row->swarm, row->name))
+    if (!row->owner || !node_open_now(n))
         return 0;
+    bool home = own_is_home(n, row->swarm, row->name);
     enum owner_state state = owner_state(n, row->owner, row->owner_actor, &down_since_ms);
+    if (!home || state == OWNER_ALIVE)
+        homeless_over(n, row->swarm, row->name);
+    if (!home)
+        return 0;
     if (is_session(row))
         return state == OWNER_ALIVE ? 0 : session_orphaned(n, row, state, down_since_ms);
     struct child_row seen;
@@ -327,6 +343,8 @@ int own_changed(struct node *n, const char *swarm, const char *name)
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
     if (rc == 0 && lease_find(n, swarm, name))
         eff_do(n, lease_gone, mem_printf("%s\n%s", swarm, name), free);
+    if (rc == 0)
+        homeless_over(n, swarm, name);
     if (rc == 0)
         rc = *swarm ? child_disowned(n, swarm, name, NULL) : session_changed(n, name);
     else if (rc == 1 && is_session(&row) == (*swarm == 0))

@@ -35,6 +35,8 @@ struct places {
 void own_homes(struct node *n, struct places *ret);
 void own_targets(struct node *n, const char *swarm, char *const *nodes, const struct id *not_this,
                  struct places *ret);
+/* The same for a process by its claim. */
+void own_takers(struct node *n, const struct name_row *row, struct places *ret);
 /* By the swarm's distribution (choice.h). false: none of them. */
 bool places_pick(struct node *n, struct places *p, const char *swarm, const char *name, struct id *ret);
 /* Why that target takes nothing: "is draining". */
@@ -88,6 +90,15 @@ int64_t lease_expires(struct node *n, const struct name_row *row);
 void lease_renew(struct node *n, const struct name_row *row, int64_t expires_ms);
 void lease_forget(struct node *n, const char *swarm, const char *name);
 void leases_fini(struct node *n);
+/* homeless.c: a process that no node may take, as its home has just found; said once per claim. Inside
+ * handlers. */
+int homeless_found(struct node *n, const struct name_row *row);
+/* It has been given to somebody, or is no more. */
+void homeless_over(struct node *n, const char *swarm, const char *name);
+/* Whether this home has found that nobody may take this claim. */
+bool homeless_is(struct node *n, const struct name_row *row);
+void homeless_fini(struct node *n);
+
 /* Another name of a process is an address that is that process: bound to this life of it. */
 bool alias_is(const struct name_row *row);
 /* The claim of its process: 1, 0 if that life of it is over, < 0. ret is filled in any case; yours. */

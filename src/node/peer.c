@@ -147,6 +147,7 @@ static void peer_drop(struct node *n, struct peer *p)
     if (!id_is_zero(&p->id))
         view_forget(&n->view, &p->id);
     TAILQ_REMOVE(&n->peers, p, link);
+    n->away_changed |= p->down;
     peer_free(p);
     n->frozen_dirty = true;
 }
@@ -266,6 +267,7 @@ static void peer_alive(struct node *n, struct peer *p)
         fact(n, "pre_node_join", p);
         if (p->down || !p->known)
             p->up_at_ms = n->now_ms;
+        n->away_changed = true;
         p->down = false;
         p->known = true;
         p->liveness = LIVENESS_HEALTHY;
@@ -484,7 +486,7 @@ static void judge(struct node *n, struct peer *p, int64_t late_ms)
         fact(n, "node_suspect", p);
     if (is != LIVENESS_DOWN)
         return;
-    p->down = true;
+    p->down = n->away_changed = true;
     p->down_since_ms = n->now_ms;
     p->proven = false;
     p->lost_actor = p->actor;
@@ -515,7 +517,7 @@ static void refused_due(struct node *n)
         if (!p)
             continue;
         bool was_down = p->down;
-        p->down = p->proven = true;
+        p->down = p->proven = n->away_changed = true;
         p->liveness = LIVENESS_DOWN;
         p->down_since_ms = n->now_ms;
         if (p->known && !was_down) {
@@ -799,6 +801,7 @@ int node_row_merged(struct node *n, const char *node_id)
 void peers_init(struct node *n)
 {
     static const struct id nobody;
+    n->away_changed = true; /* of the former run */
     for (char *const *url = n->o.peers; url && *url; url++)
         if (strcmp(*url, n->url) != 0 && !peer_by_url(n, *url))
             peer_new(n, &nobody, *url);
@@ -811,12 +814,33 @@ static bool may_join(const struct node *n)
 
 bool peers_have_work(const struct node *n)
 {
-    return n->peer_facts_n > 0 || n->probe.met || may_join(n);
+    return n->peer_facts_n > 0 || n->away_changed || n->probe.met || may_join(n);
 }
 
 static void facts_written(struct node *n, void *arg UNUSED)
 {
     n->peer_facts_n = 0;
+}
+
+static void away_written(struct node *n, void *arg UNUSED)
+{
+    n->away_changed = false;
+}
+
+/* Who is down, for who reads beside skepd: an opinion, so no row that others get. */
+static int away_write(struct node *n)
+{
+    AUTOSTR struct str ids = STR_INIT;
+    char id[ID_TEXT];
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (p->down && !id_is_zero(&p->id))
+            str_printf(&ids, "%s%s", ids.n ? " " : "", id_text(&p->id, id));
+    AUTOFREE char *old = store_meta(n->store, "away");
+    eff_do(n, away_written, NULL, NULL);
+    return strcmp(old ? old : "", str_get(&ids)) == 0
+               ? 0
+               : store_meta_set(n->store, "away", str_get(&ids), &n->fault);
 }
 
 static void joined(struct node *n, void *arg UNUSED)
@@ -870,11 +894,12 @@ int peers_work(struct node *n)
             facts_change(n, p, strcmp(n->peer_facts[i].type, "pre_node_join") == 0);
     }
     eff_do(n, facts_written, NULL, NULL);
-    if (!may_join(n))
-        return 0;
+    int rc = n->away_changed ? away_write(n) : 0;
+    if (rc < 0 || !may_join(n))
+        return rc;
     node_touch(n, &n->member, sizeof n->member);
     n->member = true;
-    int rc = store_meta_set(n->store, "member", "1", &n->fault);
+    rc = store_meta_set(n->store, "member", "1", &n->fault);
     if (rc == 0)
         rc = node_row_write(n, &n->fault);
     if (rc == 0)

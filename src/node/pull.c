@@ -410,7 +410,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         return handoff_chunk_merged(n, a, b, key[2].i, key[3].i);
     case T_SESSION:
         node_wake(n, "", a);
-        return row->dead ? session_changed(n, a) : 0;
+        return row->dead ? session_changed(n, a) : session_left(n, a);
     case T_TURN:
     case T_ENTRY:
     case T_SESSION_STATE:

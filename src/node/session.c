@@ -131,6 +131,8 @@ int session_changed(struct node *n, const char *id)
 {
     CLEANUP(session_fini) struct session s = {0};
     int rc = session_load(n, id, &s);
+    if (rc == 0)
+        rc = session_left(n, id);
     if (rc < 0)
         return rc;
     struct child *c = child_find(n, "", id);

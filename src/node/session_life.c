@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/hlc.h"
 #include "node/session.h"
 #include "node/template.h"
 
@@ -109,6 +110,60 @@ int session_row_merged(struct node *n, enum table_id t, const char *session, con
     return rc;
 }
 
+/* ---- what is left of an end ----
+ *
+ * On one side of a split a session is ended, and claimed on the other. If nobody lives to write it anew under
+ * that claim, the claim stays alone; if who wrote it comes back after that claim was ended, the session does.
+ * The one goes as the other has gone: both are rows of one thing. */
+
+/* The claim's session has ended: there is its tombstone. Without one its row may lie aside, or be on its way:
+ * only somebody who asks for the id, and that late, makes an end of it. 1, 0, < 0. */
+static int is_over(struct node *n, const struct name_row *claim, bool asked)
+{
+    struct session_row row = {.session = claim->name};
+    struct stamp v;
+    bool dead = true;
+    int rc = store_version(n->store, T_SESSION, &row, &v, &dead, &n->fault);
+    if (rc != 0 || !asked)
+        return rc < 0 ? rc : rc && dead;
+    rc = store_version(n->store, T_NAME, claim, &v, NULL, &n->fault);
+    return rc < 0 ? rc : n->real_ms - hlc_ms(v.hlc) >= n->o.tombstone_min_ms;
+}
+
+static int claim_left(struct node *n, const struct name_row *claim, bool asked)
+{
+    int64_t since_ms;
+    bool mine = claim->owner_actor == n->actor;
+    enum owner_state state = owner_state(n, claim->owner, claim->owner_actor, &since_ms);
+    if (!mine && (state == OWNER_ALIVE || !node_open_now(n) || !own_is_home(n, "", claim->name)))
+        return 0;
+    int rc = is_over(n, claim, asked);
+    if (rc < 1)
+        return rc;
+    rc = store_kill(n->store, T_NAME, claim, claim->epoch, &n->fault);
+    if (rc == 0)
+        rc = node_log(n, "session_ended", "", claim->name, node_name_of(n, claim->owner), claim->epoch, NULL,
+                      NULL);
+    node_wake(n, "", claim->name);
+    return rc < 0 ? rc : 1;
+}
+
+int session_left(struct node *n, const char *id)
+{
+    struct session_row row = {.session = mem_dup(id)};
+    struct name_row claim = {.swarm = mem_dup(""), .name = mem_dup(id)};
+    struct stamp v;
+    bool dead;
+    int rc = store_version(n->store, T_NAME, &claim, &v, &dead, &n->fault);
+    if (rc == 1 && dead && (rc = store_load(n->store, T_SESSION, &row, &n->fault)) == 1)
+        rc = row.epoch <= v.rank ? store_kill(n->store, T_SESSION, &row, v.rank, &n->fault) : 0;
+    else if (rc == 1 && !dead && (rc = store_load(n->store, T_NAME, &claim, &n->fault)) == 1)
+        rc = claim.kind && strcmp(claim.kind, "session") == 0 ? claim_left(n, &claim, false) : 0;
+    row_fini(T_SESSION, &row);
+    row_fini(T_NAME, &claim);
+    return rc < 0 ? rc : 0;
+}
+
 /* ---- making, claiming, ending ---- */
 
 static int taken(struct node *n, struct op *op, const struct name_row *claim)
@@ -174,8 +229,14 @@ static int create_at_home(struct node *n, struct op *op, const struct session_ro
     if (rc < 0)
         return rc;
     session_op_name(op, name);
-    if (rc == 1 && (!s->claim.op || strcmp(s->claim.op, name) != 0))
-        return taken(n, op, &s->claim);
+    if (rc == 1 && (!s->claim.op || strcmp(s->claim.op, name) != 0)) {
+        if ((rc = claim_left(n, &s->claim, true)) < 1)
+            return rc < 0 ? rc : taken(n, op, &s->claim);
+        struct name_row none = {.swarm = mem_dup(""), .name = TAKE(s->claim.name)};
+        row_fini(T_NAME, &s->claim);
+        s->claim = none;
+        rc = 0;
+    }
     if (rc == 1) { /* this very request, sent twice */
         s->row.session = mem_dup(s->claim.name);
         rc = store_load(n->store, T_SESSION, &s->row, &n->fault);

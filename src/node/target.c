@@ -1,5 +1,6 @@
 /* target: weighted rendezvous over the nodes that may take a process. */
 #include "node/brain.h"
+#include "node/spec.h"
 #include "node/swarm.h"
 
 #define SHOWN_NODES 8
@@ -73,6 +74,17 @@ void own_targets(struct node *n, const char *swarm, char *const *nodes, const st
         if (p->member)
             add(ret, &p->id, p->weight, judge(n, &a, p));
     choice_init(n, swarm, a.settings, ret->list, ret->n, &ret->choice);
+}
+
+void own_takers(struct node *n, const struct name_row *row, struct places *ret)
+{
+    struct spec spec;
+    char *const *nodes = NULL;
+    spec_defaults(&spec);
+    if (row->spec && spec_parse(row->spec, &spec, NULL) == 0)
+        nodes = spec.nodes.list;
+    own_targets(n, row->swarm, nodes, NULL, ret);
+    spec_fini(&spec);
 }
 
 const char *target_word(enum target_why why)

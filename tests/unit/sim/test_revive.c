@@ -278,12 +278,100 @@ static void what_is_sent_again_is_logged_once(void **state)
     rig_end(&r);
 }
 
+/* ---- a claim without a session ---- */
+
+static int64_t epoch_at(struct rig *r, int node, const char *table)
+{
+    AUTOFREE char *sql = mem_printf("SELECT epoch FROM %s", table);
+    return rows_number(r, node, sql);
+}
+
+/* Claimed on one side of a split while it is ended on the other. Who claims it dies before it has written it
+ * under that claim, or before anybody has seen that: the claim is the greater row, the session the lesser
+ * one. */
+static void claimed_and_lost(struct rig *r, bool possessed)
+{
+    static const char rows[] = "SELECT (SELECT count(*) FROM name) + (SELECT count(*) FROM session)";
+    made(r, 2);
+    run_ms(r, 2000);
+    split(r);
+    want(r, 200, 2, HTTP_M_DELETE, TALK, NULL);
+    struct id at = own_home(node_at(r, 0), "", "talk");
+    int home = id_equal(&at, &node_at(r, 0)->self) ? 0 : 1, other = 1 - home;
+    struct sim_ask a = {.node = other,
+                        .method = HTTP_M_POST,
+                        .path = TALK "/claim",
+                        .body = "{}",
+                        .timeout_ms = 60000,
+                        .done = rig_answered,
+                        .arg = r};
+    sim_ask(r->sim, &a);
+    int64_t before = epoch_at(r, home, "name");
+    while (possessed ? epoch_at(r, other, "session") == before : epoch_at(r, home, "name") == before)
+        assert_true(sim_run(r->sim, sim_now_us(r->sim) + 50));
+    assert_int_equal(epoch_at(r, home, "session"), before);
+    sim_crash(r->sim, other);
+    sim_heal_all(r->sim);
+    agree_within(r, 2, 40000);
+    run_ms(r, 3000);
+    assert_int_equal(rows_number(r, 2, rows), 0);
+    assert_true(sim_start(r->sim, other));
+    agree_within(r, 3, 40000);
+    run_ms(r, 3000);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rows_number(r, i, rows), 0);
+}
+
+static void a_claim_goes_with_its_session(void **state)
+{
+    (void)state;
+    for (int possessed = 0; possessed < 2; possessed++) {
+        struct rig r;
+        begin(&r, 411);
+        claimed_and_lost(&r, possessed);
+        want(&r, 404, 2, HTTP_M_DELETE, TALK, NULL);
+        made(&r, 2);
+        say_as(&r, 2, "anew", "1");
+        want(&r, 200, 2, HTTP_M_DELETE, TALK, NULL);
+        digests_equal(&r);
+        rig_end(&r);
+    }
+}
+
+static void forgets_session(struct rig *r, int node)
+{
+    struct db *db = store_db(node_store(node_at(r, node)));
+    assert_int_equal(db_exec(db, "DELETE FROM session; DELETE FROM change WHERE tbl = 'session'", NULL), 0);
+}
+
+/* Its owner died when its claim had left, and the session had not: who asks for the id later gets it. */
+static void an_id_whose_session_never_came_is_free_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 412);
+    made(&r, 2);
+    run_ms(&r, 2000);
+    sim_crash(r.sim, 2);
+    agree_within(&r, 2, 40000);
+    forgets_session(&r, 0);
+    forgets_session(&r, 1);
+    want(&r, 409, 0, HTTP_M_POST, "/v1/sessions", "{\"id\":\"talk\"}");
+    run_ms(&r, KEEPS);
+    made(&r, 0);
+    say_as(&r, 1, "anew", "1");
+    sim_retire(r.sim, 2);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_ended_here_and_lives_there_is_whole),
         cmocka_unit_test(who_joins_meanwhile_gets_all_of_it),
         cmocka_unit_test(what_an_ended_one_leaves_goes_with_its_tombstone),
+        cmocka_unit_test(a_claim_goes_with_its_session),
+        cmocka_unit_test(an_id_whose_session_never_came_is_free_again),
         cmocka_unit_test(a_new_life_has_nothing_of_the_former_one),
         cmocka_unit_test(entries_sent_again_in_another_order_make_no_ring),
         cmocka_unit_test(what_is_sent_again_is_logged_once),
