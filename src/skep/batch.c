@@ -138,7 +138,7 @@ static int wait_end(struct cli *c, const char *id, struct http_answer *ret, stru
     if (shown)
         fprintf(stderr, "\r\033[K");
     if (rc == 0 && !done)
-        rc = err_set(e, SKEP_ENOTYET, "operation %s has not ended yet; GET /v1/operations/%s tells more", id,
+        rc = err_set(e, SKEP_ENOTYET, "operation %s has not ended yet; skep operation wait %s goes on", id,
                      id);
     return rc;
 }
@@ -177,6 +177,11 @@ static int report(struct cli *c, struct span result, bool stop, struct err *e)
                  count(result, "existing"), errors, undone ? "; the others were stopped again" : "");
     if (c->style.format == FORMAT_TABLE)
         say_errors(result);
+    if (strcmp(code, "no_node_available") == 0)
+        return err_set(e, SKEP_ENONODE,
+                       "no node may take %zu of these names, so none was started; --mode each starts the "
+                       "others",
+                       names);
     if (names || strcmp(code, "already_started") == 0)
         return err_set(e, SKEP_ESTARTED,
                        "%zu of these names run already, so none was started; --mode missing starts "
@@ -187,20 +192,35 @@ static int report(struct cli *c, struct span result, bool stop, struct err *e)
                             : 0;
 }
 
-static int run_batch(struct cli *c, const char *end, const struct str *body, bool stop, struct err *e)
+int batch_wait(struct cli *c, const char *id, struct err *e)
+{
+    struct http_answer a = {0};
+    int rc = wait_end(c, id, &a, e);
+    if (rc == 0) {
+        struct span operation = {a.body, a.body_n};
+        char *kind AUTOFREE = text_at(operation, "kind");
+        rc = report(c, span_at(operation, "result"), strcmp(kind, "stop") == 0, e);
+    }
+    http_answer_fini(&a);
+    return rc;
+}
+
+/* The operation, and nothing else, where nobody waits for it. */
+static int run_batch(struct cli *c, const char *end, const struct str *body, struct err *e)
 {
     char *path AUTOFREE = path_printf("/v1/swarms/%s/", cli_swarm(c)),
                *whole AUTOFREE = mem_printf("%s%s", path, end);
-    struct http_answer a = {0}, b = {0};
+    struct http_answer a = {0};
     int rc = cli_call_json(c, "POST", whole, str_get(body), &a, e);
     if (rc == 0) {
-        char *id AUTOFREE = text_at((struct span){a.body, a.body_n}, "operation");
-        rc = wait_end(c, id, &b, e);
+        struct span answer = {a.body, a.body_n};
+        char *id AUTOFREE = text_at(answer, "operation");
+        if (args_flag(&c->args, "no-wait"))
+            cli_print_told(c, answer, "{operation}");
+        else
+            rc = batch_wait(c, id, e);
     }
-    if (rc == 0)
-        rc = report(c, span_at((struct span){b.body, b.body_n}, "result"), stop, e);
     http_answer_fini(&a);
-    http_answer_fini(&b);
     return rc;
 }
 
@@ -208,12 +228,12 @@ int batch_start(struct cli *c, const char *file, struct err *e)
 {
     struct str body AUTOSTR = STR_INIT;
     int rc = start_body(c, file, &body, e);
-    return rc < 0 ? rc : run_batch(c, "children", &body, false, e);
+    return rc < 0 ? rc : run_batch(c, "children", &body, e);
 }
 
 int batch_stop(struct cli *c, struct err *e)
 {
     struct str body AUTOSTR = STR_INIT;
     int rc = stop_body(c, &body, e);
-    return rc < 0 ? rc : run_batch(c, "stop", &body, true, e);
+    return rc < 0 ? rc : run_batch(c, "stop", &body, e);
 }

@@ -10,5 +10,7 @@ int batch_file(const char *file, struct str *ret_body, struct err *e);
 int batch_start(struct cli *c, const char *file, struct err *e);
 /* The names on the line; "-": those on standard input, one a line. */
 int batch_stop(struct cli *c, struct err *e);
+/* Waits for the end of an operation and says what became of it. */
+int batch_wait(struct cli *c, const char *id, struct err *e);
 
 #endif

@@ -17,6 +17,11 @@
     {                                                                                                        \
         .name = "limit", .letter = 'n', .kind = OPT_INT, .value = "N", .help = "so many at most", .min = 1   \
     }
+#define OPTION_NO_WAIT                                                                                       \
+    {                                                                                                        \
+        .name = "no-wait", .kind = OPT_FLAG,                                                                 \
+        .help = "of many: do not wait for the end, and say the operation (skep operation)"                   \
+    }
 #define OPTION_QUIET                                                                                         \
     {                                                                                                        \
         .name = "quiet", .letter = 'q', .kind = OPT_FLAG, .help = "the first column only, one a line"        \

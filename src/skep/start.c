@@ -65,6 +65,7 @@ static const struct verb_option options[] = {
      .value = "F",
      .help = "of a batch in which one does not start: go on, or stop the others again",
      .words = "continue rollback"},
+    OPTION_NO_WAIT,
     {.name = "acks", .kind = OPT_INT, .value = "N", .help = "answer once so many nodes have it on disk"},
     OPTION_END,
 };
@@ -183,6 +184,8 @@ static int run(struct cli *c, struct err *e)
     if (!file && c->args.words_n == 0)
         return err_set(e, SKEP_EUSAGE,
                        "under which name? skep start NAME -- COMMAND…, or skep start --batch FILE");
+    if (!file && args_flag(&c->args, "no-wait"))
+        return err_set(e, SKEP_EUSAGE, "--no-wait is for --batch");
     return file ? batch_start(c, file, e) : run_one(c, e);
 }
 

@@ -3,11 +3,12 @@
 #include "skep/cli.h"
 #include "skep/options.h"
 
-static const struct verb_option options[] = {OPTION_SWARM, OPTION_END};
+static const struct verb_option options[] = {OPTION_SWARM, OPTION_NO_WAIT, OPTION_END};
 
 static int run(struct cli *c, struct err *e)
 {
-    if (c->args.words_n > 1 || strcmp(args_word(&c->args, 0), "-") == 0)
+    bool goes_on = args_flag(&c->args, "no-wait"); /* one may be stopped as many are */
+    if (goes_on || c->args.words_n > 1 || strcmp(args_word(&c->args, 0), "-") == 0)
         return batch_stop(c, e);
     char *path AUTOFREE = cli_child_path(c, args_word(&c->args, 0), "");
     return cli_tell(c, "DELETE", path, NULL, "{name} is gone", e);

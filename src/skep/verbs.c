@@ -4,7 +4,7 @@
 
 extern const struct verb verb_dev, verb_init, verb_join, verb_nodes, verb_drain, verb_forget;
 extern const struct verb verb_start, verb_stop, verb_restart, verb_move, verb_ps, verb_show, verb_metadata,
-    verb_why, verb_plan, verb_history;
+    verb_why, verb_plan, verb_history, verb_operation;
 extern const struct verb verb_logs, verb_send, verb_call, verb_checkpoint, verb_resolve, verb_name,
     verb_swarm, verb_group;
 extern const struct verb verb_session, verb_template, verb_events, verb_hooks;
@@ -13,13 +13,13 @@ extern const struct verb verb_sql, verb_doctor, verb_cert, verb_token, verb_conf
 extern const struct verb verb_completion, verb_version, verb_help;
 
 const struct verb *const verbs[] = {
-    &verb_dev,      &verb_init,       &verb_join,    &verb_nodes,   &verb_drain,  &verb_forget,
-    &verb_start,    &verb_stop,       &verb_restart, &verb_move,    &verb_ps,     &verb_show,
-    &verb_metadata, &verb_why,        &verb_plan,    &verb_history, &verb_logs,   &verb_send,
-    &verb_call,     &verb_checkpoint, &verb_resolve, &verb_name,    &verb_swarm,  &verb_group,
-    &verb_session,  &verb_template,   &verb_events,  &verb_hooks,   &verb_sql,    &verb_backup,
-    &verb_restore,  &verb_doctor,     &verb_cert,    &verb_token,   &verb_config, &verb_completion,
-    &verb_version,  &verb_help,       NULL,
+    &verb_dev,        &verb_init,    &verb_join,       &verb_nodes,   &verb_drain,     &verb_forget,
+    &verb_start,      &verb_stop,    &verb_restart,    &verb_move,    &verb_ps,        &verb_show,
+    &verb_metadata,   &verb_why,     &verb_plan,       &verb_history, &verb_operation, &verb_logs,
+    &verb_send,       &verb_call,    &verb_checkpoint, &verb_resolve, &verb_name,      &verb_swarm,
+    &verb_group,      &verb_session, &verb_template,   &verb_events,  &verb_hooks,     &verb_sql,
+    &verb_backup,     &verb_restore, &verb_doctor,     &verb_cert,    &verb_token,     &verb_config,
+    &verb_completion, &verb_version, &verb_help,       NULL,
 };
 
 const struct verb_option options_common[] = {
