@@ -46,6 +46,28 @@ static inline struct node *node_at(struct rig *r, int i)
     return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
 }
 
+static inline int home_of(struct rig *r, const char *name)
+{
+    struct id home = own_home(node_at(r, 0), "default", name);
+    for (int i = 0; i < sim_nodes(r->sim); i++) {
+        struct id id = sim_node_id(sim_node(r->sim, i));
+        if (id_equal(&home, &id))
+            return i;
+    }
+    fail_msg("no home of %s", name);
+    return -1;
+}
+
+/* A name whose home is that node. Yours. */
+static inline char *name_at(struct rig *r, int home)
+{
+    for (int i = 0;; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i);
+        if (home_of(r, name) == home)
+            return TAKE(name);
+    }
+}
+
 /* Whether every node that is up sees itself in an open view of so many nodes. */
 static inline bool agree(struct rig *r, int want)
 {
@@ -84,22 +106,29 @@ static inline void rig_answered(struct sim *s, void *arg, const struct sim_reply
     str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
 }
 
-static inline int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
+/* A request whose answer is looked for later: in *answer, which is begun anew. */
+static inline void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method,
+                             const char *path, const char *body)
 {
     AUTOFREE char *copy = mem_dup(path);
     char *query = strchr(copy, '?');
     if (query)
         *query++ = 0;
-    struct sim_ask a = {.node = node,
-                        .method = method,
-                        .path = copy,
-                        .query = query,
-                        .body = body,
-                        .timeout_ms = 60000,
-                        .done = rig_answered,
-                        .arg = r};
-    r->answered = false;
-    sim_ask(r->sim, &a);
+    *answer = (struct rig){.sim = r->sim, .body = answer->body};
+    str_clear(&answer->body);
+    sim_ask(r->sim, &(struct sim_ask){.node = node,
+                                      .method = method,
+                                      .path = copy,
+                                      .query = query,
+                                      .body = body,
+                                      .timeout_ms = 60000,
+                                      .done = rig_answered,
+                                      .arg = answer});
+}
+
+static inline int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
+{
+    ask_later(r, r, node, method, path, body);
     for (int i = 0; i < 60001 && !r->answered; i++)
         run_ms(r, 1);
     assert_true(r->answered);

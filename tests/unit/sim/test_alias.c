@@ -188,6 +188,26 @@ static void it_ends_with_that_life_of_its_process(void **state)
     rig_end(&r);
 }
 
+/* The row is still there: it means nothing, and whoever wants the word next has it. */
+static void it_is_free_as_soon_as_its_process_has_ended(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 17, 3);
+    want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
+    want(&r, 201, 0, HTTP_M_PUT, CHILD "two", COUNTER);
+    want(&r, 201, 1, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");
+    want(&r, 409, 2, HTTP_M_PUT, NAMES "nick", "{\"child\":\"two\"}");
+    want(&r, 200, 2, HTTP_M_DELETE, CHILD "one", NULL);
+    run_ms(&r, 1000);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM name WHERE name = 'nick'"), 1);
+    want(&r, 201, 2, HTTP_M_PUT, NAMES "nick", "{\"child\":\"two\"}");
+    run_ms(&r, 25000); /* until what dangles is taken away: this does not */
+    leads(&r, "nick", "two");
+    digests_equal(&r);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_newer_process_beats_another_name),
         cmocka_unit_test(two_sides_gave_it_away),
         cmocka_unit_test(it_ends_with_that_life_of_its_process),
+        cmocka_unit_test(it_is_free_as_soon_as_its_process_has_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

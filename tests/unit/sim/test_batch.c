@@ -259,6 +259,32 @@ static void a_rollback_is_finished_by_others(void **state)
             undo_with_a_death(seed, us + (int64_t)seed * 211, (enum death)(seed % DEATHS), seed % 4 < 2);
 }
 
+/* The coordinator dies when the part with the failure is undone, and another one is not yet: nothing but the
+ * word of the operation says any more that the rest has to go, too. */
+static void a_rollback_goes_on_where_it_was(void **state)
+{
+    static const char half_way[] = "SELECT sum(state = 'undone') = 1 AND count(*) = 2 FROM operation_part";
+    (void)state;
+    struct rig r, answer = {0};
+    begin(&r, 3, 3);
+    AUTOFREE char *bad = name_at(&r, 1), *stays = name_at(&r, 2);
+    AUTOFREE char *body =
+        mem_printf("{\"children\":[{\"name\":\"%s\",\"argv\":[\"/bin/nothing\"]},{\"name\":\"%s\",\"argv\":"
+                   "[\"/bin/counter\",\"--stubborn\"],\"nodes\":[\"n1\"]}],\"on_failure\":\"rollback\"}",
+                   bad, stays);
+    ask_later(&r, &answer, 0, HTTP_M_POST, MANY, body);
+    for (int i = 0; i < 3000 && rows_number(&r, 1, half_way) != 1; i++)
+        run_ms(&r, 1);
+    assert_int_equal(rows_number(&r, 1, half_way), 1);
+    assert_int_equal(sim_running(r.sim, "default", stays, NULL), 1);
+    sim_crash(r.sim, 0);
+    settle(&r, 0);
+    assert_int_equal(sim_running(r.sim, "default", stays, NULL), 0);
+    assert_int_equal(rows_number(&r, 1, "SELECT count(*) FROM name"), 0);
+    str_fini(&answer.body);
+    rig_end(&r);
+}
+
 static void stop_with_a_death(uint64_t seed, int64_t us, enum death how)
 {
     struct rig r;
@@ -390,6 +416,37 @@ static void who_is_asked_for_others_names_hands_them_back(void **state)
         rig_end(&r);
     }
     assert_true(forwarded > 0);
+}
+
+/* Two at once that have one name in common, and neither is there when it is looked for. */
+static void of_two_that_want_one_name_one_has_all(void **state)
+{
+    (void)state;
+    int one_has_all = 0;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct rig r, answers[2] = {{0}};
+        static const char both[] = "{\"name\":\"both\",\"argv\":[\"/bin/counter\"]}";
+        AUTOFREE char *v_body = body_of("v", CHILDREN, both, ""), *w_body = body_of("w", CHILDREN, both, "");
+        begin(&r, seed, 3);
+        for (int i = 0; i < 2; i++) {
+            ask_later(&r, &answers[i], i, HTTP_M_POST, MANY, i ? w_body : v_body);
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + (int64_t)seed * 300));
+        }
+        for (int i = 0; i < 60000 && !(answers[0].answered && answers[1].answered); i++)
+            run_ms(&r, 1);
+        all_ended_within(&r, 20000);
+        run_ms(&r, 2000);
+        int v = running(&r, "v", CHILDREN), w = running(&r, "w", CHILDREN);
+        if ((v && v != CHILDREN) || (w && w != CHILDREN) || (v && w) ||
+            sim_running(r.sim, "default", "both", NULL) != (v || w))
+            fail_msg("seed %d: %d and %d of %d run: %s %s", (int)seed, v, w, CHILDREN,
+                     str_get(&answers[0].body), str_get(&answers[1].body));
+        one_has_all += v || w;
+        for (int i = 0; i < 2; i++)
+            str_fini(&answers[i].body);
+        rig_end(&r);
+    }
+    assert_true(one_has_all > 0);
 }
 
 static void results_can_be_read_again(void **state)
@@ -628,11 +685,13 @@ int main(void)
         cmocka_unit_test(what_failed_takes_the_others_with_it),
         cmocka_unit_test(a_batch_is_finished_by_others),
         cmocka_unit_test(a_rollback_is_finished_by_others),
+        cmocka_unit_test(a_rollback_goes_on_where_it_was),
         cmocka_unit_test(a_node_alone_finishes_what_it_began),
         cmocka_unit_test(a_stop_of_many_is_finished_by_others),
         cmocka_unit_test(a_home_may_die),
         cmocka_unit_test(what_was_heard_in_part_is_claimed_once),
         cmocka_unit_test(who_is_asked_for_others_names_hands_them_back),
+        cmocka_unit_test(of_two_that_want_one_name_one_has_all),
         cmocka_unit_test(results_can_be_read_again),
         cmocka_unit_test(what_takes_too_long_has_no_outcome),
         cmocka_unit_test(no_more_are_placed_than_there_is_room_for),

@@ -387,6 +387,26 @@ static void a_disk_that_breaks_at_any_write(void **state)
         run(SIMDISK_WRITE, nth, SIMDISK_IOERR);
 }
 
+/* One request in its batch, which nothing carries out again alone: its answer follows what is on the disk. */
+static void no_answer_leaves_before_its_commit(void **state)
+{
+    (void)state;
+    int broken = 0;
+    for (int nth = 1; nth <= 8; nth++) {
+        struct rig g;
+        begin(&g, (uint64_t)nth);
+        simdisk_plan(g.disk, SIMDISK_WRITE, nth, SIMDISK_IOERR);
+        struct event ev =
+            request(&g, HTTP_M_PUT, "/v1/swarms/default/names/e0", NULL, "{\"address\":\"h:1\"}");
+        g.register_id[0] = g.requests;
+        turn(&g, &ev, 1);
+        broken += node_ended(g.node) >= 0;
+        assert_kept(&g, "one request", true);
+        simdisk_free(g.disk);
+    }
+    assert_true(broken > 0);
+}
+
 static void a_sync_that_fails(void **state)
 {
     (void)state;
@@ -453,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disk_that_is_full_at_any_write),
         cmocka_unit_test(a_disk_that_breaks_at_any_write),
+        cmocka_unit_test(no_answer_leaves_before_its_commit),
         cmocka_unit_test(a_sync_that_fails),
         cmocka_unit_test(a_disk_that_stays_full_for_a_while),
         cmocka_unit_test(a_worker_that_asks_without_end),

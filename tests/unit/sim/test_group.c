@@ -384,6 +384,29 @@ static void nobody_waits_for_a_node_that_is_away(void **state)
     rig_end(&r);
 }
 
+/* Its node is known to be dead, and nobody else may run it. */
+static void nobody_waits_for_the_dead(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 14, 3);
+    start(&r, "a", 0);
+    start(&r, "c", 2);
+    join(&r, "a", 0, 201, "{}");
+    join(&r, "c", 0, 201, "{}");
+    run_ms(&r, 2000);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 10000);
+    everywhere(&r, 2);
+    int64_t begun_us = sim_now_us(r.sim);
+    want(&r, 200, 0, HTTP_M_POST, GROUP "/calls?timeout_ms=5000", "{\"data\":10}");
+    assert_string_equal(member(&r, "missing"), "[\"c\"]");
+    want(&r, 202, 1, HTTP_M_POST, GROUP "/messages", "{\"data\":11}");
+    assert_string_equal(member(&r, "reached"), "1");
+    assert_in_range(sim_now_us(r.sim) - begun_us, 0, 500000);
+    rig_end(&r);
+}
+
 static void a_reply_after_the_deadline_goes_nowhere(void **state)
 {
     (void)state;
@@ -586,6 +609,36 @@ static void a_moving_name(uint64_t seed, int loss_ppm)
     rig_end(&r);
 }
 
+/* Nothing comes back any more from where it was sent, and nobody bridges the broken link. */
+static void what_has_no_answer_is_said_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct sent sent[8] = {{0}};
+    begin(&r, 15, 2);
+    start(&r, "one", 1);
+    run_ms(&r, 2000);
+    for (int i = 0; i < (int)COUNT(sent); i++) {
+        AUTOFREE char *body = mem_printf("{\"data\":%d}", i + 1);
+        sim_ask(r.sim, &(struct sim_ask){.node = 0,
+                                         .method = HTTP_M_POST,
+                                         .path = i % 2 ? CHILD "one/calls" : CHILD "one/messages",
+                                         .body = body,
+                                         .timeout_ms = 20000,
+                                         .done = sent_answered,
+                                         .arg = &sent[i]});
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + i / 2 * 1000));
+        sim_cut(r.sim, 1, 0);
+        run_ms(&r, 15000);
+        sim_heal_all(r.sim);
+        agree_within(&r, 2, 40000);
+        run_ms(&r, 10000);
+        int least = sent[i].status == 200 || sent[i].status == 202;
+        assert_in_range(times_heard(i + 1, "one"), least, 1);
+    }
+    rig_end(&r);
+}
+
 static void what_is_said_to_a_moving_name_arrives_once(void **state)
 {
     (void)state;
@@ -605,9 +658,11 @@ int main(void)
         cmocka_unit_test(what_was_answered_outlives_each_node),
         cmocka_unit_test(each_member_has_the_same_chance),
         cmocka_unit_test(nobody_waits_for_a_node_that_is_away),
+        cmocka_unit_test(nobody_waits_for_the_dead),
         cmocka_unit_test(a_reply_after_the_deadline_goes_nowhere),
         cmocka_unit_test(a_mail_that_comes_twice_is_carried_out_once),
         cmocka_unit_test(a_thousand_members),
+        cmocka_unit_test(what_has_no_answer_is_said_once),
         cmocka_unit_test(what_is_said_to_a_moving_name_arrives_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

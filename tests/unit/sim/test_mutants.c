@@ -28,42 +28,6 @@ static void cut(struct rig *r, int from, int to)
     sim_cut(r->sim, from, to);
 }
 
-/* A request whose answer is looked for later. */
-static void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method, const char *path,
-                      const char *body)
-{
-    *answer = (struct rig){.sim = r->sim};
-    sim_ask(r->sim, &(struct sim_ask){.node = node,
-                                      .method = method,
-                                      .path = path,
-                                      .body = body,
-                                      .timeout_ms = 60000,
-                                      .done = rig_answered,
-                                      .arg = answer});
-}
-
-static int home_of(struct rig *r, const char *name)
-{
-    struct id home = own_home(node_at(r, 0), "default", name);
-    for (int i = 0; i < sim_nodes(r->sim); i++) {
-        struct id id = sim_node_id(sim_node(r->sim, i));
-        if (id_equal(&home, &id))
-            return i;
-    }
-    fail_msg("no home of %s", name);
-    return -1;
-}
-
-/* A name whose home is that node. */
-static char *name_at(struct rig *r, int home)
-{
-    for (int i = 0;; i++) {
-        AUTOFREE char *name = mem_printf("x%d", i);
-        if (home_of(r, name) == home)
-            return TAKE(name);
-    }
-}
-
 static char *child_path(const char *name)
 {
     return mem_printf("/v1/swarms/default/children/%s", name);
@@ -141,7 +105,7 @@ static void begin_acting(struct rig *r, uint64_t seed, int nodes)
 static void a_reply_waits_for_the_copy_of_its_checkpoint(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin(&r, 1, 3);
     want(&r, 201, 0, HTTP_M_PUT, ONE, "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
     run_ms(&r, 1000);
@@ -179,7 +143,7 @@ static void a_checkpoint_is_acknowledged_with_its_copy(void **state)
 static void a_stop_is_answered_with_its_copy(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin(&r, 3, 3);
     want(&r, 201, 0, HTTP_M_PUT, ONE, "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
     run_ms(&r, 1000);
@@ -240,7 +204,7 @@ static void a_new_life_begins_without_the_old_state(void **state)
 static void a_slow_start_outlives_a_change_of_the_view(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin_acting(&r, 6, 3);
     AUTOFREE char *name = name_at(&r, 1), *path = child_path(name);
     ask_later(&r, &reply, 0, HTTP_M_PUT, path,
@@ -264,7 +228,7 @@ static void a_slow_start_outlives_a_change_of_the_view(void **state)
 static void a_silent_owner_is_not_given_up(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin(&r, 7, 3);
     AUTOFREE char *name = name_at(&r, 1), *path = child_path(name);
     AUTOFREE char *sql = mem_printf("SELECT count(*) FROM name WHERE name = '%s'", name);
@@ -308,7 +272,7 @@ static void a_node_that_drains_is_given_nothing(void **state)
 static void a_new_run_must_be_pulled_from_first(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin(&r, 9, 3);
     AUTOFREE char *name = name_at(&r, 2), *path = child_path(name), *move = mem_printf("%s/move", path);
     want(&r, 201, 0, HTTP_M_PUT, path,
@@ -338,7 +302,7 @@ static void a_new_run_must_be_pulled_from_first(void **state)
 static void a_failed_start_after_a_move_frees_no_name(void **state)
 {
     (void)state;
-    struct rig r, reply;
+    struct rig r, reply = {0};
     begin(&r, 16, 3);
     want(&r, 201, 0, HTTP_M_PUT, ONE,
          "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"nodes\":[\"n1\"]}");

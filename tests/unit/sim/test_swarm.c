@@ -212,6 +212,49 @@ static void settings_of_two_sides_meet(void **state)
     }
 }
 
+/* Of those that do not run on that node (-1: of all). */
+static void pids_of(struct rig *r, int but, int count, int *ret_pids)
+{
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i);
+        struct sim_process p = {0};
+        assert_int_equal(sim_running(r->sim, "s", name, &p), 1);
+        ret_pids[i] = but >= 0 && p.node == sim_node(r->sim, but) ? 0 : p.pid;
+    }
+}
+
+static void what_is_said_anew_restarts_nothing(void **state)
+{
+    static const char *const settings[] = {
+        "{\"handoff\":false}",
+        "{\"restart\":\"temporary\",\"limits\":{\"max_children\":50}}",
+        "{\"strict\":true,\"conflict\":\"oldest\"}",
+        "{\"distribution\":\"random\",\"nodes\":[\"n*\"]}",
+        "{\"distribution\":\"load_balancer\",\"worker_role\":\"none\"}",
+        "{\"nodes\":[\"!n1\"]}", /* who runs there moves, and nobody else */
+    };
+    enum { RUN = 9 };
+    int before[RUN], after[RUN];
+    (void)state;
+    struct rig r;
+    begin(&r, 57);
+    want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{}");
+    run_ms(&r, 1000);
+    start_many(&r, "s", RUN);
+    for (size_t k = 0; k < COUNT(settings); k++) {
+        int leave = k + 1 < COUNT(settings) ? -1 : 0;
+        pids_of(&r, leave, RUN, before);
+        want(&r, 200, (int)k % NODES, HTTP_M_PUT, "/v1/swarms/s", settings[k]);
+        run_ms(&r, 5000);
+        all_run_within(&r, "s", RUN, 10000);
+        pids_of(&r, -1, RUN, after);
+        for (int i = 0; i < RUN; i++)
+            if (before[i] && before[i] != after[i])
+                fail_msg("x%d was started again by %s", i, settings[k]);
+    }
+    rig_end(&r);
+}
+
 /* More is claimed at once, by several homes, than the nodes have room for: nobody runs more than it may, and
  * what was refused left nothing. */
 static void no_node_runs_more_than_it_may(void **state)
@@ -240,6 +283,62 @@ static void no_node_runs_more_than_it_may(void **state)
         for (int i = 0; i < 600 && (n = running_well(&r, "s", 14)) != 9; i++)
             run_ms(&r, 100);
         assert_int_equal(n, 9);
+        rig_end(&r);
+    }
+}
+
+static int most_on_one_node(struct rig *r, int count)
+{
+    int on[NODES] = {0}, most = 0;
+    for (int i = 0; i < count; i++) {
+        AUTOFREE char *name = mem_printf("x%d", i);
+        struct sim_process p = {0};
+        if (sim_running(r->sim, "s", name, &p))
+            for (int k = 0; k < NODES; k++)
+                on[k] += p.node == sim_node(r->sim, k);
+    }
+    for (int k = 0; k < NODES; k++)
+        most = on[k] > most ? on[k] : most;
+    return most;
+}
+
+static void counted(struct sim *s, void *arg, const struct sim_reply *reply)
+{
+    int *statuses = arg; /* started, refused */
+    (void)s;
+    assert_true(reply->status == 201 || reply->status == 503);
+    statuses[reply->status == 503]++;
+}
+
+/* All in the same moment: no home knows yet what the others give away. */
+static void what_is_claimed_at_once_fits(void **state)
+{
+    enum { WANTED = 14, MAX = 3 };
+    (void)state;
+    for (uint64_t seed = 65; seed <= 68; seed++) {
+        struct rig r;
+        int statuses[2] = {0};
+        begin(&r, seed);
+        want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/s", "{\"limits\":{\"max_children\":3}}");
+        run_ms(&r, 1000);
+        for (int i = 0; i < WANTED; i++) {
+            AUTOFREE char *path = child_path("s", i);
+            sim_ask(r.sim,
+                    &(struct sim_ask){.node = i % NODES,
+                                      .method = HTTP_M_PUT,
+                                      .path = path,
+                                      .body = "{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}",
+                                      .timeout_ms = 60000,
+                                      .done = counted,
+                                      .arg = statuses});
+        }
+        for (int ms = 0; ms < 60000 && statuses[0] + statuses[1] < WANTED; ms++) {
+            run_ms(&r, 1);
+            assert_in_range(most_on_one_node(&r, WANTED), 0, MAX);
+        }
+        run_ms(&r, 5000);
+        assert_in_range(most_on_one_node(&r, WANTED), 1, MAX);
+        assert_int_equal(running_well(&r, "s", WANTED), statuses[0]);
         rig_end(&r);
     }
 }
@@ -357,7 +456,9 @@ int main(void)
         cmocka_unit_test(what_is_served_elsewhere_moves_there),
         cmocka_unit_test(the_only_one_that_serves_it_dies),
         cmocka_unit_test(settings_of_two_sides_meet),
+        cmocka_unit_test(what_is_said_anew_restarts_nothing),
         cmocka_unit_test(no_node_runs_more_than_it_may),
+        cmocka_unit_test(what_is_claimed_at_once_fits),
         cmocka_unit_test(who_is_gone_leaves_the_directory_after_an_hour),
         cmocka_unit_test(swarms_change_while_nodes_die),
     };

@@ -1,0 +1,159 @@
+/* What is kept with a process: counted once whatever is lost on the way, changed by whom its swarm lets, and
+ * seen by who watches. Simulated clusters of real brains. */
+#include "rig.h"
+
+#define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n2\"],\"metadata\":{\"n\":0}}"
+#define ONE     "/v1/swarms/default/children/one"
+#define STRICT  "/v1/swarms/strict/children/"
+
+static void begin(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = sim_opts_default(seed, nodes);
+    o.loss_ppm = o.slow_commit_ppm = 0;
+    rig_begin_opts(r, &o);
+    agree_within(r, nodes, 3000);
+}
+
+static void answered_within(struct rig *r, const struct rig *answer, int64_t within_ms)
+{
+    for (int64_t ms = 0; ms < within_ms && !answer->answered; ms++)
+        run_ms(r, 1);
+    assert_true(answer->answered);
+}
+
+static int64_t count_of(struct rig *r, int node)
+{
+    int64_t n = -1;
+    want(r, 200, node, HTTP_M_GET, ONE, NULL);
+    struct span metadata = json_raw_member(str_get(&r->body), r->body.n, "metadata");
+    assert_true(json_int(json_raw_member(metadata.p, metadata.n, "n"), &n));
+    return n;
+}
+
+/* Nothing comes back from the owner any more, sooner or later after it was asked. */
+static void what_is_added_is_added_once(void **state)
+{
+    (void)state;
+    struct rig r, answer = {0};
+    int64_t n = 0;
+    begin(&r, 1, 2); /* a third one would bridge the broken link */
+    want(&r, 201, 0, HTTP_M_PUT, ONE, COUNTER);
+    run_ms(&r, 2000);
+    for (int i = 0; i < 8; i++) {
+        ask_later(&r, &answer, 0, HTTP_M_PATCH, ONE, "{\"increment\":{\"n\":1}}");
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + i * 500));
+        sim_cut(r.sim, 1, 0);
+        run_ms(&r, 15000);
+        sim_heal_all(r.sim);
+        answered_within(&r, &answer, 60000);
+        agree_within(&r, 2, 40000);
+        int64_t now = count_of(&r, 1);
+        assert_in_range(now - n, answer.status == 200, 1);
+        n = now;
+    }
+    assert_true(n > 0);
+    str_fini(&answer.body);
+    rig_end(&r);
+}
+
+/* ---- strict ---- */
+
+static int statuses[2]; /* of a change of one's own entry, and of the other one's */
+
+static void *asker_start(struct sim_worker *w)
+{
+    static const char *const names[] = {"asker", "one"};
+    worker_say(w, "{\"type\":\"ready\"}");
+    for (int i = 0; i < 2; i++)
+        worker_say(w,
+                   "{\"type\":\"request\",\"ref\":\"%d\",\"method\":\"PATCH\",\"path\":\"" STRICT
+                   "%s\",\"body\":{\"increment\":{\"n\":1}}}",
+                   i, names[i]);
+    return NULL;
+}
+
+static void asker_line(struct sim_worker *w, const char *line, size_t n)
+{
+    AUTOSTR struct str ref = STR_INIT;
+    int64_t status;
+    (void)w;
+    if (json_unquote(json_raw_member(line, n, "ref"), &ref) &&
+        json_int(json_raw_member(line, n, "status"), &status))
+        statuses[str_get(&ref)[0] - '0'] = (int)status;
+}
+
+static const struct sim_program asker = {.name = "asker", .start = asker_start, .line = asker_line};
+
+static void in_a_strict_swarm_a_process_changes_its_own_entry_only(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 2, 2);
+    sim_program_add(r.sim, &asker);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/strict", "{\"strict\":true}");
+    run_ms(&r, 1000);
+    want(&r, 201, 0, HTTP_M_PUT, STRICT "one", COUNTER);
+    want(&r, 201, 0, HTTP_M_PUT, STRICT "asker",
+         "{\"argv\":[\"asker\"],\"ready\":\"protocol\",\"nodes\":[\"n2\"]}");
+    for (int ms = 0; ms < 5000 && !(statuses[0] && statuses[1]); ms++)
+        run_ms(&r, 1);
+    assert_int_equal(statuses[0], 200);
+    assert_int_equal(statuses[1], 403);
+    want(&r, 200, 1, HTTP_M_GET, STRICT "one", NULL);
+    assert_string_equal(member(&r, "metadata"), "{\"n\":0}");
+    rig_end(&r);
+}
+
+/* ---- watching ---- */
+
+/* Asks behind what was seen last. */
+static void watch(struct rig *r, struct rig *answer)
+{
+    const char *version = member(answer, "version");
+    AUTOFREE char *path = mem_printf(ONE "/watch?timeout_ms=50000%s%s", *version ? "&after=" : "", version);
+    ask_later(r, answer, 0, HTTP_M_GET, path, NULL);
+}
+
+/* Told at once when something is new, and not before; what happens between two questions counts, too. */
+static void who_watches_misses_nothing(void **state)
+{
+    (void)state;
+    struct rig r, answer = {0};
+    begin(&r, 3, 3);
+    want(&r, 201, 0, HTTP_M_PUT, ONE,
+         "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n2\",\"n3\"]}");
+    run_ms(&r, 3000);
+    watch(&r, &answer);
+    answered_within(&r, &answer, 1000);
+    for (int i = 0; i < 6; i++) {
+        bool before = i % 2;
+        AUTOFREE char *body = mem_printf("{\"metadata\":{\"n\":%d}}", i);
+        if (before) {
+            want(&r, 200, 1 + i % 2, HTTP_M_PATCH, ONE, body);
+            run_ms(&r, 1000);
+        }
+        watch(&r, &answer);
+        if (!before) {
+            run_ms(&r, 2000);
+            assert_false(answer.answered);
+            want(&r, 200, 1 + i % 2, HTTP_M_PATCH, ONE, body);
+        }
+        answered_within(&r, &answer, 1000);
+        assert_string_equal(member(&answer, "changed"), "true");
+    }
+    watch(&r, &answer); /* it is seen, too, that somebody else has it */
+    sim_crash(r.sim, process_of(&r, "one").node == sim_node(r.sim, 1) ? 1 : 2);
+    answered_within(&r, &answer, 20000);
+    str_fini(&answer.body);
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_added_is_added_once),
+        cmocka_unit_test(in_a_strict_swarm_a_process_changes_its_own_entry_only),
+        cmocka_unit_test(who_watches_misses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
