@@ -212,6 +212,7 @@ static void clock_measured(struct node *n, struct peer *p, const struct ping *m,
     if (got_ms - sent_ms > CLOCK_RTT_MS)
         return;
     p->clock_ms = m->real_ms - (sent_ms + got_ms) / 2;
+    p->clock_doubt_ms = (got_ms - sent_ms) / 2;
     p->clock_at_ms = got_ms;
     watch_judge(n);
 }
@@ -568,6 +569,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* How far at least its clock is ahead of ours, or behind it (< 0): by what the way there and back leaves
+ * open. */
+static int64_t clock_apart_ms(const struct node *n, const struct peer *p)
+{
+    int64_t apart = p->clock_ms - n->watch.clock.raw_ms;
+    return apart > p->clock_doubt_ms    ? apart - p->clock_doubt_ms
+           : apart < -p->clock_doubt_ms ? apart + p->clock_doubt_ms
+                                        : 0;
+}
+
 /* How far our clock is from the median of all clocks of the view, ours among them. */
 static int64_t clock_off_ms(struct node *n)
 {
@@ -578,7 +589,7 @@ static int64_t clock_off_ms(struct node *n)
     TAILQ_FOREACH (p, &n->peers, link) {
         const struct view_node *v = view_find(&n->view, &p->id);
         if (v && v->member && v->in_view && p->clock_at_ms && count <= view_others(&n->view))
-            off[count++] = p->clock_ms - n->watch.clock.raw_ms;
+            off[count++] = clock_apart_ms(n, p);
     }
     qsort(off, count, sizeof *off, by_value);
     int64_t low = llabs(off[(count - 1) / 2]), high = llabs(off[count / 2]);

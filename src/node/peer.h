@@ -34,6 +34,7 @@ struct peer {
     int64_t down_since_ms, load, weight, skew_said_ms;
     int64_t clock_ms, clock_at_ms; /* its CLOCK_REALTIME as distance from our CLOCK_BOOTTIME, and when that
                                       was measured, boot; 0 = never */
+    int64_t clock_doubt_ms;        /* by how much that may be wrong, either way */
     struct score_history scores;   /* board.c */
     int score;
     int64_t up_at_ms;    /* boot: when it came, or came back; 0 = never */

@@ -177,8 +177,25 @@ static bool pull_due(const struct node *n, const struct peer *p, bool mesh)
             (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
 }
 
+/* A node that comes up and missed much asks one member for it, and then the others for what that one had not:
+ * each of them would send it all. NULL: everybody may be asked. */
+static const struct peer *catching_up_from(const struct node *n)
+{
+    const struct peer *p, *far = NULL;
+    TAILQ_FOREACH (p, &n->peers, link) {
+        if (n->ready || !p->member || p->down || !p->pull.chaining || p->pull.rows == 0)
+            continue;
+        if (p->pull.call)
+            return p;
+        if (!far || p->pull.rows > far->pull.rows)
+            far = p;
+    }
+    return far;
+}
+
 void pulls_tick(struct node *n)
 {
+    const struct peer *only = catching_up_from(n);
     struct peer *p;
     bool mesh = fanout_is_mesh(peers_reached(n));
     if (n->resync.wanted)
@@ -188,7 +205,7 @@ void pulls_tick(struct node *n)
         n->draw_ms = next_tick_ms(n);
     }
     TAILQ_FOREACH (p, &n->peers, link)
-        if (pull_due(n, p, mesh))
+        if ((!only || p == only) && pull_due(n, p, mesh))
             pull_send(n, p);
 }
 

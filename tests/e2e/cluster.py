@@ -336,8 +336,8 @@ class Grown(Cluster):
     def join(self, name, token, url=None):
         return self.skep("join", url or self.nodes[0].url, "--token", token, *self.place(name))
 
-    def run(self, name, conf="", program=None):
-        """Starts what init or join made, with these lines more in its skep.conf; another skepd, if wanted."""
+    def known(self, name, conf="", program=None):
+        """What init or join made, with these lines more in its skep.conf; another skepd, if wanted. It does not run yet."""
         folder = os.path.join(self.folder, name)
         path = os.path.join(folder, "skep.conf")
         with open(path, "a") as f:
@@ -349,6 +349,11 @@ class Grown(Cluster):
                            "argv": [*self.inside(name), program or os.path.join(BIN, "skepd"), "--config", path]})
         self.nodes.append(node)
         self.ids[self.id_of(node)] = name
+        return node
+
+    def run(self, name, conf="", program=None):
+        """Starts it."""
+        node = self.known(name, conf, program)
         node.start()
         return node
 

@@ -400,6 +400,32 @@ static void a_step_inside_a_turn_leaks_into_no_stamp(void **state)
     rig_end(&r);
 }
 
+static int64_t offs_told(struct rig *r)
+{
+    int64_t told = 0;
+    for (int i = 0; i < 3; i++)
+        told += rows_number(r, i, "SELECT count(*) FROM log WHERE type = 'clock_off'");
+    return told;
+}
+
+/* What a node hears comes late, as when others use its processor: that is no fault of its clock. A clock that
+ * is off by more than that explains is. */
+static void a_slow_way_is_no_wrong_clock(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 12, 3);
+    agree_within(&r, 3, 10000);
+    for (int i = 1; i < 3; i++)
+        sim_link(r.sim, i, 0, &(struct sim_link){.delay = {700000, 700000}});
+    run_ms(&r, 20000);
+    assert_int_equal(offs_told(&r), 0);
+    sim_step_clock(r.sim, 0, 1000);
+    run_ms(&r, 5000);
+    assert_int_equal(offs_told(&r), 1);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_start_in_1970_touches_nothing),
         cmocka_unit_test(what_was_stamped_alone_in_the_future_is_not_lost),
         cmocka_unit_test(a_step_inside_a_turn_leaks_into_no_stamp),
+        cmocka_unit_test(a_slow_way_is_no_wrong_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

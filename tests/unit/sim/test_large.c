@@ -142,8 +142,60 @@ static void test_sizes(void **state)
         check(atoi(word));
 }
 
+/* Three have much; two more come at once. Each hears it from one of the others, not from every one of them.
+ */
+static void test_who_missed_much_asks_one_for_it(void **state)
+{
+    (void)state;
+    struct sim_opts o = sim_opts_default(5, 5);
+    struct rig r = {.sim = sim_new(&o, &sim_brain_node)};
+    for (int i = 0; i < 3; i++)
+        assert_true(sim_start(r.sim, i));
+    agree_within(&r, 3, 10000);
+    for (int i = 0; i < 1500; i++) {
+        AUTOFREE char *path = mem_printf("/v1/swarms/default/names/n%d", i);
+        want(&r, 201, i % 3, HTTP_M_PUT, path, "{\"address\":\"10.0.0.1:1\"}");
+    }
+    assert_true(sim_start(r.sim, 3) && sim_start(r.sim, 4));
+    agree_within(&r, 5, 20000);
+    for (int i = 3; i < 5; i++) {
+        assert_in_range(node_at(&r, i)->counters.rows_merged, 1500, 3000); /* a page of each comes at first */
+    }
+    rig_end(&r);
+}
+
+/* Three of five within 300 ms: the others hear of one event, and are whole again in little more than its
+ * window. */
+static void test_three_at_once_are_one_event(void **state)
+{
+    (void)state;
+    struct sim_opts o = sim_opts_default(6, 5);
+    struct rig r;
+    rig_begin_opts(&r, &o);
+    agree_within(&r, 5, 10000);
+    run_ms(&r, 3000);
+    for (int i = 1; i < 4; i++) {
+        sim_crash(r.sim, i);
+        run_ms(&r, 100);
+    }
+    assert_true(agreed_ms(&r, 2) < 1500);
+    run_ms(&r, 3000);
+    for (int i = 0; i < 5; i += 4) {
+        const char *leave =
+            "SELECT count(*) FROM log WHERE type = 'pre_redistribution' AND data ->> 'event' = "
+            "'node_leave'";
+        const char *of_three = "SELECT json_array_length(data, '$.nodes') FROM log WHERE data ->> 'event' = "
+                               "'node_leave'";
+        assert_int_equal(rows_number(&r, i, leave), 1);
+        assert_int_equal(rows_number(&r, i, of_three), 3);
+    }
+    rig_end(&r);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes),
+                                       cmocka_unit_test(test_who_missed_much_asks_one_for_it),
+                                       cmocka_unit_test(test_three_at_once_are_one_event)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
