@@ -374,9 +374,12 @@ int api_swarm_known(struct node *n, struct op *op, const char *swarm)
     struct err e;
     if (api_swarm_exists(n->store, swarm, &e))
         return 1;
-    if (op->source != OP_PEER)
+    if (op->source == OP_PEER)
+        op_retry(n, op); /* who sent it on knows the swarm: this node is behind, and soon is not */
+    else if (!node_open_now(n))
+        op_wait_open(n, op); /* a new node has heard of none yet */
+    else
         return api_fail(n, op, &e);
-    op_retry(n, op); /* who sent it on knows the swarm: this node is behind, and soon is not */
     return 0;
 }
 

@@ -217,31 +217,48 @@ static int body_check(const struct register_body *b, struct err *e)
     return 0;
 }
 
-/* The life of the process that it is to be another name of. 1: *ret_life; 0: there is none, and the op is
- * taken care of. */
+/* That there is no such process only its open home knows; whoever has heard of it sends the request back. */
+static int no_child(struct node *n, struct op *op, const struct call *c)
+{
+    const struct register_body *b = c->body;
+    struct id home = own_home(n, c->param[0], b->child);
+    struct err e;
+    if (!node_open_now(n))
+        op_wait_open(n, op);
+    else if (id_equal(&home, &n->self)) {
+        err_field(&e, SKEP_ENOTFOUND, "child", "no process of the name %s runs in swarm %s", b->child,
+                  c->param[0]);
+        return api_fail(n, op, &e);
+    } else if (op->source == OP_PEER) /* who sent it here knows of it: it is on its way */
+        op_wait_key(n, op, c->param[0], b->child);
+    else
+        op_forward(n, op, &home, true);
+    return 0;
+}
+
+/* The life of the process that it is to be another name of. 1: *ret_life; 0: there is none, or it is about to
+ * start, and the op is taken care of. */
 static int child_life(struct node *n, struct op *op, const struct call *c, int64_t *ret_life)
 {
     const struct register_body *b = c->body;
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(b->child)};
     struct child_row child = {.swarm = mem_dup(c->param[0]), .name = mem_dup(b->child)};
-    struct err e;
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
     bool is_child = rc == 1 && strcmp(row.kind, "child") == 0;
     *ret_life = row.incarnation;
     if (rc >= 0)
         rc = store_load(n->store, T_CHILD, &child, &n->fault);
-    bool runs = is_child && rc == 1 && child.started_at > 0 && child.epoch >= row.incarnation;
+    bool known = is_child && rc == 1 && child.epoch >= row.incarnation;
+    bool runs = known && child.started_at > 0;
+    bool ended = known && (strcmp(child.status, "failed") == 0 || strcmp(child.status, "stopped") == 0);
     row_fini(T_NAME, &row);
     row_fini(T_CHILD, &child);
     if (rc < 0 || runs)
         return rc < 0 ? rc : 1;
-    if (op->source == OP_PEER) { /* who sent it here knows of it: it is on its way */
-        op_wait_key(n, op, c->param[0], b->child);
-        return 0;
-    }
-    err_field(&e, SKEP_ENOTFOUND, "child", "no process of the name %s runs in swarm %s", b->child,
-              c->param[0]);
-    return api_fail(n, op, &e);
+    if (!is_child || ended)
+        return no_child(n, op, c);
+    op_wait_key(n, op, c->param[0], b->child);
+    return 0;
 }
 
 /* In a strict swarm a process takes its other names itself. Looked at where the request comes in. */

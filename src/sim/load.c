@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "sim/bell.h"
 #include "sim/bulk.h"
 #include "sim/chat.h"
+#include "sim/club.h"
 #include "sim/crowd.h"
+#include "sim/rules.h"
 #include "sim/tally.h"
 #include "sim/worker.h"
 #include "wire/json.h"
@@ -56,6 +59,9 @@ struct load {
     struct chat *chat;   /* NULL = none */
     struct tally *tally; /* NULL = none */
     struct bulk *bulk;   /* NULL = none */
+    struct club *club;   /* NULL = none */
+    struct bell *bell;   /* NULL = none */
+    struct rules *rules; /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -370,7 +376,7 @@ static void errand_any(struct load *l)
 
 static void act(struct load *l)
 {
-    uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 10) : 9;
+    uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 16) : 15;
     if (dice < 3)
         crowd_act(l->crowd);
     else if (dice < 5)
@@ -379,6 +385,12 @@ static void act(struct load *l)
         tally_act(l->tally);
     else if (dice == 6)
         bulk_act(l->bulk);
+    else if (dice < 10)
+        club_act(l->club);
+    else if (dice == 10)
+        bell_act(l->bell);
+    else if (dice == 11)
+        rules_act(l->rules);
     else
         errand_any(l);
 }
@@ -403,6 +415,10 @@ static void load_fire(struct sim *s, void *arg)
 void load_begin(struct load *l, int64_t until_us)
 {
     l->until_us = until_us;
+    if (l->opts.rich) {
+        bell_begin(l->bell, until_us);
+        rules_begin(l->rules, until_us);
+    }
     if (l->opts.per_second > 0)
         sim_at(l->sim, sim_now_us(l->sim), load_fire, l, NULL);
 }
@@ -410,7 +426,8 @@ void load_begin(struct load *l, int64_t until_us)
 int load_open(const struct load *l)
 {
     return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) + tally_open(l->tally) +
-                                         bulk_open(l->bulk)
+                                         bulk_open(l->bulk) + club_open(l->club) + bell_open(l->bell) +
+                                         rules_open(l->rules)
                                    : 0);
 }
 
@@ -474,6 +491,8 @@ void load_audit(struct load *l)
         chat_audit(l->chat);
         tally_audit(l->tally);
         bulk_audit(l->bulk);
+        club_audit(l->club);
+        rules_audit(l->rules);
     }
     l->audited = true;
 }
@@ -556,6 +575,9 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
         l->chat = chat_new(s, 3);
         l->tally = tally_new(s, 2);
         l->bulk = bulk_new(s, 3);
+        l->club = club_new(s);
+        l->bell = bell_new(s);
+        l->rules = rules_new(s);
     }
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
@@ -571,6 +593,9 @@ void load_free(struct load *l)
     chat_free(l->chat);
     tally_free(l->tally);
     bulk_free(l->bulk);
+    club_free(l->club);
+    bell_free(l->bell);
+    rules_free(l->rules);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -593,6 +618,9 @@ void load_summary(struct load *l)
         chat_summary(l->chat);
         tally_summary(l->tally);
         bulk_summary(l->bulk);
+        club_summary(l->club);
+        bell_summary(l->bell);
+        rules_summary(l->rules);
     }
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);

@@ -13,7 +13,9 @@
  * start, an address "taken" by itself, and any 400, 401, 403, 405 or 500. A look-up is local and may be
  * behind: it proves nothing before the audit. What a fault suspends (sim_promised) proves nothing either.
  *
- * Some names have several clients at once (crowd.h), some clients talk (chat.h), and some count (tally.h).
+ * Some names have several clients at once (crowd.h), some clients talk (chat.h), count (tally.h), start many
+ * at once (bulk.h), join groups and send messages (club.h), wait for hooks (bell.h), or change the settings
+ * of a swarm (rules.h).
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H
@@ -25,7 +27,7 @@ struct load;
 struct load_opts {
     int per_second;      /* operations of a simulated second */
     int children, names; /* how many of each there are to play with */
-    bool rich;           /* also what a toy of a cluster has not: crowds, sessions, moves, metadata */
+    bool rich;           /* also what a toy of a cluster has not: all those clients, and moves */
 };
 #define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12, false})
 

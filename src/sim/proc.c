@@ -48,6 +48,8 @@ struct simproc {
     const struct sim_program **programs;
     size_t programs_n, programs_cap;
     struct sim_odds odds[SIM_NODES_MAX];
+    void (*unread)(void *ctx, const char *line, size_t n);
+    void *unread_ctx;
 };
 
 /* What is planned for a worker. */
@@ -134,6 +136,12 @@ void sim_program_add(struct sim *s, const struct sim_program *p)
     struct simproc *proc = s->proc;
     ARRAY_GROW(proc->programs, proc->programs_n, proc->programs_cap);
     proc->programs[proc->programs_n++] = p;
+}
+
+void sim_unread(struct sim *s, void (*heard)(void *ctx, const char *line, size_t n), void *ctx)
+{
+    s->proc->unread = heard;
+    s->proc->unread_ctx = ctx;
 }
 
 static const struct sim_program *program_find(const struct simproc *proc, const char *path)
@@ -371,12 +379,20 @@ static void drain_plan(struct sim_worker *w)
     sim_at(w->proc->sim, w->proc->sim->now_us + DRAIN_US, drained_fire, deed_new(w->node, w), deed_free);
 }
 
+static void unread(const struct deed *d)
+{
+    if (d->proc->unread)
+        d->proc->unread(d->proc->unread_ctx, d->line, d->line_n);
+}
+
 static void line_in_fire(struct sim *s, void *arg)
 {
     AUTODEED struct deed *d = arg;
     struct sim_worker *w = worker_find(d->proc, d->number);
-    if (!w || w->leaving)
+    if (!w || w->leaving) {
+        unread(d);
         return;
+    }
     if (is_hung(w)) {
         sim_at(s, w->hung_us, line_in_fire, TAKE(d), deed_free);
         return;
@@ -395,6 +411,7 @@ static void line_fire(struct sim *s, void *arg)
     struct deed *d = arg;
     struct sim_worker *w = d->node->life == d->node_life ? worker_of_run(d->node, d->run) : NULL;
     if (!w || !w->spawn->channel) {
+        unread(d);
         deed_free(d);
         return;
     }
@@ -530,6 +547,11 @@ bool sim_process_hang(struct sim *s, int index, int64_t for_us)
 void *worker_state(struct sim_worker *w)
 {
     return w->state;
+}
+
+void *worker_ctx(const struct sim_worker *w)
+{
+    return w->program->ctx;
 }
 
 struct sim *worker_sim(struct sim_worker *w)

@@ -145,7 +145,11 @@ static void *false_start(struct sim_worker *w)
     return NULL;
 }
 
-const struct sim_program sim_counter = {"counter", counter_start, counter_line, counter_terminated, free};
+const struct sim_program sim_counter = {.name = "counter",
+                                        .start = counter_start,
+                                        .line = counter_line,
+                                        .terminated = counter_terminated,
+                                        .free = free};
 const struct sim_program sim_sleep = {.name = "sleep"};
 const struct sim_program sim_true = {.name = "true", .start = true_start};
 const struct sim_program sim_false = {.name = "false", .start = false_start};

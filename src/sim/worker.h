@@ -26,6 +26,7 @@ struct sim_program {
     void (*line)(struct sim_worker *w, const char *line, size_t n); /* NULL: lines are ignored */
     void (*terminated)(struct sim_worker *w);                       /* SIGTERM; NULL: it ends of it */
     void (*free)(void *state);                                      /* may be NULL */
+    void *ctx;                                                      /* for worker_ctx; borrowed */
 };
 
 /* Makes a program known, before any node starts it; one of the same name is replaced. Borrowed. */
@@ -34,6 +35,7 @@ void sim_program_add(struct sim *s, const struct sim_program *p);
 /* ---- For programs ---- */
 
 void *worker_state(struct sim_worker *w);
+void *worker_ctx(const struct sim_worker *w); /* of its program */
 struct sim *worker_sim(struct sim_worker *w);
 bool worker_has_arg(const struct sim_worker *w, const char *arg);
 /* Value of an environment variable, NULL if it is not set. */
@@ -60,6 +62,9 @@ struct sim_process {
 void sim_processes(struct sim *s, void (*each)(void *ctx, const struct sim_process *p), void *ctx);
 /* How many live under a name, orphans included; the last one is in ret if it is not NULL. */
 int sim_running(struct sim *s, const char *swarm, const char *name, struct sim_process *ret);
+
+/* Who hears of each line that left a node and no process will ever read: it ended first. */
+void sim_unread(struct sim *s, void (*unread)(void *ctx, const char *line, size_t n), void *ctx);
 
 extern const struct sim_program sim_counter, sim_sleep, sim_true, sim_false;
 /* The value of a worker that is a counter. */

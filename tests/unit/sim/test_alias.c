@@ -80,6 +80,25 @@ static void it_follows_its_process_to_other_nodes(void **state)
     rig_end(&r);
 }
 
+/* Through a node that has not heard of the process yet. */
+static void a_node_that_is_behind_asks_the_home(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 19, 3);
+    for (int i = 0; i < 2; i++) {
+        sim_cut(r.sim, i, 2);
+        sim_cut(r.sim, 2, i);
+    }
+    want(&r, 201, 0, HTTP_M_PUT, CHILD "one", "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
+    sim_heal_all(r.sim);
+    want(&r, 201, 2, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");
+    run_ms(&r, 2000);
+    leads(&r, "nick", "one");
+    want(&r, 404, 2, HTTP_M_PUT, NAMES "other", "{\"child\":\"none\"}");
+    rig_end(&r);
+}
+
 static void on_both_sides_it_is_the_process_of_that_side(void **state)
 {
     (void)state;
@@ -212,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_follows_its_process_to_other_nodes),
+        cmocka_unit_test(a_node_that_is_behind_asks_the_home),
         cmocka_unit_test(on_both_sides_it_is_the_process_of_that_side),
         cmocka_unit_test(a_newer_other_name_beats_a_process),
         cmocka_unit_test(a_newer_process_beats_another_name),

@@ -64,7 +64,7 @@ static void ear_line(struct sim_worker *w, const char *p, size_t n)
         worker_say(w, "{\"type\":\"reply\",\"ref\":\"%s\",\"data\":%lld}", str_get(&ref), (long long)number);
 }
 
-static const struct sim_program ear = {"ear", ear_start, ear_line, NULL, free};
+static const struct sim_program ear = {.name = "ear", .start = ear_start, .line = ear_line, .free = free};
 
 static int times_heard(int64_t number, const char *name)
 {

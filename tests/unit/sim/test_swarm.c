@@ -138,6 +138,35 @@ static void who_has_just_left_hands_on_what_still_comes(void **state)
     rig_end(&r);
 }
 
+static void start_others(struct sim *s, void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < NODES; i++)
+        assert_true(sim_start(s, i));
+}
+
+/* A node that has just joined, and has nobody to copy from, has heard of no swarm: it waits until it has. */
+static void a_new_node_knows_of_no_swarm_yet(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct sim_opts opts = sim_opts_default(13, NODES);
+    opts.spare = 1;
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, NODES, 5000);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/s", "{}");
+    run_ms(&r, 2000);
+    int added = sim_add(r.sim);
+    for (int i = 0; i < NODES; i++)
+        sim_crash(r.sim, i);
+    assert_true(sim_start(r.sim, added));
+    sim_at(r.sim, sim_now_us(r.sim) + 3 * SIM_SECOND, start_others, NULL, NULL);
+    run_ms(&r, 1500);
+    AUTOFREE char *path = child_path("s", 0);
+    want(&r, 201, added, HTTP_M_PUT, path, "{\"argv\":[\"/bin/counter\"]}");
+    rig_end(&r);
+}
+
 /* Each in turn joins, and the one before leaves: everything moves on, again and again. */
 static void what_is_served_elsewhere_moves_there(void **state)
 {
@@ -453,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_home_that_is_behind_does_no_harm),
         cmocka_unit_test(who_has_just_left_hands_on_what_still_comes),
+        cmocka_unit_test(a_new_node_knows_of_no_swarm_yet),
         cmocka_unit_test(what_is_served_elsewhere_moves_there),
         cmocka_unit_test(the_only_one_that_serves_it_dies),
         cmocka_unit_test(settings_of_two_sides_meet),
