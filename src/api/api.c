@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/session.h"
 #include "wire/digest.h"
 
 static const char *const method_words[] = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OTHER"};
@@ -282,6 +283,41 @@ struct answer *api_read(const struct route *route, const struct request *r, cons
     return run_read(&c, reading);
 }
 
+/* What is wrong with a key that came before: NULL, it is a repeat. An answer about what has ended since, and
+ * was made again, would be taken for one about what is there now. */
+static int key_reused(struct node *n, const struct request *r, const struct idem_row *row,
+                      const char **ret_why)
+{
+    AUTOFREE char *request = op_idem_request(r);
+    struct stamp stamp = {0};
+    bool same = row->request && strcmp(row->request, request) == 0;
+    int rc = same ? store_version(n->store, T_IDEM, row, &stamp, NULL, &n->fault) : 0;
+    if (rc == 1)
+        rc = session_had_before(n, r->path, stamp.hlc);
+    *ret_why = !same ? "another request" : rc == 1 ? "this request, to a former session of this id," : NULL;
+    return rc < 0 ? rc : 0;
+}
+
+static int replay_kept(struct node *n, struct op *op, const struct idem_row *row)
+{
+    const char *why;
+    int rc = key_reused(n, op->request, row, &why);
+    if (rc < 0)
+        return rc;
+    op->replayed = true;
+    if (why) {
+        struct err e;
+        err_field(&e, SKEP_EKEYREUSED, "Idempotency-Key",
+                  "this key came with %s before; a new request needs a new key", why);
+        op_fail(n, op, &e, (struct span){NULL, 0});
+    } else {
+        struct str body = STR_INIT;
+        str_puts(&body, row->answer ? row->answer : "");
+        op_answer(n, op, answer_json((int)row->status, &body));
+    }
+    return 1;
+}
+
 /* A repeat of a request whose answer was kept: 1 if it was answered here. */
 static int replay(struct node *n, struct op *op)
 {
@@ -290,21 +326,8 @@ static int replay(struct node *n, struct op *op)
         return 0;
     struct idem_row row = {.key = op_idem_key(r)};
     int rc = store_load(n->store, T_IDEM, &row, &n->fault);
-    if (rc == 1) {
-        AUTOFREE char *request = op_idem_request(r);
-        op->replayed = true;
-        if (!row.request || strcmp(row.request, request) != 0) {
-            struct err e;
-            err_field(&e, SKEP_EKEYREUSED, "Idempotency-Key",
-                      "this key came with another request before; a new "
-                      "request needs a new key");
-            op_fail(n, op, &e, (struct span){NULL, 0});
-        } else {
-            struct str body = STR_INIT;
-            str_puts(&body, row.answer ? row.answer : "");
-            op_answer(n, op, answer_json((int)row.status, &body));
-        }
-    }
+    if (rc == 1)
+        rc = replay_kept(n, op, &row);
     row_fini(T_IDEM, &row);
     return rc;
 }

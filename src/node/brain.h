@@ -128,6 +128,7 @@ struct node {
     uint64_t next_call, next_run;
     struct relays relays;
     struct oplist ops, woken;
+    struct op *ops_by_id;    /* uthash: those in ops */
     uint64_t *handed;        /* gather.c: HANDED_KEPT marks; owned */
     struct waiters *waiters; /* uthash */
     int waits_pending;       /* op_wait_* of this batch */

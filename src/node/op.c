@@ -99,6 +99,7 @@ static void keep(struct node *n, void *arg)
     if (op->source == OP_WORKER)
         child_asks(n, op->run, 1);
     TAILQ_INSERT_TAIL(&n->ops, op, link);
+    HASH_ADD(hh, n->ops_by_id, id, sizeof op->id, op);
     op->timer.fire = op_due;
     timer_set(n, &op->timer, op->deadline_ms);
 }
@@ -206,6 +207,7 @@ static void gone(struct node *n, void *arg)
     timer_set(n, &op->timer, INT64_MAX);
     if (op->kept) {
         TAILQ_REMOVE(&n->ops, op, link);
+        HASH_DEL(n->ops_by_id, op);
         n->ops_n--;
     }
     if (op->kept && op->source == OP_WORKER)
@@ -676,10 +678,8 @@ void op_retry(struct node *n, struct op *op)
 struct op *op_find(struct node *n, const struct id *id)
 {
     struct op *op;
-    TAILQ_FOREACH (op, &n->ops, link)
-        if (id_equal(&op->id, id))
-            return op;
-    return NULL;
+    HASH_FIND(hh, n->ops_by_id, id, sizeof *id, op);
+    return op;
 }
 
 static bool seen(struct node *n, const struct op *op)
@@ -768,6 +768,7 @@ void ops_fini(struct node *n)
     struct op *op;
     while ((op = TAILQ_FIRST(&n->ops))) {
         TAILQ_REMOVE(&n->ops, op, link);
+        HASH_DEL(n->ops_by_id, op);
         timer_set(n, &op->timer, INT64_MAX);
         key_leave(n, op);
         op_drop(op);

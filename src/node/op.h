@@ -71,6 +71,7 @@ struct op {
     struct answer *outcome;          /* waiting for that */
     struct timer timer;
     TAILQ_ENTRY(op) link, key_link, wake_link;
+    UT_hash_handle hh; /* by id */
     struct waiters *waiters;
 };
 

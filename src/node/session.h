@@ -41,6 +41,9 @@ int session_end(struct node *n, const struct session *s, const char *type, const
 /* What tells the life of a session, from its making to its end, from others under the same id; 0: it is not
  * known here. */
 int64_t session_life(struct node *n, const char *id);
+/* Whether what has that stamp is about a former life of the session that the path of a request names: 1, 0, <
+ * 0. What follows the making of a session has a later stamp, whoever wrote it. */
+int session_had_before(struct node *n, const char *path, int64_t hlc);
 /* The id of what this op makes, the same wherever and however often it runs: from its Idempotency-Key, or
  * from the op; another one in another life. kind keeps different things apart. */
 void session_op_id(const struct op *op, const char *session, int64_t life, const char *kind,

@@ -10,6 +10,7 @@
 #include "base/hlc.h"
 #include "node/session.h"
 #include "node/template.h"
+#include "wire/uri.h"
 
 #define SILENT_MS  15000 /* a node that fell silent keeps its sessions this long beyond the verdict */
 #define REAP_SLICE 500
@@ -108,6 +109,18 @@ int session_row_merged(struct node *n, enum table_id t, const char *session, con
         rc = has_former(&claim) ? former_drop(n, &claim, t, id) : 0;
     row_fini(T_NAME, &claim);
     return rc;
+}
+
+int session_had_before(struct node *n, const char *path, int64_t hlc)
+{
+    CLEANUP(uri_path_fini) struct uri_path p = {0};
+    if (uri_path_parse(path, &p, NULL) < 0 || p.n < 3 || strcmp(p.segments[1], "sessions") != 0)
+        return 0;
+    struct session_row row = {.session = mem_dup(p.segments[2])};
+    int rc = store_load(n->store, T_SESSION, &row, &n->fault);
+    int64_t made_ms = row.created_at;
+    row_fini(T_SESSION, &row);
+    return rc == 1 ? hlc_ms(hlc) < made_ms : rc;
 }
 
 /* ---- what is left of an end ----

@@ -401,8 +401,10 @@ static void wrong_ca_and_expired_certificate(void **state UNUSED)
         struct caller *k = caller_new(&plain);
         uint64_t id = call(k, "127.0.0.1", rig->port, &node_a, LANE_CONTROL, "/hello", "", 5000);
         expect_failure(k, id, NET_TLS);
-        if (!strstr(outcome_of(k, id)->why, why[i]))
-            fail_msg("%s", outcome_of(k, id)->why);
+        const struct outcome *o = outcome_of(k, id);
+        assert_non_null(o);
+        if (!strstr(o->why, why[i]))
+            fail_msg("%s", o->why);
         assert_int_equal(k->closed_n, 0);
         caller_free(k);
         rig_free(rig);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static char dir[] = "/tmp/skep-pki-XXXXXX";
 
 static char *in_dir(const char *name)
 {
-    static char paths[8][128];
+    static char paths[8][sizeof dir + 1 + NAME_MAX];
     static int next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", dir, name);

@@ -31,7 +31,7 @@ static void heal(struct rig *r)
     agree_within(r, 3, 40000);
 }
 
-static void say_as(struct rig *r, int node, const char *what, const char *key)
+static int said_as(struct rig *r, int node, const char *what, const char *key)
 {
     char body[100];
     snprintf(body, sizeof body, SAYS, what);
@@ -47,7 +47,12 @@ static void say_as(struct rig *r, int node, const char *what, const char *key)
     sim_ask(r->sim, &a);
     for (int i = 0; i < 60001 && !r->answered; i++)
         run_ms(r, 1);
-    assert_int_equal(r->status, 201);
+    return r->status;
+}
+
+static void say_as(struct rig *r, int node, const char *what, const char *key)
+{
+    assert_int_equal(said_as(r, node, what, key), 201);
 }
 
 static bool says(struct rig *r, const char *what)
@@ -278,6 +283,37 @@ static void what_is_sent_again_is_logged_once(void **state)
     rig_end(&r);
 }
 
+/* Within the time that answers are kept a key is one request: a repeat gets the first answer, also after the
+ * end of the session; a new life under the id is told that the key is not new, and nothing is left out
+ * unsaid. */
+static void a_key_of_a_former_life_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 413);
+    made(&r, 0);
+    say_as(&r, 0, "first", "1");
+    AUTOFREE char *id = mem_dup(member(&r, "id"));
+    say_as(&r, 1, "first", "1");
+    assert_string_equal(member(&r, "id"), id);
+    want(&r, 200, 1, HTTP_M_DELETE, TALK, NULL);
+    run_ms(&r, 1000);
+    say_as(&r, 1, "first", "1");
+    assert_string_equal(member(&r, "id"), id);
+    made(&r, 1);
+    run_ms(&r, 1000);
+    for (int node = 0; node < 3; node++) {
+        assert_int_equal(said_as(&r, node, "first", "1"), 409);
+        assert_string_equal(member(&r, "code"), "key_reused");
+    }
+    run_ms(&r, 2 * KEEPS); /* its tombstone is no more */
+    assert_int_equal(said_as(&r, 2, "first", "1"), 409);
+    say_as(&r, 2, "first", "2");
+    want(&r, 200, 0, HTTP_M_GET, TALK "/entries", NULL);
+    assert_true(says(&r, "first"));
+    rig_end(&r);
+}
+
 /* ---- a claim without a session ---- */
 
 static int64_t epoch_at(struct rig *r, int node, const char *table)
@@ -370,6 +406,7 @@ int main(void)
         cmocka_unit_test(what_was_ended_here_and_lives_there_is_whole),
         cmocka_unit_test(who_joins_meanwhile_gets_all_of_it),
         cmocka_unit_test(what_an_ended_one_leaves_goes_with_its_tombstone),
+        cmocka_unit_test(a_key_of_a_former_life_is_refused),
         cmocka_unit_test(a_claim_goes_with_its_session),
         cmocka_unit_test(an_id_whose_session_never_came_is_free_again),
         cmocka_unit_test(a_new_life_has_nothing_of_the_former_one),
