@@ -4,7 +4,7 @@
 
 #define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n2\"],\"metadata\":{\"n\":0}}"
 #define ONE     "/v1/swarms/default/children/one"
-#define STRICT  "/v1/swarms/strict/children/"
+#define STRICT  "/v1/swarms/strict/"
 
 static void begin(struct rig *r, uint64_t seed, int nodes)
 {
@@ -58,28 +58,45 @@ static void what_is_added_is_added_once(void **state)
 
 /* ---- strict ---- */
 
-static int statuses[2]; /* of a change of one's own entry, and of the other one's */
+/* It changes its own entry and another one's, and takes another name for itself and for the other one. */
+static const struct {
+    const char *method, *path, *body;
+    int status;
+} asks[] = {
+    {"PATCH", "children/asker", "{\"increment\":{\"n\":1}}", 200},
+    {"PATCH", "children/one", "{\"increment\":{\"n\":1}}", 403},
+    {"PUT", "names/mine", "{\"child\":\"asker\"}", 201},
+    {"PUT", "names/its", "{\"child\":\"one\"}", 403},
+};
+static int statuses[COUNT(asks)], answers;
+
+static void asker_asks(struct sim_worker *w)
+{
+    for (size_t i = 0; i < COUNT(asks); i++)
+        worker_say(w,
+                   "{\"type\":\"request\",\"ref\":\"%zu\",\"method\":\"%s\",\"path\":\"" STRICT
+                   "%s\",\"body\":%s}",
+                   i, asks[i].method, asks[i].path, asks[i].body);
+}
 
 static void *asker_start(struct sim_worker *w)
 {
-    static const char *const names[] = {"asker", "one"};
     worker_say(w, "{\"type\":\"ready\"}");
-    for (int i = 0; i < 2; i++)
-        worker_say(w,
-                   "{\"type\":\"request\",\"ref\":\"%d\",\"method\":\"PATCH\",\"path\":\"" STRICT
-                   "%s\",\"body\":{\"increment\":{\"n\":1}}}",
-                   i, names[i]);
     return NULL;
 }
 
 static void asker_line(struct sim_worker *w, const char *line, size_t n)
 {
-    AUTOSTR struct str ref = STR_INIT;
+    AUTOSTR struct str type = STR_INIT, ref = STR_INIT;
     int64_t status;
-    (void)w;
+    json_unquote(json_raw_member(line, n, "type"), &type);
+    if (strcmp(str_get(&type), "message") == 0)
+        asker_asks(w);
     if (json_unquote(json_raw_member(line, n, "ref"), &ref) &&
-        json_int(json_raw_member(line, n, "status"), &status))
+        json_int(json_raw_member(line, n, "status"), &status)) {
         statuses[str_get(&ref)[0] - '0'] = (int)status;
+        answers++;
+    }
 }
 
 static const struct sim_program asker = {.name = "asker", .start = asker_start, .line = asker_line};
@@ -92,15 +109,18 @@ static void in_a_strict_swarm_a_process_changes_its_own_entry_only(void **state)
     sim_program_add(r.sim, &asker);
     want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/strict", "{\"strict\":true}");
     run_ms(&r, 1000);
-    want(&r, 201, 0, HTTP_M_PUT, STRICT "one", COUNTER);
-    want(&r, 201, 0, HTTP_M_PUT, STRICT "asker",
+    want(&r, 201, 0, HTTP_M_PUT, STRICT "children/one", COUNTER);
+    want(&r, 201, 0, HTTP_M_PUT, STRICT "children/asker",
          "{\"argv\":[\"asker\"],\"ready\":\"protocol\",\"nodes\":[\"n2\"]}");
-    for (int ms = 0; ms < 5000 && !(statuses[0] && statuses[1]); ms++)
+    want(&r, 202, 0, HTTP_M_POST, STRICT "children/asker/messages", "{\"data\":1}");
+    for (int ms = 0; ms < 5000 && answers < (int)COUNT(asks); ms++)
         run_ms(&r, 1);
-    assert_int_equal(statuses[0], 200);
-    assert_int_equal(statuses[1], 403);
-    want(&r, 200, 1, HTTP_M_GET, STRICT "one", NULL);
+    for (size_t i = 0; i < COUNT(asks); i++)
+        if (statuses[i] != asks[i].status)
+            fail_msg("%s: %d instead of %d", asks[i].path, statuses[i], asks[i].status);
+    want(&r, 200, 1, HTTP_M_GET, STRICT "children/one", NULL);
     assert_string_equal(member(&r, "metadata"), "{\"n\":0}");
+    want(&r, 404, 1, HTTP_M_GET, STRICT "names/its", NULL);
     rig_end(&r);
 }
 
