@@ -1,5 +1,6 @@
-/* million: a node with very many names on disk: how soon it is ready, and in how much memory. Beside it the
- * same node without them. The rows are put into a stopped node's file by the store itself.
+/* million: a node with very many names on disk: how soon it is ready, in how much memory, and how soon it
+ * says why one of them is where it is. Beside it the same node without them. The rows are put into a stopped
+ * node's file by the store itself.
  */
 #include <math.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #define PER_COMMIT  2000
 #define READY_MS    60000
 #define USES        20000
+#define WHYS        1000
 #define CONNECTIONS 8
 
 struct node {
@@ -154,8 +156,36 @@ static int use(struct node *n, bool put, struct err *e)
     return rc;
 }
 
+static void why_one(void *ctx, int connection, struct str *ret)
+{
+    struct node *n = ctx;
+    char path[80];
+    (void)connection;
+    snprintf(path, sizeof path, "/v1/swarms/default/children/service-%lld/why",
+             (long long)(n->at++ * INT64_C(7919) % n->b->names));
+    http_request(ret, "GET", path, n->c.token, NULL);
+}
+
+/* Until it is told why a name is where it is: p99. The name may be nobody's. */
+static int why(struct node *n, double *ret_ms, struct err *e)
+{
+    struct loaded got;
+    struct load l = {.tls = n->c.tls,
+                     .ports = n->c.port,
+                     .ports_n = 1,
+                     .connections = 1,
+                     .status = 200,
+                     .requests = WHYS,
+                     .request = why_one,
+                     .ctx = n};
+    int rc = load_run(&l, &got, e);
+    *ret_ms = samples_at(&got.latency_ms, 0.99);
+    loaded_fini(&got);
+    return rc;
+}
+
 struct empty {
-    double ready_s[16], mib[16];
+    double ready_s[16], mib[16], why_ms[16];
 };
 
 static int measure_empty(struct node *n, struct empty *ret, struct err *e)
@@ -164,6 +194,8 @@ static int measure_empty(struct node *n, struct empty *ret, struct err *e)
     for (int i = 0; rc == 0 && i < n->b->runs && i < 16; i++) {
         rc = start(n, &ret->ready_s[i], e);
         ret->mib[i] = status_mib(n->pid, "VmRSS:");
+        if (rc == 0)
+            rc = why(n, &ret->why_ms[i], e);
         stop(n);
     }
     return rc;
@@ -177,19 +209,27 @@ static int measure_full(struct bench *b, struct node *n, const struct empty *emp
     struct result *used =
         report_new(&b->report, "million", "MiB", "%lld names: RSS after %d look-ups and writes",
                    (long long)b->names, USES);
+    struct result *told =
+        report_new(&b->report, "million", "ms", "%lld names: why NAME, p99", (long long)b->names);
     int rc = 0;
+    told->aim = AIM_MAX;
+    told->limit = 50;
+    told->yardstick = "no names";
     ready->aim = rss->aim = used->aim = AIM_MAX;
     ready->limit = 1;
     rss->limit = used->limit = 96;
     ready->yardstick = rss->yardstick = used->yardstick = "no names";
     for (int i = 0; rc == 0 && i < b->runs && i < 16; i++) {
-        double seconds, mib;
+        double seconds, mib, why_ms;
         progress("million: run %d of %d", i + 1, b->runs);
         if ((rc = start(n, &seconds, e)) < 0)
             break;
         mib = status_mib(n->pid, "VmRSS:");
         if ((rc = use(n, false, e)) < 0 || (rc = use(n, true, e)) < 0)
             break;
+        if ((rc = why(n, &why_ms, e)) < 0)
+            break;
+        result_run(told, why_ms, empty->why_ms[i]);
         result_run(ready, seconds, empty->ready_s[i]);
         result_run(rss, mib, empty->mib[i]);
         result_run(used, status_mib(n->pid, "VmRSS:"), empty->mib[i]);

@@ -1,0 +1,100 @@
+/* One fail-over after the other: who held a name goes, again and again, and who watches it is told each time.
+ */
+#include "rig.h"
+
+#define NODES 4
+#define CHILD "/v1/swarms/default/children/x"
+
+static int holder(struct rig *r, int node)
+{
+    want(r, 200, node, HTTP_M_GET, CHILD, NULL);
+    return member(r, "node")[1] - '1';
+}
+
+static void begin(struct rig *r, uint64_t seed)
+{
+    struct sim_opts o = sim_opts_default(seed, NODES);
+    rig_begin_opts(r, &o);
+    agree_within(r, NODES, 5000);
+    want(r, 201, 0, HTTP_M_PUT, CHILD, "{\"argv\":[\"/bin/counter\"]}");
+    run_ms(r, 500);
+}
+
+/* Kills its node, and waits until the counter has gone on elsewhere from what it had told. */
+static void fails_over(struct rig *r, int up, int node, int64_t value)
+{
+    int old = holder(r, node);
+    sim_crash(r->sim, old);
+    agree_within(r, up, 10000);
+    for (int ms = 0; ms < 3000 && sim_running(r->sim, "default", "x", NULL) != 1; ms += 10)
+        run_ms(r, 10);
+    run_ms(r, 500);
+    struct sim_process p = process_of(r, "x");
+    assert_int_equal(p.value, value);
+    assert_true(p.node != sim_node(r->sim, old));
+}
+
+/* The last node that is up asks: it is never killed, for the name is moved away from it. */
+static int witness(struct rig *r)
+{
+    int at = holder(r, NODES - 1);
+    if (at == NODES - 1)
+        want(r, 200, NODES - 1, HTTP_M_POST, CHILD "/move", "{}");
+    run_ms(r, 500);
+    return NODES - 1;
+}
+
+static void the_second_and_the_third_fail_over_work(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct rig r;
+        begin(&r, seed);
+        for (int i = 1; i < NODES; i++) {
+            int last = witness(&r);
+            want(&r, 200, last, HTTP_M_POST, CHILD "/calls", "{\"data\":1}");
+            fails_over(&r, NODES - i, last, i);
+        }
+        for (int i = 0; i + 1 < NODES; i++)
+            assert_true(sim_start(r.sim, i));
+        agree_within(&r, NODES, 10000);
+        run_ms(&r, 2000);
+        assert_int_equal(process_of(&r, "x").value, NODES - 1);
+        converge_within(&r, 10000);
+        rig_end(&r);
+    }
+}
+
+/* Each question waits behind the version of the last answer; the deaths of two nodes lie between them. */
+static void who_watches_is_told_of_each_fail_over(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 11);
+    AUTOFREE char *version = NULL;
+    for (int i = 1; i < NODES - 1; i++) {
+        int last = witness(&r), old = holder(&r, last), now = old;
+        want(&r, 200, last, HTTP_M_GET, CHILD "/watch", NULL);
+        mem_replace(&version, member(&r, "version"));
+        sim_crash(r.sim, old);
+        for (int k = 0; k < 20 && (now == old || sim_running(r.sim, "default", "x", NULL) != 1); k++) {
+            AUTOFREE char *path = mem_printf(CHILD "/watch?timeout_ms=20000&after=%s", version);
+            want(&r, 200, last, HTTP_M_GET, path, NULL);
+            assert_string_equal(member(&r, "changed"), "true");
+            mem_replace(&version, member(&r, "version"));
+            now = holder(&r, last);
+        }
+        assert_true(now != old);
+        agree_within(&r, NODES - i, 10000);
+    }
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_second_and_the_third_fail_over_work),
+        cmocka_unit_test(who_watches_is_told_of_each_fail_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
