@@ -62,6 +62,8 @@ struct child {
     UT_hash_handle hh, run_hh;
 };
 
+#define NOT_TRIED (-1) /* instead of an errno: the spawn did not leave */
+
 #define child_touch(n, c) node_touch((n), &(c)->s, sizeof(c)->s)
 
 /* Whether allow_exec of this node names the program at this path. */
@@ -88,6 +90,17 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
 void child_forget(struct node *n, struct child *c);
 /* Its claim is still the one it runs under. 1 yes, 0 no. */
 int child_is_current(struct node *n, struct child *c);
+/* Effects: its run (s.run) comes into the index of runs; and goes. */
+void child_run_enters(struct node *n, void *child);
+void child_run_leaves(struct node *n, void *child);
+/* Its timer. */
+int child_due(struct node *n, struct timer *t);
+/* A run is over and nothing of it is left. reason: JSON. */
+int child_run_ended(struct node *n, struct child *c, enum exit_kind kind, const char *reason);
+/* Why, as JSON: yours. exit_status < 0, sig 0, detail NULL: none. */
+char *child_reason(const char *code, int exit_status, int sig, const char *detail);
+/* It is about to start, or has started (reason: NULL) or not. */
+void child_start_fact(struct node *n, const struct child *c, enum gathered_kind kind, const char *reason);
 
 /* channel.c */
 int channel_line(struct node *n, struct child *c, const char *p, size_t bytes);
