@@ -214,6 +214,8 @@ static int metrics_read(const struct call *c UNUSED, const struct reading *r, st
     metric(body, "skep_start_time_seconds", "gauge", "When this run began.", (double)f->started_at_ms / 1000);
     metric(body, "skep_ready", "gauge", "1 if /readyz says 200.",
            f->ready && !f->copying && !f->leaving && !f->left);
+    metric(body, "skep_pull_pause_seconds", "gauge", "Between two pulls from a peer that nobody asked for.",
+           (double)f->counters.pull_pause_ms / 1000);
     metric(body, "skep_brain_age_seconds", "gauge", "Since the brain's last turn.",
            (double)r->brain_age_ms / 1000);
     metrics_nodes(f, body);

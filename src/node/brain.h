@@ -32,6 +32,7 @@
 #include "node/facts.h"
 #include "node/gather.h"
 #include "node/group.h"
+#include "node/news.h"
 #include "node/node.h"
 #include "node/op.h"
 #include "node/own.h"
@@ -117,6 +118,7 @@ struct node {
     bool was_open;
     uint64_t views; /* counts how often it opened or closed */
     struct peers peers;
+    struct gossip gossip;
     int64_t draw_ms;   /* when peers to pull from are drawn next, in a cluster that is no mesh */
     bool away_changed; /* who is down, and what meta says of it */
     struct peer_fact *peer_facts;

@@ -5,6 +5,8 @@
  */
 #include "node/brain.h"
 
+#define HASTEN_MS 250 /* doubled from time to time */
+
 struct cover {
     struct node *node;
     int64_t hlc;
@@ -15,7 +17,7 @@ struct cover {
     void *arg;
     void (*drop)(void *arg);
     struct timer timer;
-    int64_t deadline_ms;
+    int64_t deadline_ms, pause_ms; /* pause: until all are poked once more */
     TAILQ_ENTRY(cover) link;
 };
 
@@ -88,9 +90,25 @@ static void end_overdue(struct node *n, void *arg)
     end(n, arg, -1);
 }
 
-static int overdue(struct node *n, struct timer *t)
+static void look_again_at(struct node *n, struct cover *c)
 {
-    eff_do(n, end_overdue, (char *)t - offsetof(struct cover, timer), NULL);
+    int64_t at_ms = n->now_ms + c->pause_ms;
+    timer_set(n, &c->timer, at_ms < c->deadline_ms ? at_ms : c->deadline_ms);
+}
+
+/* Whoever was poked did not come. */
+static void hasten(struct node *n, void *arg)
+{
+    struct cover *c = arg;
+    news_tell(n, NEWS_ALL, NULL);
+    c->pause_ms *= 2;
+    look_again_at(n, c);
+}
+
+static int due(struct node *n, struct timer *t)
+{
+    void *c = (char *)t - offsetof(struct cover, timer);
+    eff_do(n, n->now_ms < ((struct cover *)c)->deadline_ms ? hasten : end_overdue, c, NULL);
     return 0;
 }
 
@@ -113,9 +131,10 @@ static void begin(struct node *n, void *arg)
     struct peer *witness = peer_find(n, &c->witness);
     if (witness)
         witness->mail.poke = true;
-    pull_poke_some(n, (size_t)needed(n, c));
-    c->timer.fire = overdue;
-    timer_set(n, &c->timer, c->deadline_ms);
+    news_tell(n, (size_t)needed(n, c), NULL);
+    c->timer.fire = due;
+    c->pause_ms = HASTEN_MS;
+    look_again_at(n, c);
 }
 
 static void forget(void *arg)

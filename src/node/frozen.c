@@ -207,6 +207,7 @@ static struct frozen *freeze(struct node *n)
     f->keeper_pid = n->o.keeper_pid;
     f->counters = n->counters;
     f->counters.children = children_count(n);
+    f->counters.pull_pause_ms = n->gossip.pause_ms;
     f->counters.wal_bytes = db_wal_bytes(store_db(n->store));
     struct op *op;
     TAILQ_FOREACH (op, &n->ops, link)
@@ -223,6 +224,7 @@ void node_settings_merged(struct node *n)
 {
     n->frozen_dirty = true;
     n->unsettled = true;
+    news_changed(n);
 }
 
 /* Held for two instructions: a reference must be taken before the last one is given up. */

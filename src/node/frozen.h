@@ -31,6 +31,7 @@ struct frozen_token {
 struct frozen_counters {
     int64_t turns, events, commits, pulls, rows_merged, pokes, relayed, answers, children, ops_waiting;
     int64_t wal_bytes; /* of the write-ahead log that no checkpoint has moved yet */
+    int64_t pull_pause_ms;
     int64_t busy, disk_full, batch_last, batch_median;
     int64_t plans_kept, plans_anew; /* parts of batches, by how their names were placed */
     int64_t tombstones_dropped;

@@ -743,6 +743,9 @@ void ops_outcome(struct node *n, const struct id *id, uint64_t attempt, struct a
         end_outcome(n, op, true);
         return;
     }
+    struct peer *p = peer_find(n, &op->sent_to);
+    if (p)
+        pull_poked(n, p); /* it has what we wait for */
     n->unseen++;
     op->timer.fire = outcome_due;
     timer_set(n, &op->timer, n->now_ms + SEEN_MS);

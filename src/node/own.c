@@ -110,8 +110,10 @@ void own_claim(struct node *n, struct name_row *row, const struct id *owner, int
         row->since = row->epoch;
     if (row->incarnation == 0)
         row->incarnation = row->epoch;
-    if (owner)
+    if (owner) {
         swarm_taken(n, row->swarm, row->owner_actor);
+        news_to(n, owner);
+    }
 }
 
 /* ---- what this node owns ---- */

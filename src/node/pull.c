@@ -12,7 +12,6 @@
 #define PULL_TIMEOUT_MS 5000 /* a node that lost its power and is back waits for this, at the longest */
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  30000
-#define WHEN_DRAWN      INT64_MAX
 #define ACTORS_MAX      ((size_t)1 << 18) /* of what a peer has; more are folded long before */
 #define HOLES           0                 /* among the actors that are cut: rows of nobody knows whom */
 #define WHOLE_EVERY     64                /* requests: one that says all, whatever was lost on the way */
@@ -77,6 +76,7 @@ static void chain_begin(struct node *n, struct peer *p)
     p->pull.chaining = true;
     p->pull.again = false;
     p->pull.rows = 0;
+    p->pull.reach = 0;
     vv_clear(&p->pull.cut);
     vv_clear(&p->pull.cursor);
     p->pull.chain = view_chain_begins(&n->view, &p->id);
@@ -138,31 +138,10 @@ size_t peers_reached(const struct node *n)
     return count;
 }
 
-/* Good enough to be drawn: whoever failed has a time of its own, whoever is busy with us has been drawn. */
-static bool is_candidate(const struct peer *p)
-{
-    return p->known && !p->down && !p->left && p->liveness == LIVENESS_HEALTHY && p->pull.failures == 0 &&
-           !id_is_zero(&p->id);
-}
-
-/* Some others, each as likely as any, told apart by `fn`. */
-static void draw(struct node *n, size_t want, void (*fn)(struct node *n, struct peer *p))
-{
-    AUTOFREE struct peer **list = mem_array(n->view.n + 1, sizeof *list);
-    size_t count = 0, drawn[FANOUT_MESH_MAX];
-    struct peer *p;
-    TAILQ_FOREACH (p, &n->peers, link)
-        if (is_candidate(p) && count <= n->view.n)
-            list[count++] = p;
-    size_t got = fanout_draw(&n->prng, count, want < COUNT(drawn) ? want : COUNT(drawn), drawn);
-    for (size_t i = 0; i < got; i++)
-        fn(n, list[drawn[i]]);
-}
-
 static int64_t next_tick_ms(struct node *n)
 {
-    return n->now_ms + n->o.sync_ms - n->o.sync_ms / 10 +
-           (int64_t)prng_below(&n->prng, (uint64_t)n->o.sync_ms / 5 + 1);
+    int64_t pause_ms = n->gossip.pause_ms;
+    return n->now_ms + pause_ms - pause_ms / 10 + (int64_t)prng_below(&n->prng, (uint64_t)pause_ms / 5 + 1);
 }
 
 static void ask_now(struct node *n, struct peer *p)
@@ -173,7 +152,7 @@ static void ask_now(struct node *n, struct peer *p)
 static bool pull_due(const struct node *n, const struct peer *p, bool mesh)
 {
     return p->pull.call == 0 && !id_is_zero(&p->id) && p->known && !p->down &&
-           (n->now_ms >= p->pull.next_ms || (mesh && p->pull.next_ms == WHEN_DRAWN) ||
+           (n->now_ms >= p->pull.next_ms || (mesh && p->pull.next_ms == PULL_WHEN_DRAWN) ||
             (p->pull.failures == 0 && (p->pull.again || barrier_wants(n, p))));
 }
 
@@ -201,7 +180,7 @@ void pulls_tick(struct node *n)
     if (n->resync.wanted)
         return;
     if (!mesh && n->now_ms >= n->draw_ms) {
-        draw(n, FANOUT_PEERS, ask_now);
+        peers_draw(n, FANOUT_PEERS, NULL, ask_now);
         n->draw_ms = next_tick_ms(n);
     }
     TAILQ_FOREACH (p, &n->peers, link)
@@ -226,39 +205,11 @@ void pull_poked(struct node *n, struct peer *p)
     (void)n;
 }
 
-static void poke(struct node *n UNUSED, struct peer *p)
-{
-    p->mail.poke = true;
-}
-
-void pull_poke_some(struct node *n, size_t count)
-{
-    struct peer *p;
-    size_t waiting = 0;
-    if (fanout_is_mesh(peers_reached(n)))
-        return;
-    TAILQ_FOREACH (p, &n->peers, link)
-        waiting += p->mail.poke;
-    if (waiting < count)
-        draw(n, count, poke);
-}
-
-void pull_poke_peers(struct node *n)
-{
-    struct peer *p;
-    pull_poke_some(n, FANOUT_PEERS);
-    if (!fanout_is_mesh(peers_reached(n)))
-        return;
-    TAILQ_FOREACH (p, &n->peers, link)
-        if (p->known && !p->down)
-            p->mail.poke = true;
-}
-
 /* The next tick that is nobody's fault. */
 static void chain_later(struct node *n, struct peer *p)
 {
     p->pull.chaining = false;
-    p->pull.next_ms = fanout_is_mesh(peers_reached(n)) ? next_tick_ms(n) : WHEN_DRAWN;
+    p->pull.next_ms = fanout_is_mesh(peers_reached(n)) ? next_tick_ms(n) : PULL_WHEN_DRAWN;
 }
 
 static void chain_broken(struct node *n, struct peer *p)
@@ -279,6 +230,7 @@ struct page {
     struct vv cut;          /* actors whose rows were left out, by this page or one before it */
     bool more, holes;
     uint32_t rows;
+    size_t reach; /* to how many others word of it is passed on */
 };
 
 static void page_free(void *arg)
@@ -311,8 +263,7 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         vv_merge(&n->vv, &g->theirs);
         if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
-        if (p->pull.rows)
-            pull_poke_some(n, FANOUT_PEERS);
+        news_tell(n, p->pull.reach, p);
     }
     ops_seen(n);
     peers_view(n);
@@ -344,6 +295,7 @@ static void page_taken(struct node *n, struct peer *p, const struct page *g)
     }
     p->pull.failures = 0;
     p->pull.rows += g->rows;
+    p->pull.reach = g->reach > p->pull.reach ? g->reach : p->pull.reach;
     base_moves(p);
     vv_copy(&p->pull.cut, &g->cut);
     vv_merge(&p->pull.cursor, &g->seen);
@@ -515,6 +467,8 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
         rc = store_read_row(r, &row, &n->fault);
         if (rc == 0)
             rc = row_merge(n, g, &row, &how);
+        size_t reach = rc == 0 ? news_merged(n, row.t, row.key) : 0;
+        g->reach = reach > g->reach ? reach : g->reach;
         if (how != MERGED_KEPT)
             taken[count++] = row;
     }

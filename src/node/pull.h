@@ -41,7 +41,8 @@ struct peer;
 struct event;
 struct remote_row;
 
-#define PULL_PROTO 1
+#define PULL_PROTO      1
+#define PULL_WHEN_DRAWN INT64_MAX /* next_ms where there are too many to ask all */
 
 #define PULL_MORE  1 /* the chain goes on */
 #define PULL_HOLES 2 /* rows are missing in this page */
@@ -62,6 +63,7 @@ struct pull {
     int failures;
     bool chaining, again; /* again: poked meanwhile */
     int64_t rows;         /* merged in this chain */
+    size_t reach;         /* to how many others word of them is passed on */
     struct vv cursor;     /* of this chain */
     struct vv cut;        /* actors of which it left rows out */
     uint64_t number, base;
@@ -80,8 +82,6 @@ void pulls_tick(struct node *n);
 /* The answer to our pull: merges inside a handler. 1 if the call was a pull. */
 int pull_answered(struct node *n, const struct event *ev);
 void pull_pulled(struct node *n, const struct event *ev); /* a peer's vector; memory only */
-void pull_poke_peers(struct node *n);                     /* after a commit that wrote rows */
-void pull_poke_some(struct node *n, size_t count);        /* no mesh: so many others, at least */
 void pull_poked(struct node *n, struct peer *p);
 /* All nodes that are alive as far as we know, this one among them. */
 size_t peers_reached(const struct node *n);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/fanout.h"
 #include "node/brain.h"
 #include "node/spec.h"
 #include "wire/uri.h"
@@ -63,6 +64,15 @@ static const struct option hash_options[] = {
 static const struct option balancer_options[] = {
     {"push_interval_ms", JSON_INT, 1000, 3600000}, {"nodeup_redistribution", JSON_BOOL, 0, 0}, {0}};
 
+#define SYNC_INTERVAL                                                                                        \
+    {                                                                                                        \
+        "sync_interval_ms", JSON_INT, 50, 60000                                                              \
+    }
+static const struct option pubsub_options[] = {SYNC_INTERVAL, {0}};
+
+static const struct option gossip_options[] = {
+    {"recipients", JSON_INT, 1, FANOUT_MESH_MAX}, SYNC_INTERVAL, {0}};
+
 static const struct field strategies[] = {
     FIELD(distribution, {"consistent_hash", DISTRIBUTION_CONSISTENT_HASH, hash_options},
           {"consistent_hashing", DISTRIBUTION_CONSISTENT_HASH, hash_options},
@@ -72,7 +82,9 @@ static const struct field strategies[] = {
     FIELD(redundancy, {"singularity", REDUNDANCY_SINGULARITY, NULL}),
     FIELD(migration, {"cold_swap", MIGRATION_COLD_SWAP, NULL}),
     FIELD(partition, {"divergence", PARTITION_DIVERGENCE, NULL}),
-    FIELD(synchronization, {"pull", SYNCHRONIZATION_PULL, NULL}),
+    FIELD(synchronization, {"pubsub", SYNCHRONIZATION_PUBSUB, pubsub_options},
+          {"pull", SYNCHRONIZATION_PUBSUB, pubsub_options},
+          {"gossip", SYNCHRONIZATION_GOSSIP, gossip_options}),
     FIELD(conflict, {"newest", CONFLICT_NEWEST, NULL}, {"oldest", CONFLICT_OLDEST, NULL},
           {"callback", CONFLICT_CALLBACK, NULL}),
 };

@@ -26,7 +26,7 @@ enum distribution {
 enum redundancy { REDUNDANCY_SINGULARITY };
 enum migration { MIGRATION_COLD_SWAP };
 enum partition { PARTITION_DIVERGENCE };
-enum synchronization { SYNCHRONIZATION_PULL };
+enum synchronization { SYNCHRONIZATION_PUBSUB, SYNCHRONIZATION_GOSSIP };
 enum conflict_policy { CONFLICT_NEWEST, CONFLICT_OLDEST, CONFLICT_CALLBACK };
 enum serve { SERVE_ALL, SERVE_JOINED }; /* joined: by the nodes that declare or join it */
 

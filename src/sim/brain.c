@@ -38,7 +38,7 @@ static struct node_options options_of(const struct sim_home *home)
         .suspect_ms = 5000,
         .down_ms = 30000,
         .ping_ms = 1000,
-        .sync_ms = 500,
+        .sync_ms = home->opts->sync_ms ? home->opts->sync_ms : 500,
         .compare_ms = 60000,
         .declared = home->opts->declared,
         .batch_window_ms = 500,

@@ -109,11 +109,13 @@ struct light_node {
     int64_t commit_us[2];                /* the end of the transaction that runs, and of the next one */
     struct light_row *rows;              /* its own */
     size_t rows_n, rows_cap;
+    int64_t news_bytes; /* that it sent */
 };
 
 struct track {
     int64_t born_us, everywhere_us;
     int holders;
+    int *hops; /* by node: of its way there; owned */
 };
 
 struct light {
@@ -193,6 +195,15 @@ static struct light_node *node(const struct light *l, int i)
     return &l->nodes[i];
 }
 
+static void count_news(struct light *l, int from, enum word word, size_t bytes)
+{
+    if (word != WORD_PULL && word != WORD_POKE)
+        return;
+    l->count.news_messages++;
+    l->count.news_bytes += (int64_t)bytes;
+    node(l, from)->news_bytes += (int64_t)bytes;
+}
+
 /* ---- calls ---- */
 
 static struct call *request(struct light *l, int from, int to, enum word word, struct pack *p TAKES,
@@ -203,6 +214,7 @@ static struct call *request(struct light *l, int from, int to, enum word word, s
     struct call *c = &n->calls[n->calls_n++];
     *c = (struct call){
         .number = ++l->next_call, .word = word, .to = to, .sent_us = l->now_us, .about = to, .origin = -1};
+    count_news(l, from, word, REQUEST_BYTES + bytes);
     send(l,
          (struct message){
              .what = M_REQUEST, .word = word, .from = from, .to = to, .call = c->number, .pack = p},
@@ -212,6 +224,7 @@ static struct call *request(struct light *l, int from, int to, enum word word, s
 
 static void answer(struct light *l, const struct message *m, struct pack *p TAKES, size_t bytes)
 {
+    count_news(l, m->to, m->word, ANSWER_BYTES + bytes);
     send(l,
          (struct message){
              .what = M_ANSWER, .word = m->word, .from = m->to, .to = m->from, .call = m->call, .pack = p},
@@ -245,33 +258,40 @@ static void know(struct light *l, int self, int about)
     p->state = ALIVE;
 }
 
-/* Those who may be drawn; yours. */
-static size_t *candidates(const struct light_node *n, size_t *ret_n)
+/* Those who may be drawn, but for one; yours. */
+static size_t *candidates(const struct light_node *n, int but, size_t *ret_n)
 {
     size_t *list = mem_array(n->list_n + 1, sizeof *list), count = 0;
     for (size_t i = 0; i < n->list_n; i++) {
         const struct light_peer *p = &n->peers[n->list[i]];
-        if (p->state == ALIVE && !p->watched)
+        if (p->state == ALIVE && !p->watched && (int)n->list[i] != but)
             list[count++] = n->list[i];
     }
     *ret_n = count;
     return list;
 }
 
-/* Some of them; all, in a mesh. */
-static void each_drawn(struct light *l, int self, void (*fn)(struct light *l, int self, int other))
+/* So many of them. */
+static void each_drawn(struct light *l, int self, int but, size_t want,
+                       void (*fn)(struct light *l, int self, int other))
 {
     struct light_node *n = node(l, self);
-    size_t count, drawn[FANOUT_PEERS];
-    AUTOFREE size_t *list = candidates(n, &count);
-    if (fanout_is_mesh(count + 1)) {
-        for (size_t i = 0; i < count; i++)
-            fn(l, self, (int)list[i]);
-        return;
-    }
-    size_t got = fanout_draw(&n->prng, count, FANOUT_PEERS, drawn);
+    size_t count, drawn[FANOUT_MESH_MAX];
+    AUTOFREE size_t *list = candidates(n, but, &count);
+    size_t got = fanout_draw(&n->prng, count, want, drawn);
     for (size_t i = 0; i < got; i++)
         fn(l, self, (int)list[drawn[i]]);
+}
+
+static bool is_mesh(const struct light_node *n)
+{
+    return fanout_is_mesh(n->list_n + 1);
+}
+
+/* How many others are asked at a time, and told of what was written where nobody gossips. */
+static size_t fanout(const struct light_node *n)
+{
+    return is_mesh(n) ? FANOUT_MESH_MAX : FANOUT_PEERS;
 }
 
 /* ---- pulling ---- */
@@ -364,7 +384,7 @@ static void pull_serve(struct light *l, const struct message *m)
 
 static void look_after(struct light *l, int self, int about, bool heard_of);
 
-static void row_new(struct light *l, int self, const struct light_row *row)
+static void row_new(struct light *l, int self, int from, const struct light_row *row)
 {
     struct track *t;
     switch (row->kind) {
@@ -376,13 +396,14 @@ static void row_new(struct light *l, int self, const struct light_row *row)
         return;
     case ROW_DATA:
         t = &l->tracks[row->about];
+        t->hops[self] = from == self ? 0 : t->hops[from] + 1;
         if (++t->holders >= l->alive && t->everywhere_us < 0)
             t->everywhere_us = l->now_us;
         return;
     }
 }
 
-static int64_t range_take(struct light *l, int self, const struct range *r)
+static int64_t range_take(struct light *l, int self, int from, const struct range *r)
 {
     struct light_node *n = node(l, self), *by = node(l, (int)r->actor - 1);
     int64_t had = vv_get(&n->has, r->actor), rows = 0;
@@ -393,12 +414,19 @@ static int64_t range_take(struct light *l, int self, const struct range *r)
     for (; i < by->rows_n && by->rows[i].hlc <= r->to; i++) {
         rows++;
         if (by->rows[i].hlc > had)
-            row_new(l, self, &(struct light_row){by->rows[i].hlc, by->rows[i].kind, by->rows[i].about});
+            row_new(l, self, from, &(struct light_row){by->rows[i].hlc, by->rows[i].kind, by->rows[i].about});
         else
             l->count.twice++;
     }
     l->count.rows += rows;
     return rows;
+}
+
+static size_t passed_on_to(const struct light *l, const struct light_node *n)
+{
+    if (l->o.recipients == 0)
+        return is_mesh(n) ? 0 : FANOUT_PEERS;
+    return (size_t)l->o.recipients < n->list_n ? (size_t)l->o.recipients : 0;
 }
 
 static void vector_raise(struct light_node *n, const struct vv *theirs)
@@ -421,7 +449,7 @@ static void pulled(struct light *l, int self, struct call *c, const struct pack 
     p->pulling = false;
     p->base = c->version;
     for (size_t i = 0; i < in->ranges_n; i++) {
-        c->rows += range_take(l, self, &in->ranges[i]);
+        c->rows += range_take(l, self, c->to, &in->ranges[i]);
         vv_raise(&c->cursor, in->ranges[i].actor, in->ranges[i].to);
     }
     if (in->more) {
@@ -432,9 +460,9 @@ static void pulled(struct light *l, int self, struct call *c, const struct pack 
     vector_raise(n, &in->vv);
     if (c->rows > 0 || p->again) /* what came is acknowledged at once */
         pull(l, self, c->to);
-    if (c->rows > 0 && l->o.pokes && !fanout_is_mesh(n->list_n + 1) && n->passed_us != l->now_us) {
+    if (c->rows > 0 && l->o.pokes && n->passed_us != l->now_us) {
         n->passed_us = l->now_us;
-        each_drawn(l, self, poke);
+        each_drawn(l, self, c->to, passed_on_to(l, n), poke);
     }
 }
 
@@ -465,16 +493,16 @@ static void write_row(struct light *l, int self, enum kind kind, int about)
     vv_raise(&n->vv, self + 1, row.hlc);
     n->changed[self] = ++n->version;
     if (kind == ROW_DATA)
-        row_new(l, self, &row);
+        row_new(l, self, self, &row);
     if (l->o.pokes)
-        each_drawn(l, self, poke);
+        each_drawn(l, self, -1, l->o.recipients ? (size_t)l->o.recipients : fanout(n), poke);
 }
 
 static void probe(struct light *l, int self, int about, size_t count)
 {
     struct light_node *n = node(l, self);
     size_t some, drawn[PROBES];
-    AUTOFREE size_t *list = candidates(n, &some);
+    AUTOFREE size_t *list = candidates(n, -1, &some);
     count = fanout_draw(&n->prng, some, count, drawn);
     for (size_t i = 0; i < count; i++) {
         struct pack *p = mem_alloc(sizeof *p);
@@ -631,7 +659,7 @@ static void tick(struct light *l, int self)
     struct light_node *n = node(l, self);
     calls_expire(l, self);
     if (l->now_us >= n->draw_us) {
-        each_drawn(l, self, pull);
+        each_drawn(l, self, -1, fanout(n), pull);
         int64_t sync_us = l->o.sync_ms * 1000;
         n->draw_us =
             l->now_us + sync_us - sync_us / 10 + (int64_t)prng_below(&n->prng, (uint64_t)sync_us / 5);
@@ -641,7 +669,7 @@ static void tick(struct light *l, int self)
             watch_judge(l, self, &n->watches[i]);
     if (l->now_us >= n->ping_us) {
         n->ping_us = l->now_us + l->o.ping_ms * 1000;
-        for (size_t i = 0, mesh = fanout_is_mesh(n->list_n + 1); i < (mesh ? n->list_n : 1); i++)
+        for (size_t i = 0; i < (is_mesh(n) ? n->list_n : 1); i++)
             ping_next(l, self);
     }
     plan(l, (struct message){.at_us = l->now_us + TICK_US, .what = M_TICK, .to = self});
@@ -835,6 +863,8 @@ void light_free(struct light *l)
         pack_free(l->heap[i].pack);
     for (int i = 0; i < l->nodes_n; i++)
         node_fini(node(l, i));
+    for (size_t i = 0; i < l->tracks_n; i++)
+        free(l->tracks[i].hops);
     free(l->heap);
     free(l->nodes);
     free(l->tracks);
@@ -884,7 +914,7 @@ int light_any(struct light *l)
 int light_write(struct light *l, int i)
 {
     ARRAY_GROW(l->tracks, l->tracks_n, l->tracks_cap);
-    l->tracks[l->tracks_n++] = (struct track){l->now_us, -1, 0};
+    l->tracks[l->tracks_n++] = (struct track){l->now_us, -1, 0, mem_array((size_t)l->nodes_cap, sizeof(int))};
     write_row(l, i, ROW_DATA, (int)l->tracks_n - 1);
     return (int)l->tracks_n - 1;
 }
@@ -893,6 +923,24 @@ int64_t light_spread_us(const struct light *l, int row)
 {
     const struct track *t = &l->tracks[row];
     return t->everywhere_us < 0 ? -1 : t->everywhere_us - t->born_us;
+}
+
+int64_t light_news_bytes(const struct light *l, int i)
+{
+    return node(l, i)->news_bytes;
+}
+
+int light_holders(const struct light *l, int row)
+{
+    return l->tracks[row].holders;
+}
+
+int light_hops(const struct light *l, int row)
+{
+    int most = 0;
+    for (int i = 0; i < l->nodes_n; i++)
+        most = l->tracks[row].hops[i] > most ? l->tracks[row].hops[i] : most;
+    return most;
 }
 
 void light_kill(struct light *l, int i, bool silent)

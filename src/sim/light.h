@@ -28,13 +28,15 @@ struct light_opts {
     int row_bytes;
     int64_t sync_ms, ping_ms;
     bool pokes;
+    int recipients; /* of word of a row, and of each word passed on: gossip; 0: all, as a swarm's pubsub */
 };
 /* As simulated clusters and skepd have it. */
 struct light_opts light_opts_default(uint64_t seed, int nodes);
 
 /* Sums over all nodes since the beginning. */
 struct light_counters {
-    int64_t messages, bytes; /* requests and answers */
+    int64_t messages, bytes;           /* requests and answers */
+    int64_t news_messages, news_bytes; /* those of them that are pulls and pokes */
     int64_t pings, pulls, pokes;
     int64_t rows, twice;       /* that came; those among them that were there already */
     int64_t suspicions, hints; /* of living nodes: a ping unanswered; nobody else got one answered either */
@@ -58,6 +60,11 @@ int light_any(struct light *l);
 int light_write(struct light *l, int node);
 /* From its writing until the last living node had it; -1: not yet. */
 int64_t light_spread_us(const struct light *l, int row);
+/* Of pulls and pokes, sent by that node. */
+int64_t light_news_bytes(const struct light *l, int node);
+/* How many nodes have it that lived when they got it; over how many others it came to the farthest. */
+int light_holders(const struct light *l, int row);
+int light_hops(const struct light *l, int row);
 /* Ends a node. silent: nothing refuses connections to it, as without power. */
 void light_kill(struct light *l, int node, bool silent);
 /* How many living nodes hold it for down. */

@@ -14,6 +14,7 @@
 #include "sim/crowd.h"
 #include "sim/rules.h"
 #include "sim/tally.h"
+#include "sim/whim.h"
 #include "sim/worker.h"
 #include "wire/json.h"
 
@@ -21,6 +22,7 @@
 #define BEHIND_US  (5 * SIM_SECOND) /* an open home knows what happened so long ago, lost packets included */
 #define TIMEOUT_MS 35000
 #define BURST      6
+#define WHIM_EACH  60                /* operations */
 #define SPREAD_US  (10 * SIM_SECOND) /* what one disk has others have by then */
 
 enum slot_kind { SLOT_CHILD, SLOT_NAME };
@@ -376,6 +378,8 @@ static void errand_any(struct load *l)
 
 static void act(struct load *l)
 {
+    if (l->opts.gossip && prng_below(sim_prng(l->sim), WHIM_EACH) == 0)
+        whim_act(l->sim);
     uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 16) : 15;
     if (dice < 3)
         crowd_act(l->crowd);
@@ -419,6 +423,8 @@ void load_begin(struct load *l, int64_t until_us)
         bell_begin(l->bell, until_us);
         rules_begin(l->rules, until_us);
     }
+    if (l->opts.gossip)
+        whim_act(l->sim);
     if (l->opts.per_second > 0)
         sim_at(l->sim, sim_now_us(l->sim), load_fire, l, NULL);
 }

@@ -28,8 +28,9 @@ struct load_opts {
     int per_second;      /* operations of a simulated second */
     int children, names; /* how many of each there are to play with */
     bool rich;           /* also what a toy of a cluster has not: all those clients, and moves */
+    bool gossip;         /* now and then somebody changes how the nodes tell each other of all this */
 };
-#define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12, false})
+#define LOAD_OPTS_DEFAULT ((struct load_opts){20, 24, 12, false, false})
 
 /* Adds its checks to the simulation, which must be freed first. */
 struct load *load_new(struct sim *s, const struct load_opts *o);

@@ -89,6 +89,7 @@ struct sim_opts {
     int spare;                /* nodes that sim_add and sim_clone may add later */
     const struct declared *declared; /* by the configuration of each node (node/declare.h); NULL: none */
     int64_t tombstone_min_ms, tombstone_max_ms; /* retention of the nodes; 0 = as skepd has it */
+    int64_t sync_ms;                            /* the same of the pause between two pulls */
     enum log_level log_level;
     int log_fd; /* of the nodes' own logs; -1 = silent */
     bool trace; /* notes every operation, process and broken call too; changes nothing else, nor the digest */

@@ -37,6 +37,19 @@ static int put_labels(const struct cli *c, struct jw *j, struct err *e)
     return 0;
 }
 
+static void put_synchronization(const struct cli *c, struct jw *j)
+{
+    const char *kind = args_text(&c->args, "synchronization");
+    bool some = args_flag(&c->args, "recipients"), alone = !some && !args_flag(&c->args, "sync-interval-ms");
+    if (!kind && alone)
+        return;
+    jw_kv_object(j, "synchronization");
+    jw_kv_string(j, "kind", kind ? kind : some ? "gossip" : "pubsub");
+    cli_put_i64(c, j, "recipients");
+    cli_put_i64(c, j, "sync-interval-ms");
+    jw_object_close(j);
+}
+
 static int put_options(const struct cli *c, struct str *body, struct err *e)
 {
     static const char *const texts[] = {"serve", "restart", "conflict", "worker-role"};
@@ -53,6 +66,7 @@ static int put_options(const struct cli *c, struct str *body, struct err *e)
         jw_kv_i64(&j, "max_children", max);
         jw_object_close(&j);
     }
+    put_synchronization(c, &j);
     int rc = put_labels(c, &j, e);
     if (rc < 0)
         return rc;
@@ -63,8 +77,9 @@ static int put_options(const struct cli *c, struct str *body, struct err *e)
 
 static bool has_options(const struct cli *c)
 {
-    static const char *const names[] = {"serve",      "restart", "conflict",     "worker-role",
-                                        "no-handoff", "node",    "max-children", "label"};
+    static const char *const names[] = {
+        "serve",        "restart", "conflict",   "worker-role",     "no-handoff",      "node",
+        "max-children", "label",   "recipients", "synchronization", "sync-interval-ms"};
     for (size_t i = 0; i < COUNT(names); i++)
         if (args_flag(&c->args, names[i]))
             return true;
@@ -176,6 +191,17 @@ static const struct verb_option put_rows[] = {
      .value = "R",
      .help = "what its processes may ask at most",
      .words = "none read write admin"},
+    {.name = "synchronization",
+     .kind = OPT_TEXT,
+     .value = "S",
+     .help = "whom a change is told to: all nodes, or some, who pass it on",
+     .words = "pubsub gossip"},
+    {.name = "recipients", .kind = OPT_INT, .value = "N", .help = "so many with gossip (3)", .min = 1},
+    {.name = "sync-interval-ms",
+     .kind = OPT_INT,
+     .value = "MS",
+     .help = "what nobody told comes after so long at most",
+     .min = 1},
     OPTION_END,
 };
 static const struct verb_option list_rows[] = {OPTION_LIMIT, OPTION_QUIET, OPTION_END};

@@ -214,6 +214,48 @@ static void storm(struct course *c, int joiners)
     row(what, figure);
 }
 
+/* ---- pubsub and gossip ---- */
+
+/* A row alone, with nothing but pokes: what it costs, whom it reaches. */
+static void pokes_alone(struct light_opts o, const char *what)
+{
+    int64_t reached = 0, by_writer = 0;
+    int hops = 0;
+    o.sync_ms = PATIENCE_S * 10000;
+    struct light *l = light_new(&o);
+    light_run(l, SIM_SECOND);
+    struct light_counters a = light_counters(l);
+    for (int i = 0; i < ROWS; i++) {
+        int writer = light_any(l);
+        by_writer -= light_news_bytes(l, writer);
+        int written = light_write(l, writer);
+        light_run(l, light_now_us(l) + SIM_SECOND);
+        by_writer += light_news_bytes(l, writer);
+        reached += light_holders(l, written);
+        hops = light_hops(l, written) > hops ? light_hops(l, written) : hops;
+    }
+    struct light_counters b = light_counters(l);
+    AUTOFREE char *figure = mem_printf(
+        "%.1f messages, %.0f bytes a row, %.0f by its writer; %.1f %% reached, %d rounds",
+        (double)(b.news_messages - a.news_messages) / ROWS, (double)(b.news_bytes - a.news_bytes) / ROWS,
+        (double)by_writer / ROWS, 100.0 * (double)reached / ROWS / o.nodes, hops);
+    row(what, figure);
+    light_free(l);
+}
+
+static int strategy(struct light_opts o, int recipients)
+{
+    AUTOFREE char *what = recipients ? mem_printf("gossip, %d recipients: pokes alone", recipients)
+                                     : mem_dup("pubsub: pokes alone");
+    o.recipients = recipients;
+    pokes_alone(o, what);
+    struct course c = {.l = light_new(&o)};
+    light_run(c.l, 5 * SIM_SECOND);
+    spread(&c, "  with pulls, a row is everywhere", true);
+    light_free(c.l);
+    return c.status;
+}
+
 int light_table(uint64_t seed, int nodes, int64_t for_us)
 {
     int joiners = nodes < 100 ? nodes : 100;
@@ -231,6 +273,8 @@ int light_table(uint64_t seed, int nodes, int64_t for_us)
     killed(&c, "without power, silent: known to be down", true);
     lossy(&c);
     storm(&c, joiners);
+    for (int recipients = 0; recipients <= FANOUT_PEERS; recipients++)
+        c.status |= strategy(o, recipients);
     printf("%.1f s simulated, digest %016llx\n", seconds(light_now_us(c.l)),
            (unsigned long long)light_digest(c.l));
     light_free(c.l);

@@ -323,6 +323,7 @@ static int one(struct asked *a)
     struct invariants *invariants = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was said before a crash counts most */
     a->plan.load.rich = true;
+    a->plan.load.gossip = prng_mix(a->plan.sim.seed ^ 5) % 3 == 0;
     a->plan.prepare = prepare;
     a->plan.ctx = &invariants;
     a->plan.sim.line = line;

@@ -34,6 +34,8 @@ static void what_is_carried_out_is_taken(void **state)
         "{\"distribution\":{\"kind\":\"consistent_hashing\"}}",
         "{\"distribution\":{\"kind\":\"consistent_hash\",\"bound_percent\":125,\"spread\":\"zone\"}}",
         "{\"distribution\":\"guided\"}",
+        "{\"synchronization\":\"pull\"}",
+        "{\"synchronization\":{\"kind\":\"gossip\",\"recipients\":1,\"sync_interval_ms\":50}}",
         "{\"distribution\":{\"kind\":\"random\"}}",
         "{\"conflict\":{\"kind\":\"oldest\"},\"limits\":{\"max_children\":0},\"worker_role\":\"none\"}",
         "{\"nodes\":[\"a\",\"b-*\",\"!b-3\"],\"labels\":{\"zone\":\"eu-*\"}}",
@@ -63,6 +65,11 @@ static void the_field_is_blamed(void **state)
         {"{\"conflict\":{\"kind\":\"oldest\",\"sort\":1}}", "conflict.sort", "\"oldest\" has none"},
         {"{\"conflict\":{}}", "conflict", "\"newest\", \"oldest\", \"callback\""},
         {"{\"partition\":5}", "partition", "divergence"},
+        {"{\"synchronization\":\"flood\"}", "synchronization", "\"pubsub\", \"gossip\""},
+        {"{\"synchronization\":{\"kind\":\"pubsub\",\"recipients\":3}}", "synchronization.recipients",
+         "sync_interval_ms"},
+        {"{\"synchronization\":{\"kind\":\"gossip\",\"recipients\":17}}", "synchronization.recipients",
+         "from 1 to 16"},
         {"{\"limits\":{\"children\":5}}", "limits.children", "max_children"},
         {"{\"limits\":{\"max_children\":-1}}", "limits.max_children", "from 0 to"},
         {"{\"limits\":{\"max_children\":\"5\"}}", "limits.max_children", "whole number"},
@@ -114,6 +121,7 @@ static void what_is_said_counts_and_is_shown(void **state)
         &s);
     assert_true(s.restart == RESTART_TEMPORARY && !s.handoff && s.conflict.kind == CONFLICT_OLDEST);
     assert_true(s.serve == SERVE_JOINED && s.max_children == 7 && s.worker_role == 1 && s.has_nodes);
+    assert_int_equal(s.synchronization.kind, SYNCHRONIZATION_PUBSUB);
     assert_string_equal(s.nodes.list[1], "!b");
     assert_null(s.nodes.list[2]);
     struct jw j = jw_init(&shown);
@@ -125,7 +133,7 @@ static void what_is_said_counts_and_is_shown(void **state)
         str_get(&shown),
         "{\"restart\":\"temporary\",\"handoff\":false,\"strict\":true,\"distribution\":\"consistent_hash\","
         "\"redundancy\":\"singularity\",\"migration\":\"cold_swap\",\"partition\":{\"kind\":"
-        "\"divergence\"},\"synchronization\":\"pull\",\"conflict\":\"oldest\",\"limits\":{\"max_"
+        "\"divergence\"},\"synchronization\":\"pubsub\",\"conflict\":\"oldest\",\"limits\":{\"max_"
         "children\":7},\"worker_role\":\"read\",\"serve\":\"joined\",\"labels\":{\"zone\":\"a\"}}");
     settings_fini(&s);
 }

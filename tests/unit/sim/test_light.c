@@ -88,6 +88,28 @@ static void test_word_is_passed_on(void **state)
     light_free(l);
 }
 
+/* Few are told, who tell few: more rounds, less for the writer, and the ticks bring what word missed. */
+static void test_gossip_reaches_all(void **state)
+{
+    (void)state;
+    struct light_opts o = light_opts_default(11, 12);
+    int64_t sent[2];
+    for (int i = 0; i < 2; i++) {
+        o.recipients = i ? 2 : 0;
+        struct light *l = light_new(&o);
+        light_run(l, 2 * SIM_SECOND);
+        int64_t before = light_news_bytes(l, 0);
+        int row = light_write(l, 0);
+        for_ms(l, 20);
+        sent[i] = light_news_bytes(l, 0) - before;
+        assert_true(i ? light_hops(l, row) > 1 : light_hops(l, row) == 1);
+        for_ms(l, 600);
+        assert_int_equal(light_holders(l, row), 12);
+        light_free(l);
+    }
+    assert_true(sent[1] < sent[0] / 2);
+}
+
 /* A cluster in which nothing happens sends the same, however large it is. */
 static void test_idle_cost_does_not_grow(void **state)
 {
@@ -166,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_a_row_reaches_all),
         cmocka_unit_test(test_ticks_alone_reach_all),
         cmocka_unit_test(test_word_is_passed_on),
+        cmocka_unit_test(test_gossip_reaches_all),
         cmocka_unit_test(test_idle_cost_does_not_grow),
         cmocka_unit_test(test_refused_connections_are_known_to_all_at_once),
         cmocka_unit_test(test_silence_is_known_to_all),
