@@ -393,14 +393,49 @@ static int end_found(struct node *n, const struct operation_row *op)
     return end < 0 ? end : rc < 0 ? rc : 0;
 }
 
+static int end_homeless(struct node *n, const struct operation_row *op, const struct batch_item *i)
+{
+    struct name_row row = {.swarm = mem_dup(op->swarm), .name = mem_dup(i->name)};
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    bool meant = i->is == IS_FOUND ? row.incarnation == i->epoch : is(row.op, op->operation);
+    if (rc == 1 && meant && homeless_is(n, &row)) {
+        rc = node_log(n, "child_stop_asked", row.swarm, row.name, n->name, row.epoch, op->who, NULL);
+        rc = rc < 0 ? rc : child_stop_homeless(n, &row);
+    }
+    row_fini(T_NAME, &row);
+    return rc < 0 ? rc : 0;
+}
+
+/* Nobody owns them who could end them: their home does. */
+static int end_all_homeless(struct node *n, const struct operation_row *op)
+{
+    struct operation_part_row part = {0};
+    struct batch_item item = {0};
+    int rc = 0, end = 0;
+    if (!n->homeless || !node_open_now(n) || op->ended_at)
+        return 0;
+    struct stmt *q = store_ask(n->store, Q_OPERATION_RESULTS, "t", op->operation);
+    while (end == 0 && (rc = store_next(q, T_OPERATION_PART, &part, &n->fault)) == 1) {
+        struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
+        while (end == 0 && item_next(&it, &item))
+            if (homeless_was(n, op->swarm, item.name))
+                end = end_homeless(n, op, &item);
+    }
+    stmt_reset(q);
+    item_fini(&item);
+    row_fini(T_OPERATION_PART, &part);
+    return end < 0 ? end : rc < 0 ? rc : 0;
+}
+
 int batch_end_mine(struct node *n, const struct operation_row *op)
 {
     struct child *c, *next;
     int rc = 0;
-    if (is(op->kind, "stop"))
-        return op->ended_at ? 0 : end_found(n, op);
-    if (!is(op->state, "rolling_back"))
+    bool stop = is(op->kind, "stop");
+    if (!stop && !is(op->state, "rolling_back"))
         return 0;
+    if ((rc = end_all_homeless(n, op)) < 0 || stop)
+        return rc < 0 || op->ended_at ? rc : end_found(n, op);
     HASH_ITER(hh, n->children, c, next)
     if (rc == 0 && !c->s.session && is(c->op, op->operation))
         rc = end_child(n, c, op);

@@ -169,19 +169,28 @@ static int place(struct batch_plan *p, const struct batch_want *w, int *ret_to)
     return free < 0 ? free : 0;
 }
 
+/* Those that name their nodes come first: the others have more to choose from. */
+static int place_all(struct batch_plan *p, const struct batch_want *wants, size_t count, bool named)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if ((json_raw_member(wants[i].spec.p, wants[i].spec.n, "nodes").n > 2) == named)
+            rc = place(p, &wants[i], &p->to[i]);
+    return rc;
+}
+
 int plan_make(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
               struct batch_plan *ret)
 {
-    int rc = 0;
     *ret = (struct batch_plan){.to = mem_array(count, sizeof *ret->to)};
-    ret->seated = strcmp(op->kind, "start") == 0 && strcmp(op->state, "running") == 0;
-    if (ret->seated)
-        seating_init(n, op->swarm, count, false, &ret->seating);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         ret->to[i] = PLAN_OPEN;
-        rc = ret->seated ? place(ret, &wants[i], &ret->to[i]) : 0;
-    }
-    return rc;
+    if (strcmp(op->kind, "start") != 0 || strcmp(op->state, "running") != 0)
+        return 0;
+    ret->seated = true;
+    seating_init(n, op->swarm, count, false, &ret->seating);
+    int rc = place_all(ret, wants, count, true);
+    return rc < 0 ? rc : place_all(ret, wants, count, false);
 }
 
 void plan_fini(struct batch_plan *p)

@@ -106,6 +106,11 @@ void homeless_over(struct node *n, const char *swarm, const char *name)
         eff_do(n, over, mem_dup(h->key), free);
 }
 
+bool homeless_was(struct node *n, const char *swarm, const char *name)
+{
+    return find(n, swarm, name) != NULL;
+}
+
 bool homeless_is(struct node *n, const struct name_row *row)
 {
     const struct homeless *h = find(n, row->swarm, row->name);

@@ -97,6 +97,8 @@ int homeless_found(struct node *n, const struct name_row *row);
 void homeless_over(struct node *n, const char *swarm, const char *name);
 /* Whether this home has found that nobody may take this claim. */
 bool homeless_is(struct node *n, const struct name_row *row);
+/* Whether any claim of that name was: the rows may be others by now. */
+bool homeless_was(struct node *n, const char *swarm, const char *name);
 void homeless_fini(struct node *n);
 
 /* Another name of a process is an address that is that process: bound to this life of it. */

@@ -1,60 +1,5 @@
 /* Many started and stopped at once, and the node that was asked dies in the middle: all or none. */
-#include "rig.h"
-
-#define MANY     "/v1/swarms/default/children"
-#define STOP     "/v1/swarms/default/stop"
-#define COUNTER  "{\"name\":\"%s%02d\",\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}"
-#define CHILDREN 24
-
-static char *body_of(const char *prefix, int count, const char *last, const char *rest)
-{
-    struct str s = STR_INIT;
-    str_puts(&s, "{\"children\":[");
-    for (int i = 0; i < count; i++) {
-        str_puts(&s, i ? "," : "");
-        str_printf(&s, COUNTER, prefix, i);
-    }
-    str_printf(&s, "%s%s]%s}", last ? "," : "", last ? last : "", rest);
-    return str_take(&s);
-}
-
-static char *names_of(const char *prefix, int count)
-{
-    struct str s = STR_INIT;
-    str_puts(&s, "{\"names\":[");
-    for (int i = 0; i < count; i++)
-        str_printf(&s, "%s\"%s%02d\"", i ? "," : "", prefix, i);
-    str_puts(&s, "]}");
-    return str_take(&s);
-}
-
-static int running(struct rig *r, const char *prefix, int count)
-{
-    int n = 0;
-    for (int i = 0; i < count; i++) {
-        AUTOFREE char *name = mem_printf("%s%02d", prefix, i);
-        n += sim_running(r->sim, "default", name, NULL);
-    }
-    return n;
-}
-
-static size_t length(struct rig *r, const char *name)
-{
-    struct json_iter it = json_iter_init(json_raw_member(str_get(&r->body), r->body.n, name));
-    struct span one;
-    size_t n = 0;
-    while (json_iter_next(&it, NULL, &one))
-        n++;
-    return n;
-}
-
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = 0;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 5000);
-}
+#include "batch.h"
 
 static void each_child_has_its_result(void **state)
 {
@@ -123,16 +68,6 @@ static void what_failed_takes_the_others_with_it(void **state)
 
 enum death { DEATH_KILL, DEATH_POWER, DEATH_STOP, DEATHS };
 
-static void asked(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    struct rig *r = arg;
-    r->answered = true;
-    r->status = reply->status;
-    str_clear(&r->body);
-    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
-}
-
 static void ask_and_die(struct rig *r, int node, const char *path, const char *body, int64_t us,
                         enum death how)
 {
@@ -152,33 +87,6 @@ static void ask_and_die(struct rig *r, int node, const char *path, const char *b
         sim_cut_power(r->sim, node);
     else
         sim_stop(r->sim, node);
-}
-
-static bool all_ended(struct rig *r)
-{
-    for (int i = 0; i < sim_nodes(r->sim); i++)
-        if (sim_node_up(sim_node(r->sim, i)) &&
-            rows_number(r, i, "SELECT count(*) FROM operation WHERE ended_at = 0") != 0)
-            return false;
-    return true;
-}
-
-static void all_ended_within(struct rig *r, int64_t within_ms)
-{
-    for (int64_t ms = 0; ms < within_ms && !all_ended(r); ms += 100)
-        run_ms(r, 100);
-    assert_true(all_ended(r));
-}
-
-static void settle(struct rig *r, int back)
-{
-    if (back >= 0) {
-        run_ms(r, 12000);
-        assert_true(sim_start(r->sim, back));
-    }
-    run_ms(r, back >= 0 ? 20000 : 70000); /* who is silent is down after 30 s, what it ran 15 s later */
-    all_ended_within(r, 60000);
-    run_ms(r, 5000);
 }
 
 static void start_with_a_death(uint64_t seed, int64_t us, enum death how, bool comes_back, const char *mode)
@@ -471,213 +379,6 @@ static void results_can_be_read_again(void **state)
     rig_end(&r);
 }
 
-/* ---- no outcome ---- */
-
-/* What has no outcome after 10 minutes has none: it may still happen, as it does here. */
-static void what_takes_too_long_has_no_outcome(void **state)
-{
-    static const char silent[] = "{\"name\":\"silent\",\"argv\":[\"/bin/sleep\"],\"ready\":\"protocol\","
-                                 "\"start_ms\":1200000}";
-    (void)state;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct rig r;
-        begin(&r, seed, 3);
-        AUTOFREE char *all = body_of("n", CHILDREN, silent, ",\"await\":false");
-        want(&r, 202, 0, HTTP_M_POST, MANY, all);
-        AUTOFREE char *path = mem_printf("/v1/operations/%s", member(&r, "operation"));
-        run_ms(&r, 9 * 60000 + 50000);
-        want(&r, 200, 1, HTTP_M_GET, path, NULL);
-        assert_string_equal(member(&r, "state"), "running");
-        if (seed == 2) /* its successor ends it */
-            sim_crash(r.sim, 0);
-        run_ms(&r, 20000);
-        want(&r, 200, 2, HTTP_M_GET, path, NULL);
-        assert_string_equal(member(&r, "state"), "done");
-        assert_non_null(strstr(member(&r, "result"), "\"code\":\"timeout\""));
-        assert_non_null(strstr(member(&r, "progress"), "\"failed\":1"));
-        run_ms(&r, 9 * 60000 + 30000); /* counted from the end, not from the beginning */
-        want(&r, 200, 1, HTTP_M_GET, path, NULL);
-        run_ms(&r, 90000);
-        want(&r, 404, 1, HTTP_M_GET, path, NULL);
-        rig_end(&r);
-    }
-}
-
-/* ---- room, and what the plan rests on ---- */
-
-#define SMALL "/v1/swarms/small"
-
-/* Each home logs its own. */
-static int64_t claims(struct rig *r)
-{
-    int64_t n = 0;
-    for (int i = 0; i < 3; i++)
-        n += rows_number(r, i, "SELECT count(*) FROM log WHERE type = 'child_claimed'");
-    return n;
-}
-
-/* As many as there is room for, on any way to ask; who is refused is told, and nothing was claimed for it. */
-static void no_more_are_placed_than_there_is_room_for(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
-        static const char *const kinds[] = {"consistent_hash", "load_balancer", "random", "consistent_hash"};
-        struct rig r;
-        begin(&r, seed, 3);
-        AUTOFREE char *settings =
-            mem_printf("{\"limits\":{\"max_children\":50},\"distribution\":\"%s\"}", kinds[seed - 1]);
-        want(&r, 201, 0, HTTP_M_PUT, SMALL, settings);
-        run_ms(&r, seed == 2 ? 30000 : 1000); /* a scoreboard takes its time */
-        AUTOFREE char *all = body_of("x", 300, NULL, "");
-        want(&r, 503, (int)(seed % 3), HTTP_M_POST, SMALL "/children", all);
-        assert_string_equal(member(&r, "code"), "no_node_available");
-        assert_int_equal(length(&r, "names"), 150);
-        for (int i = 0; i < 3; i++)
-            assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM name"), 0);
-        AUTOFREE char *each = body_of("x", 300, NULL, ",\"mode\":\"each\"");
-        want(&r, 200, (int)(seed % 3), HTTP_M_POST, SMALL "/children", each);
-        assert_int_equal(length(&r, "started"), 150);
-        assert_int_equal(length(&r, "errors"), 150);
-        assert_non_null(strstr(member(&r, "errors"), "n1 is full (max_children)"));
-        run_ms(&r, 2000);
-        assert_int_equal(claims(&r), 150); /* the rest was known before */
-        for (int i = 0; i < 3; i++) {
-            AUTOFREE char *sql =
-                mem_printf("SELECT count(*) FROM name WHERE owner = '%s'", node_at(&r, i)->self_text);
-            assert_int_equal(rows_number(&r, 0, sql), 50);
-        }
-        /* those that run need no room: what is missing finds none, and they are shown */
-        AUTOFREE char *missing = body_of("x", 300, NULL, ",\"mode\":\"missing\"");
-        want(&r, 200, 0, HTTP_M_POST, SMALL "/children", missing);
-        assert_int_equal(length(&r, "existing"), 150);
-        assert_int_equal(length(&r, "errors"), 150);
-        want(&r, 409, 0, HTTP_M_POST, SMALL "/children", all);
-        rig_end(&r);
-    }
-}
-
-struct two {
-    int status;
-    struct str body;
-};
-
-static void answered(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    struct two *t = arg;
-    t->status = reply->status;
-    str_add(&t->body, reply->body ? reply->body : "", reply->body_n);
-}
-
-/* Two that do not know of each other want more than there is room for: the nodes have the last word, and each
- * is all or none. */
-static void two_at_once_are_all_or_none(void **state)
-{
-    (void)state;
-    int refused = 0;
-    for (uint64_t seed = 1; seed <= 8; seed++) {
-        struct rig r;
-        struct two t[2] = {{0}, {0}};
-        begin(&r, seed, 3);
-        want(&r, 201, 0, HTTP_M_PUT, SMALL, "{\"limits\":{\"max_children\":20}}");
-        run_ms(&r, 1000);
-        AUTOFREE char *left = body_of("l", 40, NULL, ""), *right = body_of("r", 40, NULL, "");
-        for (int i = 0; i < 2; i++) {
-            struct sim_ask a = {.node = i,
-                                .method = HTTP_M_POST,
-                                .path = SMALL "/children",
-                                .body = i ? right : left,
-                                .timeout_ms = 60000,
-                                .done = answered,
-                                .arg = &t[i]};
-            sim_ask(r.sim, &a);
-        }
-        for (int i = 0; i < 60000 && !(t[0].status && t[1].status); i++)
-            run_ms(&r, 1);
-        run_ms(&r, 3000);
-        for (int i = 0; i < 2; i++) {
-            AUTOFREE char *like =
-                mem_printf("SELECT count(*) FROM name WHERE name LIKE '%s%%'", i ? "r" : "l");
-            int64_t n = rows_number(&r, 2, like);
-            refused += t[i].status == 503 && strstr(str_get(&t[i].body), "no_node_available");
-            if (n != (t[i].status == 200 ? 40 : 0) || (t[i].status != 200 && t[i].status != 503))
-                fail_msg("seed %d: %d, and %d are there: %.800s", (int)seed, t[i].status, (int)n,
-                         str_get(&t[i].body));
-            str_fini(&t[i].body);
-        }
-        rig_end(&r);
-    }
-    assert_true(refused >= 8);
-}
-
-static int64_t plans(struct rig *r, bool kept)
-{
-    int64_t sum = 0;
-    for (int i = 0; i < 3; i++)
-        sum += kept ? node_at(r, i)->counters.plans_kept : node_at(r, i)->counters.plans_anew;
-    return sum;
-}
-
-static void ignored(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    (void)arg;
-    (void)reply;
-}
-
-static void on_node(void *arg, const struct sim_process *p)
-{
-    struct rig *r = arg;
-    r->status += p->node == sim_node(r->sim, 1);
-}
-
-/* Where nothing changes between the plan and the claims, nobody places anew. */
-static void what_was_placed_is_placed_once(void **state)
-{
-    (void)state;
-    static const char *const kinds[] = {"\"consistent_hash\"", "\"load_balancer\"",
-                                        "{\"kind\":\"consistent_hash\",\"bound_percent\":110}"};
-    for (uint64_t seed = 1; seed <= COUNT(kinds); seed++) {
-        struct rig r;
-        begin(&r, seed, 3);
-        AUTOFREE char *settings = mem_printf("{\"distribution\":%s}", kinds[seed - 1]);
-        want(&r, 201, 0, HTTP_M_PUT, SMALL, settings);
-        run_ms(&r, 1000);
-        AUTOFREE char *all = body_of("p", 90, NULL, ",\"mode\":\"each\"");
-        want(&r, 200, 1, HTTP_M_POST, SMALL "/children", all);
-        assert_string_equal(member(&r, "status"), "ok");
-        assert_int_equal(plans(&r, true), 3);
-        assert_int_equal(plans(&r, false), 0);
-        rig_end(&r);
-    }
-}
-
-/* A home knows more than the coordinator did: a node drains. What that home claims goes elsewhere at once. */
-static void what_has_changed_is_placed_anew(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct rig r;
-        begin(&r, seed, 3);
-        AUTOFREE char *all = body_of("p", 90, NULL, ",\"mode\":\"each\"");
-        struct sim_ask drain = {.node = 1,
-                                .method = HTTP_M_PUT,
-                                .path = "/v1/nodes/n2/drain",
-                                .timeout_ms = 60000,
-                                .done = ignored};
-        sim_ask(r.sim, &drain);
-        want(&r, 200, 0, HTTP_M_POST, MANY, all);
-        assert_int_equal(length(&r, "started"), 90);
-        assert_true(plans(&r, false) > 0);
-        run_ms(&r, 20000);
-        assert_int_equal(running(&r, "p", 90), 90);
-        r.status = 0;
-        sim_processes(r.sim, on_node, &r);
-        assert_int_equal(r.status, 0);
-        rig_end(&r);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -693,11 +394,6 @@ int main(void)
         cmocka_unit_test(who_is_asked_for_others_names_hands_them_back),
         cmocka_unit_test(of_two_that_want_one_name_one_has_all),
         cmocka_unit_test(results_can_be_read_again),
-        cmocka_unit_test(what_takes_too_long_has_no_outcome),
-        cmocka_unit_test(no_more_are_placed_than_there_is_room_for),
-        cmocka_unit_test(two_at_once_are_all_or_none),
-        cmocka_unit_test(what_was_placed_is_placed_once),
-        cmocka_unit_test(what_has_changed_is_placed_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
