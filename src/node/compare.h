@@ -27,7 +27,11 @@
 
 struct node;
 struct compare;
+struct peer;
 
+/* Whether all that this node has can be sent to that one, as far as its last look tells: if not, that one
+ * confirms nothing. Inside handlers. */
+bool compare_sends(struct node *n, const struct peer *p);
 void compare_begin(struct node *n); /* with the run; n->compare from then on */
 void compare_free(struct compare *c);
 /* The answer to one of our requests, or its failure; memory only. True: it was. */

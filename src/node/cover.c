@@ -4,6 +4,7 @@
  * The list is kept in the order of the stamps, so that a check stops at the first one nobody has.
  */
 #include "node/brain.h"
+#include "node/compare.h"
 
 #define HASTEN_MS 250 /* doubled from time to time */
 
@@ -11,7 +12,7 @@ struct cover {
     struct node *node;
     int64_t hlc;
     int need;
-    bool strict;
+    bool strict, never;
     struct id witness; /* zero: nobody in particular */
     void (*fn)(struct node *n, void *arg, int copies);
     void *arg;
@@ -121,6 +122,11 @@ static void begin(struct node *n, void *arg)
         free(c);
         return;
     }
+    if (c->never) {
+        c->fn(n, c->arg, COVER_NEVER);
+        free(c);
+        return;
+    }
     TAILQ_FOREACH_REVERSE(after, &n->covers, coverlist, link)
     if (after->hlc <= c->hlc)
         break;
@@ -135,6 +141,16 @@ static void begin(struct node *n, void *arg)
     c->timer.fire = due;
     c->pause_ms = HASTEN_MS;
     look_again_at(n, c);
+}
+
+/* Too few of the view may ever say that they have it. */
+static bool in_vain(struct node *n, const struct cover *c)
+{
+    int may = 0;
+    struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        may += counts(n, p) && compare_sends(n, p);
+    return may < needed(n, c) && may < (int)view_others(&n->view);
 }
 
 static void forget(void *arg)
@@ -160,6 +176,7 @@ void cover_wait(struct node *n, int64_t hlc, int need, bool strict, const struct
                         .deadline_ms = deadline_ms};
     if (witness)
         c->witness = *witness;
+    c->never = deadline_ms != INT64_MAX && in_vain(n, c);
     eff_do(n, begin, c, forget);
 }
 

@@ -416,8 +416,15 @@ static void covered(struct node *n, void *arg, int copies)
     if (copies < 0) {
         answer_free(end->answer);
         end->answer =
-            problem(SKEP_ETIMEOUT, "It is on this node's disk, but not on as many others as asked for in "
-                                   "time; it may still get there. Look it up before trying again");
+            copies == COVER_NEVER
+                ? problem(
+                      SKEP_ETIMEOUT,
+                      "It is on this node's disk alone: damaged rows there, which skep doctor names, keep "
+                      "the others from confirming what they get from it. Mend them, and look it up before "
+                      "trying again")
+                : problem(SKEP_ETIMEOUT,
+                          "It is on this node's disk, but not on as many others as asked for in "
+                          "time; it may still get there. Look it up before trying again");
     } else {
         say_copies(end->answer, copies);
     }

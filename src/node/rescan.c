@@ -77,6 +77,26 @@ struct damage *damage_find(const struct compare *c, struct span tbl, struct span
     return NULL;
 }
 
+static bool holds_up(struct node *n, const struct damage *d, const struct peer *p)
+{
+    struct scan_row now;
+    bool is_row = d->row.damage == SCAN_DIFFERS || d->row.damage == SCAN_MISSING;
+    if (!is_row || vv_covers(&p->vv, d->row.stamp.actor, d->row.stamp.hlc))
+        return false;
+    return scan_look(n->compare->list, span_of(d->tbl, d->tbl_n), span_of(d->key, d->key_n), &now, NULL) ==
+               1 &&
+           now.damage == d->row.damage;
+}
+
+bool compare_sends(struct node *n, const struct peer *p)
+{
+    const struct compare *c = n->compare;
+    for (size_t i = 0; i < c->damages_n; i++)
+        if (holds_up(n, &c->damages[i], p))
+            return false;
+    return true;
+}
+
 static void damage_fini(struct damage *d)
 {
     free(d->tbl);

@@ -260,7 +260,7 @@ static void a_page_of_large_rows_ends_early(void **state)
         assert_in_range(here, 1, 17);
         seen += here;
         more = next != NULL;
-        AUTOFREE char *last = TAKE(query);
+        free(query);
         query = mem_printf("limit=1000&after=%s", next ? next : "");
         json_free(j);
     }

@@ -203,8 +203,8 @@ static void changed_lines_do_no_harm(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "{\"type\":\"turn\",\"turn\":\"t\\u00e9\\\"\",\"input\":{\"a\":[1,{\"b\":\"]}\"}]},\"state\":null,"
-        "\"resumed\":true}",
+        ("{\"type\":\"turn\",\"turn\":\"t\\u00e9\\\"\",\"input\":{\"a\":[1,{\"b\":\"]}\"}]},\"state\":null,"
+         "\"resumed\":true}"),
         "{\"type\":\"ok\",\"ack\":\"17\",\"copies\":2}",
         " { \"data\" : [ ] , \"type\" : \"call\" , \"ref\" : \"r\" } ",
     };

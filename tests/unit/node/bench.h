@@ -188,7 +188,7 @@ static inline void bench_begin(struct bench *b, bool peer, int (*serve)(struct b
     snprintf(b->path, sizeof b->path, "%s/skep.db", b->folder);
     b->w = (struct world){.clock = {b, bench_real_ms, bench_boot_ms},
                           .random = {b, bench_fill},
-                          .net = {b, bench_answered, bench_called},
+                          .net = {.self = b, .answer = bench_answered, .call = bench_called},
                           .disk = {.path = b->path}};
     static const struct log silent = {.min = LOG_ERROR, .fd = -1};
     b->w.log = &silent;

@@ -20,8 +20,7 @@ static void fill(struct rig *r)
         "INSERT INTO name (swarm, name, kind, epoch, incarnation, since, spec, owner) SELECT 'default', "
         "printf('w%06d', i), 'child', 5, 5, 5, '{\"argv\":[\"x\"]}', (SELECT node FROM node LIMIT 1) FROM n",
         "INSERT INTO child (swarm, name, epoch, status, pid, started_at) SELECT swarm, name, 5, 'running', "
-        "7, 8 "
-        "FROM name",
+        "7, 8 FROM name",
         "INSERT INTO metadata (swarm, name, epoch, data, tag) SELECT swarm, name, 5, '{\"tag\":\"t' || "
         "(rowid % 1000) || '\",\"zone\":\"z' || (rowid % 10) || '\"}', 't' || (rowid % 1000) FROM name",
         "INSERT INTO log (at, type, swarm, name) SELECT 1, 'child_started', swarm, name FROM name",

@@ -87,7 +87,13 @@ static void a_row_that_nobody_can_send_holds_up_nothing_else(void **state)
                                  "SELECT count(*) FROM log WHERE type = 'row_damaged' AND "
                                  "data ->> 'key' = 'rotten'"),
                      1);
-    want(&r, 200, 2, HTTP_M_PUT, "/v1/templates/rotten", "{\"argv\":[\"/bin/z\"]}"); /* what mends it */
+    int64_t asked_us =
+        sim_now_us(r.sim); /* who waits for a copy is told at once that none will be confirmed */
+    want(&r, 504, 2, HTTP_M_PUT, "/v1/templates/told?acks=2", "{\"argv\":[\"/bin/x\"]}");
+    assert_non_null(strstr(str_get(&r.body), "damaged rows"));
+    assert_true(sim_now_us(r.sim) - asked_us < 2 * SIM_SECOND);
+    want(&r, 200, 2, HTTP_M_PUT, "/v1/templates/rotten?acks=2",
+         "{\"argv\":[\"/bin/z\"]}"); /* what mends it */
     converge_within(&r, 10000);
     assert_int_equal(has(&r, 0, "rotten"), 1);
     rig_end(&r);

@@ -140,8 +140,8 @@ static void node_start(struct rig *g)
                                    .serve = api_serve};
     const struct world w = {.clock = {g, real_ms, boot_ms},
                             .random = {g, fill},
-                            .net = {g, answer, call},
-                            .proc = {g, spawn, find, NULL, end, end, line, NULL},
+                            .net = {.self = g, .answer = answer, .call = call},
+                            .proc = {g, spawn, find, NULL, end, end, line, NULL, NULL},
                             .disk = {.path = DB, .vfs = VFS, .exclusive = true},
                             .log = &quiet};
     struct err e = {0};
