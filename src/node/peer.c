@@ -2,107 +2,21 @@
  *
  * Decides who is alive as seen from here, when a node is down, and when this node becomes a member. Opinions
  * are memory; only their events reach the log. Pings travel on connections of their own and are answered by
- * the peer's I/O thread from its frozen view, with the age of its brain's last turn.
- *
- *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint, score varint
- *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
- * i64, member u8, weight varint, draining u8, left u8, load varint, version, life i64, score varint
- * An older program's end before the life or the score.
+ * the peer's I/O thread from its frozen view, with the age of its brain's last turn (ping.c).
  */
 #include <string.h>
 
 #include "base/hlc.h"
 #include "core/fanout.h"
 #include "node/brain.h"
-#include "wire/buf.h"
-#include "wire/json.h"
 
 #define PING_TIMEOUT_MS 1000 /* at most; see ping_timeout_ms */
 #define PING_CLOSED_MS  50   /* while the view is closed, agreement is asked for often */
 #define PING_REFUSED_MS 200
 #define PLACE_AGE_MS    5000
-#define WEIGHT          100 /* of a node that does not say its own; 0: it is no home, for its clock is off */
 #define CLOCK_OFF_MS    250
 #define CLOCK_RTT_MS    2000
 #define CLOCK_GOOD_MS   200
-#define PEER_NAME_MAX   1024
-#define PEER_URL_MAX    2048
-#define HLC_REAL_MS_MAX (INT64_MAX >> 16)
-
-void ping_fini(struct ping *p)
-{
-    free(p->name);
-    free(p->url);
-    free(p->version);
-}
-
-/* Text of a peer that is logged and shown. */
-static bool is_line(const char *text, size_t bytes_max)
-{
-    size_t n = text ? strlen(text) : 0;
-    return n > 0 && n <= bytes_max && text_is_clean(text, n);
-}
-
-static bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret)
-{
-    struct reader r = reader_init(body, n);
-    *ret = (struct ping){0};
-    ret->cluster = read_id(&r);
-    ret->id = read_id(&r);
-    ret->name = read_text(&r);
-    ret->url = read_text(&r);
-    ret->actor = read_i64(&r);
-    ret->born = read_i64(&r);
-    if (answer) {
-        ret->signature = read_i64(&r);
-        ret->brain_age_ms = (int64_t)(read_varint(&r) & INT32_MAX);
-        ret->real_ms = read_i64(&r);
-    }
-    ret->member = read_bool(&r);
-    ret->weight = (int64_t)(read_varint(&r) & INT32_MAX);
-    if (answer) {
-        ret->draining = read_bool(&r);
-        ret->left = read_bool(&r);
-        ret->load = (int64_t)(read_varint(&r) & INT32_MAX);
-        ret->version = read_text(&r);
-        ret->life = r.n > 0 ? read_i64(&r) : 0; /* an older program says none */
-    }
-    if (r.n > 0)
-        ret->score = (int64_t)(read_varint(&r) & INT32_MAX);
-    return !r.bad && is_line(ret->name, PEER_NAME_MAX) && is_line(ret->url, PEER_URL_MAX) && ret->actor > 0 &&
-           ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX && !id_is_zero(&ret->id);
-}
-
-int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
-                    struct str *ret, struct err *e)
-{
-    CLEANUP(ping_fini) struct ping p;
-    if (!ping_decode(body, n, false, &p))
-        return err_set(e, SKEP_EARG, "this is no ping");
-    if (!id_equal(&p.cluster, &f->cluster))
-        return err_set(e, SKEP_EFORBIDDEN, "this node belongs to another cluster");
-    if (f->born == 0 && !id_equal(&p.id, &f->self)) /* only another one of our id may know of this run yet */
-        return err_set(e, SKEP_ESETTLING, "this node has not begun its run yet");
-    const struct frozen_node *self = frozen_node(f, f->name);
-    buf_id(ret, &f->cluster);
-    buf_id(ret, &f->self);
-    buf_text(ret, f->name);
-    buf_text(ret, f->url);
-    buf_i64(ret, f->actor);
-    buf_i64(ret, f->born);
-    buf_i64(ret, (int64_t)f->signature);
-    buf_varint(ret, brain_age_ms > 0 ? (uint64_t)brain_age_ms : 0);
-    buf_i64(ret, real_ms);
-    buf_u8(ret, f->member);
-    buf_varint(ret, self ? (uint64_t)self->weight : WEIGHT);
-    buf_u8(ret, f->draining);
-    buf_u8(ret, f->left);
-    buf_varint(ret, self ? (uint64_t)self->load : 0);
-    buf_text(ret, f->version);
-    buf_i64(ret, f->life);
-    buf_varint(ret, (uint64_t)f->score);
-    return 0;
-}
 
 /* ---- the list ---- */
 
@@ -115,12 +29,12 @@ struct peer *peer_find(struct node *n, const struct id *id)
     return NULL;
 }
 
-static struct peer *peer_new(struct node *n, const struct id *id, const char *url)
+struct peer *peer_new(struct node *n, const struct id *id, const char *url)
 {
     struct peer *p = mem_alloc(sizeof *p);
     p->id = *id;
     p->url = mem_dup(url);
-    p->weight = WEIGHT;
+    p->weight = PEER_WEIGHT;
     detector_init(&p->detector, n->now_ms);
     p->pull.next_ms = n->now_ms;
     TAILQ_INSERT_TAIL(&n->peers, p, link);
@@ -142,7 +56,7 @@ static void peer_free(struct peer *p)
     free(p);
 }
 
-static void peer_drop(struct node *n, struct peer *p)
+void peer_drop(struct node *n, struct peer *p)
 {
     if (!id_is_zero(&p->id))
         view_forget(&n->view, &p->id);
@@ -165,7 +79,7 @@ void peers_fini(struct node *n)
     brake_fini(&n->brake);
 }
 
-static struct peer *peer_by_url(struct node *n, const char *url)
+struct peer *peer_by_url(struct node *n, const char *url)
 {
     struct peer *p;
     TAILQ_FOREACH (p, &n->peers, link)
@@ -199,7 +113,7 @@ static void fact_self(struct node *n, const char *type)
 
 /* ---- what we hear ---- */
 
-static void set_text(char **text, const char *s)
+void peer_set_text(char **text, const char *s)
 {
     if (!*text || strcmp(*text, s) != 0)
         mem_replace(text, s);
@@ -248,8 +162,8 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         down_batch_cancel(&n->down_batch, &p->id);
         ops_lost(n, &p->id, 0); /* what the old run was asked died with it */
     }
-    set_text(&p->name, m->name);
-    set_text(&p->url, m->url);
+    peer_set_text(&p->name, m->name);
+    peer_set_text(&p->url, m->url);
     p->member |= m->member;
     p->weight = m->weight;
     board_heard(n, p, m->score);
@@ -309,13 +223,6 @@ int peer_pinged(struct node *n, const struct event *ev)
     return 0;
 }
 
-bool ping_answer(struct node *n, const struct event *ev, struct ping *ret)
-{
-    *ret = (struct ping){0};
-    return ev->status == 200 && ping_decode(ev->bytes, ev->bytes_n, true, ret) &&
-           id_equal(&ret->cluster, &n->cluster);
-}
-
 bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t sent_ms, int64_t ask)
 {
     CLEANUP(ping_fini) struct ping m;
@@ -340,7 +247,7 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
     p->load = m.load;
     p->life = m.life > 0 ? m.life : 0;
     clock_measured(n, p, &m, sent_ms, ev->at_boot_ms);
-    set_text(&p->version, m.version ? m.version : "");
+    peer_set_text(&p->version, m.version ? m.version : "");
     peer_alive(n, p);
     view_node(&n->view, &p->id);
     peers_view(n);
@@ -405,19 +312,6 @@ void peer_closed(struct node *n, const struct id *id, int64_t at_ms UNUSED)
 }
 
 /* ---- pinging ---- */
-
-void ping_write(struct node *n, struct str *ret)
-{
-    buf_id(ret, &n->cluster);
-    buf_id(ret, &n->self);
-    buf_text(ret, n->name);
-    buf_text(ret, n->url);
-    buf_i64(ret, n->actor);
-    buf_i64(ret, n->born);
-    buf_u8(ret, n->member && !n->resync.wanted && !watch_refused(n));
-    buf_varint(ret, (uint64_t)n->view.self.weight);
-    buf_varint(ret, (uint64_t)board_said(n));
-}
 
 struct peer_call *ping_new(struct node *n, const struct peer *p)
 {
@@ -598,7 +492,7 @@ static int64_t clock_off_ms(struct node *n)
 
 static int64_t weight_of_self(const struct node *n)
 {
-    return n->o.weight > 0 ? n->o.weight : WEIGHT;
+    return n->o.weight > 0 ? n->o.weight : PEER_WEIGHT;
 }
 
 /* Rows of a home whose clock runs ahead could outrank what was acknowledged: rule 9. Of two, nobody can tell
@@ -691,230 +585,4 @@ enum owner_state owner_state(struct node *n, const char *node_id, int64_t actor,
         return OWNER_LEFT;
     *ret_down_since_ms = p->down_since_ms;
     return !p->down ? OWNER_ALIVE : p->proven ? OWNER_DOWN_PROVEN : OWNER_DOWN_SILENT;
-}
-
-/* ---- rows ---- */
-
-int node_row_write(struct node *n, struct err *e)
-{
-    struct node_row row = {.node = n->self_text,
-                           .boot = n->boot_text,
-                           .name = n->name,
-                           .state = n->left ? (char[]){"left"} : (char[]){"up"},
-                           .url = n->url,
-                           .version = (char *)(uintptr_t)n->o.version,
-                           .actor = n->actor,
-                           .draining = n->draining,
-                           .labels = (char *)(uintptr_t)n->o.labels,
-                           .max_children = n->o.children_max,
-                           .member = n->member,
-                           .schema = store_schema(n->store),
-                           .started_at = n->started_at_ms,
-                           .weight = n->o.weight};
-    n->frozen_dirty = true;
-    return store_set(n->store, T_NODE, &row, e);
-}
-
-static bool is_same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* What it may be given, as it says itself. */
-static void meet_room(struct node *n, struct peer *p, const struct node_row *row)
-{
-    bool news = !is_same(p->labels, row->labels) || p->max_children != row->max_children;
-    if (!news)
-        return;
-    mem_replace(&p->labels, row->labels);
-    p->max_children = row->max_children > 0 ? row->max_children : 0;
-    n->unsettled = true;
-    if (n->unplaced)
-        own_scan(n);
-}
-
-static void meet_row(struct node *n, const struct node_row *row)
-{
-    struct id id;
-    if (!id_parse(row->node, &id) || id_equal(&id, &n->self) || !is_line(row->url, PEER_URL_MAX) ||
-        node_is_forgotten(n, &id))
-        return;
-    struct peer *p = peer_find(n, &id);
-    if (!p && (p = peer_by_url(n, row->url)) && id_is_zero(&p->id))
-        p->id = id;
-    if (!p)
-        p = peer_new(n, &id, row->url);
-    if (is_line(row->name, PEER_NAME_MAX))
-        set_text(&p->name, row->name);
-    if (row->member)
-        p->member = p->joined = true;
-    meet_room(n, p, row);
-    if (row->actor == p->actor || p->actor == 0) {
-        p->draining = row->draining != 0;
-        p->left = row->state && strcmp(row->state, "left") == 0;
-    }
-}
-
-bool node_is_forgotten(const struct node *n, const struct id *id)
-{
-    for (size_t i = 0; i < n->forgotten_n; i++)
-        if (id_equal(&n->forgotten[i], id))
-            return true;
-    return false;
-}
-
-static int load_marks(struct node *n)
-{
-    struct node_mark_row mark = {0};
-    struct stmt *q = store_ask(n->store, Q_NODE_MARKS, "");
-    int rc;
-    n->forgotten_n = 0;
-    while ((rc = store_next(q, T_NODE_MARK, &mark, &n->fault)) == 1) {
-        struct id id;
-        if (mark.forgotten_at == 0 || !id_parse(mark.node, &id))
-            continue;
-        ARRAY_GROW(n->forgotten, n->forgotten_n, n->forgotten_cap);
-        n->forgotten[n->forgotten_n++] = id;
-    }
-    return rc;
-}
-
-/* Rows of nodes as they are on disk, into memory: at the start and whenever one was merged or written. */
-int peers_load(struct node *n)
-{
-    struct node_row row = {0};
-    int rc = load_marks(n);
-    struct stmt *q = store_ask(n->store, Q_NODES, "");
-    while (rc == 0 && (rc = store_next(q, T_NODE, &row, &n->fault)) == 1) {
-        meet_row(n, &row);
-        rc = 0;
-    }
-    stmt_reset(q);
-    struct peer *p, *next;
-    TAILQ_FOREACH_SAFE(p, &n->peers, link, next)
-    if (node_is_forgotten(n, &p->id))
-        peer_drop(n, p);
-    n->frozen_dirty = true;
-    return rc;
-}
-
-static void load_later(struct node *n, void *arg UNUSED)
-{
-    peers_load(n);
-}
-
-int node_row_merged(struct node *n, const char *node_id)
-{
-    eff_do(n, load_later, NULL, NULL);
-    return node_id && strcmp(node_id, n->self_text) == 0 ? probe_own_row(n) : 0;
-}
-
-void peers_init(struct node *n)
-{
-    static const struct id nobody;
-    n->away_changed = true; /* of the former run */
-    for (char *const *url = n->o.peers; url && *url; url++)
-        if (strcmp(*url, n->url) != 0 && !peer_by_url(n, *url))
-            peer_new(n, &nobody, *url);
-}
-
-static bool may_join(const struct node *n)
-{
-    return view_may_join(&n->view, n->now_ms) && !watch_frozen(n);
-}
-
-bool peers_have_work(const struct node *n)
-{
-    return n->peer_facts_n > 0 || n->away_changed || n->probe.met || may_join(n);
-}
-
-static void facts_written(struct node *n, void *arg UNUSED)
-{
-    n->peer_facts_n = 0;
-}
-
-static void away_written(struct node *n, void *arg UNUSED)
-{
-    n->away_changed = false;
-}
-
-/* Who is down, for who reads beside skepd: an opinion, so no row that others get. */
-static int away_write(struct node *n)
-{
-    AUTOSTR struct str ids = STR_INIT;
-    char id[ID_TEXT];
-    struct peer *p;
-    TAILQ_FOREACH (p, &n->peers, link)
-        if (p->down && !id_is_zero(&p->id))
-            str_printf(&ids, "%s%s", ids.n ? " " : "", id_text(&p->id, id));
-    AUTOFREE char *old = store_meta(n->store, "away");
-    eff_do(n, away_written, NULL, NULL);
-    return strcmp(old ? old : "", str_get(&ids)) == 0
-               ? 0
-               : store_meta_set(n->store, "away", str_get(&ids), &n->fault);
-}
-
-static void joined(struct node *n, void *arg UNUSED)
-{
-    peers_view(n);
-}
-
-/* Where both of them run. */
-static void clone_data(const struct peer *p, struct str *ret)
-{
-    struct jw j = jw_init(ret);
-    jw_object(&j);
-    jw_kv_array(&j, "urls");
-    jw_string(&j, p->url);
-    jw_string(&j, p->echo.url);
-    jw_array_close(&j);
-    jw_object_close(&j);
-    jw_end(&j);
-}
-
-/* JSON, yours; NULL if there is nothing to say. */
-static char *fact_data(struct node *n, const struct peer_fact *f, const struct peer *p)
-{
-    char id[ID_TEXT];
-    struct str s = STR_INIT;
-    if (p && p->echo.url && strcmp(f->type, "clone_seen") == 0) {
-        clone_data(p, &s);
-        return str_take(&s);
-    }
-    if (id_is_zero(&f->via))
-        return NULL;
-    struct jw j = jw_init(&s);
-    jw_object(&j);
-    jw_kv_string(&j, "via", node_name_of(n, id_text(&f->via, id)));
-    jw_object_close(&j);
-    return str_take(&s);
-}
-
-int peers_work(struct node *n)
-{
-    if (n->probe.met)
-        return probe_work(n);
-    for (size_t i = 0; i < n->peer_facts_n; i++) {
-        struct peer *p = peer_find(n, &n->peer_facts[i].id);
-        const char *name = p && p->name ? p->name : id_equal(&n->peer_facts[i].id, &n->self) ? n->name : "";
-        AUTOFREE char *data = fact_data(n, &n->peer_facts[i], p);
-        int rc = node_log(n, n->peer_facts[i].type, NULL, NULL, name, 0, NULL, data);
-        if (rc < 0)
-            return rc;
-        if (p && text_starts(n->peer_facts[i].type, "pre_node_"))
-            facts_change(n, p, strcmp(n->peer_facts[i].type, "pre_node_join") == 0);
-    }
-    eff_do(n, facts_written, NULL, NULL);
-    int rc = n->away_changed ? away_write(n) : 0;
-    if (rc < 0 || !may_join(n))
-        return rc;
-    node_touch(n, &n->member, sizeof n->member);
-    n->member = true;
-    rc = store_meta_set(n->store, "member", "1", &n->fault);
-    if (rc == 0)
-        rc = node_row_write(n, &n->fault);
-    if (rc == 0)
-        rc = node_log(n, "node_joined", NULL, NULL, n->name, 0, NULL, NULL);
-    eff_do(n, joined, NULL, NULL);
-    return rc;
 }

@@ -64,7 +64,18 @@ struct peer {
 };
 TAILQ_HEAD(peers, peer);
 
+#define PEER_WEIGHT   100 /* of a node that does not say its own; 0: it is no home, for its clock is off */
+#define PEER_NAME_MAX 1024
+#define PEER_URL_MAX  2048
+
 struct peer *peer_find(struct node *n, const struct id *id);
+struct peer *peer_by_url(struct node *n, const char *url);
+/* One that was not known; and one that is no more. */
+struct peer *peer_new(struct node *n, const struct id *id, const char *url);
+void peer_drop(struct node *n, struct peer *p);
+/* Text of a peer that is logged and shown. */
+bool peer_is_line(const char *text, size_t bytes_max);
+void peer_set_text(char **text, const char *s);
 /* Alive, in the view, not leaving, with a moving brain. */
 bool peer_placeable(struct node *n, const struct peer *p);
 /* Is the run `actor` of node `id` (text) alive as far as we know? Our own included. */
@@ -86,6 +97,7 @@ struct ping {
     bool member, draining, left;
 };
 void ping_fini(struct ping *p);
+bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret);
 void ping_write(struct node *n, struct str *ret);
 /* The answer to a ping of ours. False: it is none of this cluster. */
 bool ping_answer(struct node *n, const struct event *ev, struct ping *ret);
