@@ -1,6 +1,7 @@
 -- Many at once, groups, hooks, and which node may run what.
 ALTER TABLE node ADD COLUMN labels TEXT;
 ALTER TABLE node ADD COLUMN max_children INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE name ADD COLUMN cause TEXT;
 ALTER TABLE metadata ADD COLUMN tag TEXT;
 CREATE INDEX metadata_tag ON metadata (swarm, tag) WHERE tag IS NOT NULL;
 CREATE INDEX name_alias ON name (swarm, address) WHERE kind = 'address' AND spec IS NOT NULL;
@@ -19,6 +20,20 @@ CREATE TABLE score (
     data TEXT,                -- JSON: the newest sample, and the samples it rests on
     extra BLOB,
     permille INTEGER NOT NULL DEFAULT 0    -- decayed load: 0 idle, 1000 full
+) STRICT;
+
+CREATE TABLE news (
+    node TEXT NOT NULL,       -- node id: who tells it
+    slot INTEGER NOT NULL,    -- seq modulo 1024
+    seq INTEGER NOT NULL DEFAULT 0,        -- grows by one with each
+    about TEXT,               -- the node it is about, by name
+    data TEXT,                -- JSON
+    epoch INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    name TEXT,
+    swarm TEXT,
+    type TEXT,
+    PRIMARY KEY (node, slot)
 ) STRICT;
 
 CREATE TABLE hook (
@@ -137,10 +152,39 @@ FROM (SELECT w.swarm, w.name, c.status, n.name AS node, w.epoch, c.pid, o.restar
       LEFT JOIN checkpoint k ON k.swarm = w.swarm AND k.name = w.name
       WHERE w.kind = 'child');
 
+-- Hooks, and what waits for each on this node.
+CREATE VIEW v_hook AS
+SELECT h.event, h.hook, h.spec ->> 'kind' AS kind, coalesce(h.spec ->> 'url', h.spec ->> '$.argv[0]', h.spec ->> '$.to.name') AS target,
+       coalesce(h.spec ->> 'where', 'origin') AS "where", coalesce(h.spec ->> 'priority', 0) AS priority,
+       (SELECT count(*) FROM outbox o WHERE o.event = h.event AND o.hook = h.hook) AS waiting,
+       (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(o.at) / 1000.0, 'unixepoch') FROM outbox o
+        WHERE o.event = h.event AND o.hook = h.hook) AS oldest
+FROM hook h;
+
+-- Calls of hooks that this node has still to make: since when, how often it was tried, and why that failed.
+CREATE VIEW v_delivery AS
+SELECT id, event, hook, body ->> 'id' AS event_id, body ->> 'name' AS name,
+       strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS since,
+       strftime('%Y-%m-%dT%H:%M:%fZ', due / 1000.0, 'unixepoch') AS due, attempts AS tries, detail AS last_error
+FROM outbox;
+
+-- Starts and stops of many, and how far they are.
+CREATE VIEW v_operation AS
+SELECT o.operation, o.kind, o.swarm, o.state, n.name AS coordinator, o.who,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.at / 1000.0, 'unixepoch') AS began,
+       CASE WHEN o.ended_at <> 0 THEN strftime('%Y-%m-%dT%H:%M:%fZ', o.ended_at / 1000.0, 'unixepoch') END AS ended,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.deadline / 1000.0, 'unixepoch') AS deadline,
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation) AS parts,
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation AND p.state IN ('done', 'undone')) AS parts_done,
+       (SELECT coalesce(sum(json_array_length(p.body) - 1), 0) FROM operation_part p WHERE p.operation = o.operation) AS names,
+       (SELECT coalesce(sum(json_array_length(p.result)), 0) FROM operation_part p WHERE p.operation = o.operation) AS answered
+FROM operation o LEFT JOIN node n ON n.node = o.node;
+
 DROP TRIGGER guard_tables_insert;
 INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
     ('serve', 'replicated', 'swarm, node', 'the node itself', 'last', 'until it leaves the swarm, or is gone for an hour', 'which nodes serve a swarm'),
     ('score', 'replicated', 'node', 'the leader', 'last', 'until the node is forgotten', 'load as the load balancer sees it'),
+    ('news', 'replicated', 'node, slot', 'the node itself', 'last', 'the last 1024 of a node', 'events that every node is to tell'),
     ('hook', 'replicated', 'event, hook', 'any node, for an admin', 'last', 'until deleted', 'programs, addresses and workers that are told of events'),
     ('operation', 'replicated', 'operation', 'its coordinator', 'epoch', '10 minutes after its end', 'starts and stops of many'),
     ('operation_part', 'replicated', 'operation, part', 'the coordinator of the operation', 'epoch', 'as its operation', 'parts of operations'),
@@ -170,6 +214,16 @@ CREATE TRIGGER guard_score_update BEFORE UPDATE ON "score" BEGIN
 END;
 CREATE TRIGGER guard_score_delete BEFORE DELETE ON "score" BEGIN
     SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
+END;
+
+CREATE TRIGGER guard_news_insert BEFORE INSERT ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
+END;
+CREATE TRIGGER guard_news_update BEFORE UPDATE ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
+END;
+CREATE TRIGGER guard_news_delete BEFORE DELETE ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
 END;
 
 CREATE TRIGGER guard_hook_insert BEFORE INSERT ON "hook" BEGIN

@@ -86,6 +86,21 @@ CREATE TABLE score (
     permille INTEGER NOT NULL DEFAULT 0    -- decayed load: 0 idle, 1000 full
 ) STRICT;
 
+-- What nodes tell all others of what happened there, where no other row tells it: of each its last 1024.
+CREATE TABLE news (
+    node TEXT NOT NULL,       -- node id: who tells it
+    slot INTEGER NOT NULL,    -- seq modulo 1024
+    seq INTEGER NOT NULL DEFAULT 0,        -- grows by one with each
+    about TEXT,               -- the node it is about, by name
+    data TEXT,                -- JSON
+    epoch INTEGER NOT NULL DEFAULT 0,
+    extra BLOB,
+    name TEXT,
+    swarm TEXT,
+    type TEXT,
+    PRIMARY KEY (node, slot)
+) STRICT;
+
 -- What is to be done when something happens.
 CREATE TABLE hook (
     event TEXT NOT NULL,

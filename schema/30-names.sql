@@ -18,6 +18,7 @@ CREATE TABLE name (
     spec TEXT,                -- kind child: JSON; kind address: set if it is another name of a process
     ttl_ms INTEGER NOT NULL DEFAULT 0,     -- kind address
     view TEXT,                -- signature of the view the claim was made under
+    cause TEXT,               -- JSON: whom the claim was taken from, and why; NULL: it is the first of its life
     PRIMARY KEY (swarm, name)
 ) STRICT;
 CREATE INDEX name_owner ON name (owner_actor) WHERE owner_actor <> 0;

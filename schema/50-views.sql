@@ -82,6 +82,34 @@ SELECT g.swarm, g.process_group, coalesce(json_extract(p.settings, '$.restart_st
 FROM (SELECT swarm, process_group FROM process_group UNION SELECT swarm, process_group FROM v_member) g
 LEFT JOIN process_group p ON p.swarm = g.swarm AND p.process_group = g.process_group;
 
+-- Hooks, and what waits for each on this node.
+CREATE VIEW v_hook AS
+SELECT h.event, h.hook, h.spec ->> 'kind' AS kind, coalesce(h.spec ->> 'url', h.spec ->> '$.argv[0]', h.spec ->> '$.to.name') AS target,
+       coalesce(h.spec ->> 'where', 'origin') AS "where", coalesce(h.spec ->> 'priority', 0) AS priority,
+       (SELECT count(*) FROM outbox o WHERE o.event = h.event AND o.hook = h.hook) AS waiting,
+       (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(o.at) / 1000.0, 'unixepoch') FROM outbox o
+        WHERE o.event = h.event AND o.hook = h.hook) AS oldest
+FROM hook h;
+
+-- Calls of hooks that this node has still to make: since when, how often it was tried, and why that failed.
+CREATE VIEW v_delivery AS
+SELECT id, event, hook, body ->> 'id' AS event_id, body ->> 'name' AS name,
+       strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS since,
+       strftime('%Y-%m-%dT%H:%M:%fZ', due / 1000.0, 'unixepoch') AS due, attempts AS tries, detail AS last_error
+FROM outbox;
+
+-- Starts and stops of many, and how far they are.
+CREATE VIEW v_operation AS
+SELECT o.operation, o.kind, o.swarm, o.state, n.name AS coordinator, o.who,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.at / 1000.0, 'unixepoch') AS began,
+       CASE WHEN o.ended_at <> 0 THEN strftime('%Y-%m-%dT%H:%M:%fZ', o.ended_at / 1000.0, 'unixepoch') END AS ended,
+       strftime('%Y-%m-%dT%H:%M:%fZ', o.deadline / 1000.0, 'unixepoch') AS deadline,
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation) AS parts,
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation AND p.state IN ('done', 'undone')) AS parts_done,
+       (SELECT coalesce(sum(json_array_length(p.body) - 1), 0) FROM operation_part p WHERE p.operation = o.operation) AS names,
+       (SELECT coalesce(sum(json_array_length(p.result)), 0) FROM operation_part p WHERE p.operation = o.operation) AS answered
+FROM operation o LEFT JOIN node n ON n.node = o.node;
+
 -- What depends on a row that is not there (yet): normal for a moment, worth a look when it stays.
 CREATE VIEW v_dangling AS
 SELECT 'child' AS tbl, swarm || '/' || name AS key, 'name' AS wants FROM child c

@@ -279,6 +279,16 @@ CREATE TRIGGER guard_score_delete BEFORE DELETE ON "score" BEGIN
     SELECT RAISE(ABORT, 'skep: table score is written by skepd only, so that every node agrees. It is written by the leader.');
 END;
 
+CREATE TRIGGER guard_news_insert BEFORE INSERT ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
+END;
+CREATE TRIGGER guard_news_update BEFORE UPDATE ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
+END;
+CREATE TRIGGER guard_news_delete BEFORE DELETE ON "news" BEGIN
+    SELECT RAISE(ABORT, 'skep: table news is written by skepd only, so that every node agrees. It is written when something happens that every node is to tell.');
+END;
+
 CREATE TRIGGER guard_hook_insert BEFORE INSERT ON "hook" BEGIN
     SELECT RAISE(ABORT, 'skep: table hook is written by skepd only, so that every node agrees. Use: skep hooks.');
 END;

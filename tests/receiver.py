@@ -8,6 +8,7 @@
 import http.server
 import json
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -43,6 +44,7 @@ class Receiver:
         self.folder, self.tls, self.port, self.server = folder, tls, port, None
         self.status, self.delay_s, self.answer, self.got = 200, 0, b"", []
         self.lock, self.open, self.most = threading.Lock(), 0, 0
+        self.connections = set()
         self.ca = certificates(folder) if tls else None
         self.start()
 
@@ -51,6 +53,17 @@ class Receiver:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                outer.connections.add(self.connection)
+
+            def finish(self):
+                outer.connections.discard(self.connection)
+                try:
+                    super().finish()
+                except OSError:
+                    pass
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -91,8 +104,14 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self):
+        """Away: also for who has kept a connection, which its thread would go on to serve."""
         self.server.shutdown()
         self.server.server_close()
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def of(self, kind, name=None):
         """What came of this type, and of this name."""

@@ -215,11 +215,7 @@ static int answer_group(struct node *n, struct op *op, const struct call *c, int
 static int audit(struct node *n, struct op *op, const struct call *c, const char *type, const char *name)
 {
     AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
-    jw_object(&j);
-    jw_kv_string(&j, "group", c->param[1]);
-    jw_object_close(&j);
-    jw_end(&j);
+    group_data(c->param[1], &data);
     return node_log(n, type, c->param[0], name, n->name, 0, op->request->who.name, str_get(&data));
 }
 

@@ -90,6 +90,8 @@ static int decide(struct node *n, struct op *op, const struct held *h, enum deci
         return rc;
     }
     if (row.key.n)
+        rc = told_merged(n, &row, 1);
+    if (rc == 0 && row.key.n)
         rc = row_merged(n, &row);
     if (rc == 0)
         rc = node_log(n, d == DECISION_KEEP ? "held_row_kept" : "held_row_dropped", NULL, NULL, n->name, 0,

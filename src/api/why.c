@@ -33,6 +33,7 @@ static void write_claim(struct node *n, const struct frozen *f, const struct nam
     jw_kv_i64_text(j, "since", row->since);
     jw_kv_i64_text(j, "incarnation", row->incarnation);
     jw_kv_string(j, "view", row->view);
+    jw_kv_raw(j, "cause", (struct span){row->cause, row->cause ? strlen(row->cause) : 0});
     if (found == 1 && stamp.actor == n->actor) /* who wrote it hears who has it */
         jw_kv_i64(j, "copies", cover_count(n, stamp.hlc));
     else

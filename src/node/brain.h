@@ -40,6 +40,7 @@
 #include "node/probe.h"
 #include "node/room.h"
 #include "node/timer.h"
+#include "node/told.h"
 #include "node/watch.h"
 #include "wire/chan.h"
 
@@ -172,6 +173,7 @@ struct node {
     struct bucket reap_bucket;
     char *reap_after;             /* session.c: how far its look at unfinished sessions has come; owned */
     struct member_row *member_at; /* group.c: the same for members */
+    int64_t log_after;            /* sweep.c: the same for names in the log */
 };
 
 /* The first rows of a run, once it may begin (open.c). */

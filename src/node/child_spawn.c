@@ -147,18 +147,13 @@ static void spawn_now(struct node *n, void *arg)
 
 void child_start_fact(struct node *n, const struct child *c, enum gathered_kind kind, const char *reason)
 {
-    struct str json = STR_INIT;
-    struct jw j = jw_init(&json);
-    jw_kv_string(&j, "name", c->name);
-    jw_kv_i64_text(&j, "epoch", c->s.epoch);
-    jw_kv_i64(&j, "restarts", c->s.restarts);
-    if (kind == GATHER_STARTED) {
-        jw_kv_string(&j, "result", reason ? "start_failed" : "ok");
-        jw_kv_i64(&j, "pid", reason ? 0 : c->s.pid);
-    }
-    if (reason)
-        jw_kv_raw(&j, "reason", (struct span){reason, strlen(reason)});
-    facts_gather(n, kind, c->swarm, c->name, str_take(&json));
+    struct child_row row = {.swarm = c->swarm,
+                            .name = c->name,
+                            .epoch = c->s.epoch,
+                            .restarts = c->s.restarts,
+                            .pid = c->s.pid,
+                            .reason = (char *)(uintptr_t)reason};
+    facts_start_here(n, kind, &row);
 }
 
 int child_spawn(struct node *n, struct child *c)

@@ -23,19 +23,34 @@
 
 /* ---- what is said of it ---- */
 
-static int log_it(struct node *n, const char *swarm, const char *name, const char *winner,
-                  int64_t winner_epoch, const char *loser, int64_t loser_epoch)
+static void data_of(const char *winner, int64_t winner_epoch, const char *loser, int64_t loser_epoch,
+                    struct str *ret)
 {
-    AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
+    struct jw j = jw_init(ret);
     jw_object(&j);
     jw_kv_string(&j, "winner", winner);
     jw_kv_i64_text(&j, "winner_epoch", winner_epoch);
     jw_kv_string(&j, "loser", loser);
-    jw_kv_i64_text(&j, "loser_epoch", loser_epoch);
+    if (loser_epoch)
+        jw_kv_i64_text(&j, "loser_epoch", loser_epoch);
     jw_object_close(&j);
     jw_end(&j);
+}
+
+static int log_it(struct node *n, const char *swarm, const char *name, const char *winner,
+                  int64_t winner_epoch, const char *loser, int64_t loser_epoch)
+{
+    AUTOSTR struct str data = STR_INIT;
+    data_of(winner, winner_epoch, loser, loser_epoch, &data);
     return node_log(n, "name_conflict", swarm, name, winner, winner_epoch, NULL, str_get(&data));
+}
+
+int conflict_told(struct node *n, const char *swarm, const char *name, const char *winner,
+                  int64_t winner_epoch, const char *loser, int64_t loser_epoch)
+{
+    AUTOSTR struct str data = STR_INIT;
+    data_of(winner, winner_epoch, loser, loser_epoch, &data);
+    return node_told(n, "name_conflict", swarm, name, winner, winner_epoch, str_get(&data));
 }
 
 /* ---- the loser's last state ---- */
@@ -112,16 +127,13 @@ int conflict_losing(void *ctx, const struct remote_row *row, const struct stamp 
     struct node *n = ctx;
     AUTOSTR struct str memory = STR_INIT;
     struct val key[TABLE_KEYS_MAX];
-    if ((row->t != T_CHECKPOINT && row->t != T_METADATA && row->t != T_CHILD) ||
+    int told = told_losing(n, row);
+    if (told < 0 && e)
+        *e = n->fault;
+    if (told < 0 || (row->t != T_CHECKPOINT && row->t != T_METADATA) ||
         !table_unkey(table_get(row->t), row->key, &memory, key))
-        return 0;
+        return told;
     AUTOFREE char *swarm = mem_copy(key[0].p, key[0].n), *name = mem_copy(key[1].p, key[1].n);
-    if (row->t == T_CHILD) {
-        int child = facts_child_matters(row) ? facts_child_losing(n, swarm, name) : 0;
-        if (child < 0 && e)
-            *e = n->fault;
-        return child;
-    }
     struct child *c = child_find(n, swarm, name);
     if (!c || !c->s.run || c->s.session || c->s.is_asked || old->rank > c->s.epoch ||
         row->stamp.rank <= c->s.epoch)
@@ -179,7 +191,10 @@ static int claim_again(struct node *n, struct child *c, const struct name_row *n
                            .since = c->s.since,
                            .incarnation = c->s.incarnation};
     int64_t beaten = now->epoch;
+    AUTOSTR struct str data = STR_INIT;
     own_claim(n, &row, &n->self, now->epoch);
+    own_taken(node_name_of(n, now->owner), "oldest", &data);
+    mem_replace(&row.cause, str_get(&data));
     int rc = store_save(n->store, T_NAME, &row, &n->fault);
     node_wake(n, row.swarm, row.name);
     if (rc == 0)

@@ -14,28 +14,25 @@
 
 struct gathered {
     enum gathered_kind kind;
+    char *node; /* that tells it; NULL: this one */
     char *swarm, *name, *json;
     bool written;
-};
-
-struct former {
-    char *key;
-    struct child_row row;
-    UT_hash_handle hh;
 };
 
 /* ---- many as one ---- */
 
 static void one_free(struct gathered *g)
 {
+    free(g->node);
     free(g->swarm);
     free(g->name);
     free(g->json);
     *g = (struct gathered){0};
 }
 
-void facts_gather(struct node *n, enum gathered_kind kind, const char *swarm, const char *name,
-                  char *json TAKES)
+/* One more of these; json: the members of its object, without braces. */
+static void gather(struct node *n, enum gathered_kind kind, const char *by, const char *swarm,
+                   const char *name, char *json TAKES)
 {
     struct facts *f = &n->facts;
     node_touch(n, &f->n, sizeof f->n);
@@ -45,22 +42,15 @@ void facts_gather(struct node *n, enum gathered_kind kind, const char *swarm, co
         ARRAY_GROW(f->list, f->filled, f->cap);
         f->filled++;
     }
-    f->list[f->n++] = (struct gathered){kind, mem_dup(swarm), mem_dup(name), json, false};
+    f->list[f->n++] = (struct gathered){kind, mem_dup(by), mem_dup(swarm), mem_dup(name), json, false};
 }
 
 void facts_clear(struct node *n)
 {
-    struct former *old, *next;
     for (size_t i = 0; i < n->facts.filled; i++)
         one_free(&n->facts.list[i]);
     n->facts.n = n->facts.filled = 0;
-    HASH_ITER(hh, n->facts.formers, old, next)
-    {
-        HASH_DEL(n->facts.formers, old);
-        row_fini(T_CHILD, &old->row);
-        free(old->key);
-        free(old);
-    }
+    told_clear(n);
 }
 
 void facts_fini(struct node *n)
@@ -69,20 +59,14 @@ void facts_fini(struct node *n)
     free(TAKE(n->facts.list));
 }
 
-static int write_kind(struct node *n, enum gathered_kind kind, const char *swarm, const char *name,
-                      const char *data)
+static const char *const kinds[] = {[GATHER_STARTING] = "pre_children_start",
+                                    [GATHER_STARTED] = "post_children_start",
+                                    [GATHER_TAKEN] = "pre_children_redistribution",
+                                    [GATHER_MOVED] = "migration_completed"};
+
+static bool same_text(const char *a, const char *b)
 {
-    switch (kind) {
-    case GATHER_STARTING:
-        return node_log(n, "pre_children_start", swarm, name, n->name, 0, NULL, data);
-    case GATHER_STARTED:
-        return node_log(n, "post_children_start", swarm, name, n->name, 0, NULL, data);
-    case GATHER_TAKEN:
-        return node_log(n, "pre_children_redistribution", swarm, name, n->name, 0, NULL, data);
-    case GATHER_MOVED:
-        return node_log(n, "migration_completed", swarm, name, n->name, 0, NULL, data);
-    }
-    return 0;
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 /* All that are like the i-th, up to AT_ONCE. */
@@ -95,7 +79,8 @@ static int write_like(struct node *n, size_t i)
     str_puts(&data, "{\"children\":[");
     for (; i < f->n && count < AT_ONCE; i++) {
         struct gathered *g = &f->list[i];
-        if (g->written || g->kind != first.kind || strcmp(g->swarm, first.swarm) != 0)
+        if (g->written || g->kind != first.kind || !same_text(g->node, first.node) ||
+            strcmp(g->swarm, first.swarm) != 0)
             continue;
         str_printf(&data, "%s{%s}", count++ ? "," : "", g->json);
         g->written = true;
@@ -103,7 +88,9 @@ static int write_like(struct node *n, size_t i)
     str_puts(&data, first.kind == GATHER_TAKEN   ? "],\"event\":\"node_leave\"}"
                     : first.kind == GATHER_MOVED ? "],\"migration\":\"cold_swap\"}"
                                                  : "]}");
-    return write_kind(n, first.kind, first.swarm, count == 1 ? first.name : NULL, str_get(&data));
+    const char *name = count == 1 ? first.name : NULL;
+    return first.node ? node_told(n, kinds[first.kind], first.swarm, name, first.node, 0, str_get(&data))
+                      : node_log(n, kinds[first.kind], first.swarm, name, n->name, 0, NULL, str_get(&data));
 }
 
 int facts_write(struct node *n)
@@ -115,6 +102,51 @@ int facts_write(struct node *n)
         if (!n->facts.list[i].written)
             rc = write_like(n, i);
     return rc;
+}
+
+void facts_taken(struct node *n, const char *by, const char *swarm, const char *name, const char *from,
+                 const char *to)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", name);
+    jw_kv_array(&j, "old_nodes");
+    jw_string(&j, from ? from : "");
+    jw_array_close(&j);
+    jw_kv_array(&j, "new_nodes");
+    jw_string(&j, to);
+    jw_array_close(&j);
+    gather(n, GATHER_TAKEN, by, swarm, name, str_take(&json));
+}
+
+void facts_moved(struct node *n, const char *by, const char *swarm, const char *name, const char *to)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", name);
+    jw_kv_string(&j, "node", to);
+    gather(n, GATHER_MOVED, by, swarm, name, str_take(&json));
+}
+
+static void start(struct node *n, enum gathered_kind kind, const char *by, const struct child_row *row)
+{
+    struct str json = STR_INIT;
+    struct jw j = jw_init(&json);
+    jw_kv_string(&j, "name", row->name);
+    jw_kv_i64_text(&j, "epoch", row->epoch);
+    jw_kv_i64(&j, "restarts", row->restarts);
+    if (kind == GATHER_STARTED) {
+        jw_kv_string(&j, "result", row->reason ? "start_failed" : "ok");
+        jw_kv_i64(&j, "pid", row->reason ? 0 : row->pid);
+    }
+    if (row->reason)
+        jw_kv_raw(&j, "reason", (struct span){row->reason, strlen(row->reason)});
+    gather(n, kind, by, row->swarm, row->name, str_take(&json));
+}
+
+void facts_start_here(struct node *n, enum gathered_kind kind, const struct child_row *row)
+{
+    start(n, kind, NULL, row);
 }
 
 /* ---- the registry ---- */
@@ -156,6 +188,8 @@ static int say(struct node *n, const char *type, const struct child_row *at, con
         jw_kv_i64(&j, "pid", now->pid);
     if (at == now && now->pid)
         jw_kv_i64(&j, "restarts", now->restarts);
+    if (at != now && now->reason)
+        jw_kv_raw(&j, "reason", (struct span){now->reason, strlen(now->reason)});
     jw_object_close(&j);
     jw_end(&j);
     return (told ? node_told(n, type, now->swarm, now->name, node, now->epoch, str_get(&data))
@@ -173,6 +207,23 @@ int facts_registry(struct node *n, const struct child_row *old, const struct chi
     return say(n, was && is_again(old, now) ? "child_pid_updated" : "child_registered", now, now, told);
 }
 
+/* A start that came to be told of, once: its row before it ran may have been replaced on the way. */
+void facts_start(struct node *n, const struct child_row *old, const struct child_row *now)
+{
+    const char *by = node_name_of(n, now->node);
+    bool same = old->epoch == now->epoch && old->restarts == now->restarts && is(old->status, "starting");
+    bool failed = now->reason && strstr(now->reason, "\"start_failed\"") && !is(old->status, now->status);
+    bool up =
+        is(now->status, "running") && !(old->epoch == now->epoch && old->pid == now->pid &&
+                                        old->started_at == now->started_at && is(old->status, "running"));
+    struct child_row pre = *now;
+    pre.reason = NULL;
+    if ((up || is(now->status, "starting")) && !same)
+        start(n, GATHER_STARTING, by, &pre);
+    if (up || failed)
+        start(n, GATHER_STARTED, by, up ? &pre : now);
+}
+
 static const char *const telling[] = {"running", "gone", "failed", "stopped"};
 
 bool facts_status_matters(const char *status)
@@ -181,45 +232,6 @@ bool facts_status_matters(const char *status)
         if (is(status, telling[i]))
             return true;
     return false;
-}
-
-/* By its bytes: a name may hold such a word as well, which costs a look-up and no more. */
-bool facts_child_matters(const struct remote_row *row)
-{
-    for (size_t i = 0; i < COUNT(telling) && row->bytes.n > 0; i++) /* a tombstone has none */
-        if (memmem(row->bytes.p, row->bytes.n, telling[i], strlen(telling[i])))
-            return true;
-    return false;
-}
-
-int facts_child_losing(struct node *n, const char *swarm, const char *name)
-{
-    struct former *old;
-    AUTOFREE char *key = mem_printf("%s\n%s", swarm, name);
-    HASH_FIND_STR(n->facts.formers, key, old);
-    if (old) /* one page has a row once; this is of one that failed */
-        row_fini(T_CHILD, &old->row);
-    else {
-        old = mem_alloc(sizeof *old);
-        old->key = TAKE(key);
-        HASH_ADD_KEYPTR(hh, n->facts.formers, old->key, strlen(old->key), old);
-    }
-    old->row = (struct child_row){.swarm = mem_dup(swarm), .name = mem_dup(name)};
-    int rc = store_load(n->store, T_CHILD, &old->row, &n->fault);
-    return rc < 0 ? rc : 0;
-}
-
-int facts_child_merged(struct node *n, const char *swarm, const char *name)
-{
-    struct former *old;
-    AUTOFREE char *key = mem_printf("%s\n%s", swarm, name);
-    HASH_FIND_STR(n->facts.formers, key, old);
-    struct child_row now = {.swarm = mem_dup(swarm), .name = mem_dup(name)}, none = {0};
-    int rc = store_load(n->store, T_CHILD, &now, &n->fault);
-    if (rc >= 0)
-        rc = facts_registry(n, old ? &old->row : &none, &now, true);
-    row_fini(T_CHILD, &now);
-    return rc;
 }
 
 /* ---- a redistribution ---- */

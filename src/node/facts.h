@@ -19,24 +19,28 @@ enum gathered_kind {
     GATHER_TAKEN,    /* pre_children_redistribution */
     GATHER_MOVED,    /* migration_completed */
 };
-#define GATHERED_KINDS 4
 
 struct gathered;
 
-/* Of a row of "child" before it was replaced. */
+/* Of a row before it was replaced (told.c). */
 struct former;
 
 struct facts {
     struct gathered *list;
     size_t n, filled, cap;  /* filled: places that own something, at least n */
-    struct former *formers; /* uthash by the row's key */
+    struct former *formers; /* uthash by table and key */
 };
 
 void facts_fini(struct node *n);
 
-/* One more of these; json: the members of its object, without braces. */
-void facts_gather(struct node *n, enum gathered_kind kind, const char *swarm, const char *name,
-                  char *json TAKES);
+/* by: the node that did it; NULL: this one. */
+void facts_taken(struct node *n, const char *by, const char *swarm, const char *name, const char *from,
+                 const char *to);
+void facts_moved(struct node *n, const char *by, const char *swarm, const char *name, const char *to);
+/* GATHER_STARTING or GATHER_STARTED of a process here; its reason: the start failed. */
+void facts_start_here(struct node *n, enum gathered_kind kind, const struct child_row *row);
+/* What two rows of a process elsewhere say of its starts. */
+void facts_start(struct node *n, const struct child_row *old, const struct child_row *now);
 /* Before the commit. 0 or < 0. */
 int facts_write(struct node *n);
 /* After the commit, or when nothing came of it. */
@@ -45,12 +49,8 @@ void facts_clear(struct node *n);
 /* What a "starting", "running" or ended row of a process means for who looks names up. old may be empty
  * (status NULL). told: another node's row was merged. */
 int facts_registry(struct node *n, const struct child_row *old, const struct child_row *now, bool told);
-/* A row of "child" is about to be replaced by merging; and has been. */
-int facts_child_losing(struct node *n, const char *swarm, const char *name);
-/* Whether such a row can be one that the registry tells of: most are not, and need not be looked up. */
-bool facts_child_matters(const struct remote_row *row);
+/* Whether a row of that status can mean something for them. */
 bool facts_status_matters(const char *status);
-int facts_child_merged(struct node *n, const char *swarm, const char *name);
 
 /* A node joins or leaves what this one sees. Inside handlers. */
 void facts_change(struct node *n, struct peer *p, bool joins);

@@ -174,6 +174,8 @@ static int forgotten_nodes(struct node *n)
         struct node_row row = {.node = text};
         if (own_is_home(n, "", row.node))
             rc = store_kill(n->store, T_NODE, &row, 0, &n->fault);
+        if (rc == 0 && own_is_home(n, "", row.node))
+            rc = told_forget(n, text);
     }
     return rc;
 }

@@ -158,10 +158,51 @@ int group_leave(struct node *n, const char *swarm, const char *group, const char
     return kill_found(n, joins_of, key, ret);
 }
 
+void group_data(const char *group, struct str *ret)
+{
+    struct jw j = jw_init(ret);
+    jw_object(&j);
+    jw_kv_string(&j, "group", group);
+    jw_object_close(&j);
+    jw_end(&j);
+}
+
+/* The groups that this life of the name is in. < 0, or the names in ret, yours each. */
+static int groups_of(struct node *n, const struct name_row *name, char ***ret, size_t *ret_n)
+{
+    size_t cap = 0;
+    int rc;
+    struct stmt *q = store_ask(n->store, Q_GROUP_OF_NAME, "tti", name->swarm, name->name, name->incarnation);
+    *ret = NULL;
+    *ret_n = 0;
+    while ((rc = stmt_step(q, &n->fault)) == 1) {
+        ARRAY_GROW(*ret, *ret_n, cap);
+        (*ret)[(*ret_n)++] = mem_dup(col_text(q, 0));
+    }
+    stmt_reset(q);
+    return rc;
+}
+
+/* A name that ends leaves its groups. */
 int group_forget(struct node *n, const char *swarm, const char *name)
 {
     const char *const key[] = {swarm, name};
-    return kill_found(n, all_of_name, key, &(size_t){0});
+    struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
+    char **groups = NULL;
+    size_t count = 0;
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc == 1)
+        rc = groups_of(n, &row, &groups, &count);
+    for (size_t i = 0; i < count; i++) {
+        AUTOSTR struct str data = STR_INIT;
+        group_data(groups[i], &data);
+        if (rc == 0)
+            rc = node_log(n, "member_left", swarm, name, n->name, 0, NULL, str_get(&data));
+        free(groups[i]);
+    }
+    free(groups);
+    row_fini(T_NAME, &row);
+    return rc < 0 ? rc : kill_found(n, all_of_name, key, &(size_t){0});
 }
 
 int group_empty(struct node *n, const char *swarm, const char *group)
@@ -233,15 +274,11 @@ static int restart_others(struct node *n, const char *swarm, const char *group, 
 {
     CLEANUP(group_members_fini) struct group_members m = {0};
     AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
     int rc = group_members(n->store, swarm, group, NULL, INT64_MAX, &m, &n->fault);
     for (size_t i = 0; rc == 0 && i < m.n; i++)
         if (!m.list[i].address && strcmp(m.list[i].name, failed) != 0)
             rc = restart_one(n, swarm, group, m.list[i].name);
-    jw_object(&j);
-    jw_kv_string(&j, "group", group);
-    jw_object_close(&j);
-    jw_end(&j);
+    group_data(group, &data);
     return rc < 0 ? rc : node_log(n, "group_restarted", swarm, failed, n->name, 0, NULL, str_get(&data));
 }
 
@@ -249,14 +286,10 @@ int group_failed(struct node *n, const char *swarm, const char *name)
 {
     struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     char **groups = NULL;
-    size_t count = 0, cap = 0;
+    size_t count = 0;
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
-    struct stmt *q = store_ask(n->store, Q_GROUP_OF_NAME, "tti", swarm, name, row.incarnation);
-    while (rc == 1 && (rc = stmt_step(q, &n->fault)) == 1) {
-        ARRAY_GROW(groups, count, cap);
-        groups[count++] = mem_dup(col_text(q, 0));
-    }
-    stmt_reset(q);
+    if (rc == 1)
+        rc = groups_of(n, &row, &groups, &count);
     for (size_t i = 0; i < count; i++) {
         AUTOFREE char *word = group_restart(n->store, swarm, groups[i]);
         if (rc >= 0 && strcmp(word, "one_for_all") == 0)

@@ -49,6 +49,8 @@ int group_join(struct node *n, const struct name_row *name, const char *group, c
 int group_leave(struct node *n, const char *swarm, const char *group, const char *name, size_t *ret);
 /* The life of the name ends: with it every membership. */
 int group_forget(struct node *n, const char *swarm, const char *name);
+/* What an event about a membership says of it: JSON, appended. */
+void group_data(const char *group, struct str *ret);
 /* Everybody leaves. */
 int group_empty(struct node *n, const char *swarm, const char *group);
 /* A process of this name failed: what its groups want of the others is asked of their owners. */

@@ -201,13 +201,14 @@ static bool target(struct node *n, struct child *c, struct id *ret)
            own_target(n, c->swarm, c->name, c->spec.nodes.list, &n->self, ret);
 }
 
-static void moved_fact(struct node *n, const struct child *c, const char *to)
+/* Why it goes. */
+static const char *why_of(struct node *n, const struct child *c)
 {
-    struct str json = STR_INIT;
-    struct jw j = jw_init(&json);
-    jw_kv_string(&j, "name", c->name);
-    jw_kv_string(&j, "node", to);
-    facts_gather(n, GATHER_MOVED, c->swarm, c->name, str_take(&json));
+    return told_moves[n->leaving                        ? MOVE_STOP
+                      : n->draining                     ? MOVE_DRAIN
+                      : c->move_to                      ? MOVE_ASKED
+                      : !swarm_serves_here(n, c->swarm) ? MOVE_SWARM
+                                                        : MOVE_PLACEMENT];
 }
 
 static int claim_for(struct node *n, struct child *c, const struct id *to)
@@ -216,13 +217,16 @@ static int claim_for(struct node *n, struct child *c, const struct id *to)
     int rc = store_load(n->store, T_NAME, &row, &n->fault);
     if (rc == 1) {
         row.since = 0;
+        AUTOSTR struct str data = STR_INIT;
         own_claim(n, &row, to, row.epoch);
+        own_taken(n->name, why_of(n, c), &data);
+        mem_replace(&row.cause, str_get(&data));
         rc = store_save(n->store, T_NAME, &row, &n->fault);
         if (rc == 0)
             rc = node_log(n, "child_moved", c->swarm, c->name, node_name_of(n, row.owner), row.epoch, NULL,
-                          NULL);
+                          row.cause);
         if (rc == 0)
-            moved_fact(n, c, node_name_of(n, row.owner));
+            facts_moved(n, NULL, c->swarm, c->name, node_name_of(n, row.owner));
         node_wake(n, c->swarm, c->name);
     }
     row_fini(T_NAME, &row);

@@ -462,6 +462,9 @@ int heal_rows(struct node *n)
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = node_try(n, row_heal, &all[i], "a row of another node");
     for (size_t i = 0; rc == 0 && i < count; i++)
+        if (all[i].taken && all[i].suspect->verdict == JUDGE_TAKE_LATE) /* what heals was known */
+            rc = told_merged(n, &all[i].row, 1);
+    for (size_t i = 0; rc == 0 && i < count; i++)
         if (all[i].taken)
             rc = row_merged(n, &all[i].row);
     eff_do(n, rows_in, NULL, NULL);

@@ -41,6 +41,8 @@ int node_log(struct node *n, const char *type, const char *swarm, const char *na
                           .epoch = epoch,
                           .data = data_json};
     int rc = store_log(n->store, &l, &n->fault);
+    if (rc == 0)
+        rc = told_carry(n, &l);
     return rc < 0 ? rc : hooks_fact(n, &l, true);
 }
 

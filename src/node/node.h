@@ -33,7 +33,7 @@ struct node_options {
     const struct declared *declared; /* children that each start of the cluster makes true (declare.h) */
     char *const *serves; /* swarms that the configuration declares to be served here; NULL-terminated */
     int64_t suspect_ms, down_ms, ping_ms, sync_ms, batch_window_ms, brake_ms;
-    int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
+    int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows, history_keep_rows;
     /* Tombstones go once all members have them and they are older than the first, or than the second in any
      * case. */
     int64_t tombstone_min_ms, tombstone_max_ms;

@@ -102,6 +102,7 @@ void own_claim(struct node *n, struct name_row *row, const struct id *owner, int
     char text[ID_TEXT], view[17];
     int64_t stamp = store_stamp(n->store);
     own_signature(n, view);
+    mem_replace(&row->cause, NULL);
     row->epoch = stamp > over ? stamp : over + 1;
     mem_replace(&row->view, view);
     mem_replace(&row->owner, owner ? id_text(owner, text) : NULL);
@@ -213,20 +214,6 @@ void own_taken(const char *from, const char *why, struct str *ret_json)
     jw_end(&j);
 }
 
-static void taken_fact(struct node *n, const struct name_row *row, const char *from)
-{
-    struct str json = STR_INIT;
-    struct jw j = jw_init(&json);
-    jw_kv_string(&j, "name", row->name);
-    jw_kv_array(&j, "old_nodes");
-    jw_string(&j, from);
-    jw_array_close(&j);
-    jw_kv_array(&j, "new_nodes");
-    jw_string(&j, node_name_of(n, row->owner));
-    jw_array_close(&j);
-    facts_gather(n, GATHER_TAKEN, row->swarm, row->name, str_take(&json));
-}
-
 /* An owner that is alive says itself that it may run it no more. It is full with what it has, this one too.
  */
 static bool stays(struct node *n, const struct name_row *row, struct id *ret)
@@ -255,12 +242,13 @@ static int take_over(struct node *n, struct name_row *row, const char *why)
     own_claim(n, row, &to, row->epoch);
     AUTOSTR struct str data = STR_INIT;
     own_taken(from, why, &data);
+    mem_replace(&row->cause, str_get(&data));
     int rc = store_save(n->store, T_NAME, row, &n->fault);
     if (rc == 0)
         rc = node_log(n, "child_claimed", row->swarm, row->name, node_name_of(n, row->owner), row->epoch,
                       NULL, str_get(&data));
     if (rc == 0)
-        taken_fact(n, row, from);
+        facts_taken(n, NULL, row->swarm, row->name, from, node_name_of(n, row->owner));
     if (rc == 0)
         node_wake(n, row->swarm, row->name);
     return rc < 0 ? rc : owner_side(n, row);

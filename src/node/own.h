@@ -49,9 +49,9 @@ void places_fini(struct places *p);
 bool own_target(struct node *n, const char *swarm, const char *name, char *const *nodes,
                 const struct id *not_this, struct id *ret);
 int64_t own_actor_of(struct node *n, const struct id *node);
-/* What the log says of a claim that changes hands. */
+/* What the claim and the log say of its changing hands. */
 void own_taken(const char *from, const char *why, struct str *ret_json);
-/* Fills owner, owner_actor, epoch (above `over`), view; since if it is 0. */
+/* Fills owner, owner_actor, epoch (above `over`), view, cause (none); since if it is 0. */
 void own_claim(struct node *n, struct name_row *row, const struct id *owner, int64_t over);
 
 /* A start, at the home of its name: what it is for, and for whom (own_ask.c). */

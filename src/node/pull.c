@@ -366,8 +366,6 @@ int row_merged(struct node *n, const struct remote_row *row)
         return *a ? own_changed(n, a, b) : session_changed_hands(n, b);
     case T_CHILD:
         node_wake(n, a, b);
-        if (!row->dead && facts_child_matters(row) && facts_child_merged(n, a, b) < 0)
-            return n->fault.code;
         return own_changed(n, a, b); /* its owner may ask for a new claim */
     case T_METADATA:
     case T_CHECKPOINT:
@@ -403,6 +401,7 @@ int row_merged(struct node *n, const struct remote_row *row)
     case T_SCORE:
     case T_PROCESS_GROUP:
     case T_MEMBER:
+    case T_NEWS:
     case T_N:
         break;
     }
@@ -475,6 +474,8 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
     for (size_t i = 0; rc == 0 && i < g->seen.n; i++)
         if (!is_cut(g, g->seen.e[i].actor))
             rc = store_vv_saw(n->store, g->seen.e[i].actor, g->seen.e[i].hlc, &n->fault);
+    if (rc == 0)
+        rc = told_merged(n, taken, count);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         crasher_note(n, &taken[i]);
         rc = row_merged(n, &taken[i]);

@@ -354,8 +354,9 @@ static int ours_away(struct node *n, struct walk *w)
     gone.t = table_find(gone.tbl);
     if (!w->dead)
         note(w, &gone);
+    int rc = w->dead ? 0 : told_losing(n, &gone);
     w->next.dropped++;
-    return store_take_out(n->store, gone.tbl, gone.key, &n->fault);
+    return rc < 0 ? rc : store_take_out(n->store, gone.tbl, gone.key, &n->fault);
 }
 
 /* A row that one side has alone, whether it may be older than a deletion which its side never saw. Of two
@@ -479,6 +480,8 @@ static int walk_page(struct node *n, struct walk *w)
     while (rc == 0 && (w->has_theirs || within(w)) && w->ours_left > 0)
         rc = step(n, w);
     w->ended = !w->more && !w->has_theirs && !w->has_ours;
+    if (rc == 0)
+        rc = told_merged(n, w->changed, w->changed_n);
     for (size_t i = 0; rc == 0 && i < w->changed_n; i++) {
         crasher_note(n, &w->changed[i]);
         rc = row_merged(n, &w->changed[i]);

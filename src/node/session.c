@@ -102,11 +102,12 @@ static int possess(struct node *n, struct session *s)
 int session_take(struct node *n, struct name_row *claim, const struct id *to, const char *why,
                  const char *who)
 {
-    AUTOFREE char *from = mem_dup(claim->owner);
+    AUTOFREE char *from = mem_dup(node_name_of(n, claim->owner));
     claim->since = 0;
     own_claim(n, claim, to, claim->epoch);
     AUTOSTR struct str data = STR_INIT;
     own_taken(from ? from : "", why, &data);
+    mem_replace(&claim->cause, str_get(&data));
     int rc = store_save(n->store, T_NAME, claim, &n->fault);
     if (rc == 0)
         rc = node_log(n, "session_claimed", "", claim->name, node_name_of(n, claim->owner), claim->epoch, who,

@@ -68,6 +68,13 @@ static int sweep_table(struct node *n, const struct swept *s)
     return rc < 0 ? rc : 0;
 }
 
+static int trim_log(struct node *n)
+{
+    struct log_keep keep = {n->real_ms - n->o.events_keep_ms, n->o.events_keep_rows, n->o.history_keep_rows};
+    node_touch(n, &n->log_after, sizeof n->log_after);
+    return store_log_trim(n->store, &keep, &n->log_after, &n->fault);
+}
+
 int node_sweep(struct node *n)
 {
     const struct swept all[] = {
@@ -88,7 +95,6 @@ int node_sweep(struct node *n)
     if (rc == 0)
         rc = gc_tick(n);
     if (rc == 0)
-        rc = store_do(n->store, Q_LOG_TRIM, &n->fault, "ii", n->real_ms - n->o.events_keep_ms,
-                      n->o.events_keep_rows);
+        rc = trim_log(n);
     return rc;
 }

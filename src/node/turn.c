@@ -62,16 +62,21 @@ bool turns_unfinished(struct node *n, const char *session)
     return some;
 }
 
-int turn_log(struct node *n, const struct turn_row *t, const char *type, const char *who)
+void turn_data(const struct turn_row *t, struct str *ret)
 {
-    AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
+    struct jw j = jw_init(ret);
     jw_object(&j);
     jw_kv_string(&j, "turn", t->turn);
     if (t->detail)
         jw_kv_string(&j, "detail", t->detail);
     jw_object_close(&j);
     jw_end(&j);
+}
+
+int turn_log(struct node *n, const struct turn_row *t, const char *type, const char *who)
+{
+    AUTOSTR struct str data = STR_INIT;
+    turn_data(t, &data);
     return node_log(n, type, "", t->session, n->name, t->epoch, who, str_get(&data));
 }
 

@@ -12,6 +12,8 @@ int turn_save(struct node *n, const struct session *s, struct turn_row *t, enum 
 int turn_row_load(struct node *n, const char *session, const char *turn, struct turn_row *ret);
 /* The turn that runs, or is to run next. 1 found; row_fini is yours in any case. */
 int turn_next_row(struct node *n, const char *session, struct turn_row *ret);
+/* What an event about a turn says of it: JSON, appended. */
+void turn_data(const struct turn_row *t, struct str *ret);
 int turn_log(struct node *n, const struct turn_row *t, const char *type, const char *who);
 /* Puts the input into the conversation, once. */
 int turn_input_append(struct node *n, struct session *s, const struct turn_row *t);

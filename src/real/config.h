@@ -64,7 +64,7 @@ struct config {
     /* failure detection and replication */
     int64_t ping_ms, suspect_ms, down_ms, nodedown_batch_window_ms, brake_ms, sync_ms, checkpoint_acks;
     int64_t compare_ms;
-    int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows;
+    int64_t handoff_ttl_ms, events_keep_ms, events_keep_rows, history_keep_rows;
     int64_t tombstone_min_ms, tombstone_max_ms;
     /* requests */
     int64_t connections_max, connections_address_max, accepts_per_s, accepts_address_per_s;

@@ -205,6 +205,9 @@ static const struct setting table[] = {
      .env = "SKEP_EVENTS_KEEP_MS", .reload = true, .what = "Age at which events, history and audit records go."},
     {"events_keep_rows", NUMBER(1000, 1000000000), AT(events_keep_rows), .initial = "1000000",
      .env = "SKEP_EVENTS_KEEP_ROWS", .reload = true, .what = "Number of these records beyond which the oldest go."},
+    {"history_keep_rows", NUMBER(10, 1000000), AT(history_keep_rows), .initial = "100",
+     .env = "SKEP_HISTORY_KEEP_ROWS", .reload = true,
+     .what = "Of these, how many of one name are kept: a busy name takes none of the others' room."},
 
     {"connections_max", NUMBER(8, 1000000), AT(connections_max), .initial = "4096", .env = "SKEP_CONNECTIONS_MAX",
      .what = "Connections of clients and peers at once."},

@@ -205,6 +205,7 @@ static void options_of(struct setup *s)
         .tombstone_max_ms = c->tombstone_max_ms,
         .events_keep_ms = c->events_keep_ms,
         .events_keep_rows = c->events_keep_rows,
+        .history_keep_rows = c->history_keep_rows,
         .alone_ms = SETUP_ALONE_MS,
         .checkpoint_acks = (int)c->checkpoint_acks,
         .children_max = c->max_children,

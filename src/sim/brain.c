@@ -48,6 +48,7 @@ static struct node_options options_of(const struct sim_home *home)
         .tombstone_max_ms = home->opts->tombstone_max_ms ? home->opts->tombstone_max_ms : 86400000,
         .events_keep_ms = 7 * 86400000LL,
         .events_keep_rows = 100000,
+        .history_keep_rows = 100,
         .alone_ms = 5000,
         .checkpoint_acks = 1,
         .children_max = 10000,

@@ -8,6 +8,7 @@
 
 #include "base/ensure.h"
 #include "base/hlc.h"
+#include "sim/heard.h"
 #include "sim/look.h"
 #include "sim/worker.h"
 #include "wire/buf.h"
@@ -435,6 +436,7 @@ static void store_holds(struct invariants *v, int i, bool deep)
         bytes_are_there(v, i, l, n->store);
         rows_are_described(v, i, n->store);
         chunks_are_there(v, i, n->store);
+        heard_hold(v, i);
     }
     the_dead_stay_dead(v, i, l);
     drops_are_known(v, i, n);

@@ -8,9 +8,9 @@
  *   stamp; the epochs of a name never fall; a stamp has one content; a write changes something; no stamp is
  *   further ahead than may be accepted; a row that a vector covers is there, or what replaced it; nothing
  *   that was deleted is back where its deletion was known; equal vectors mean equal rows; what announces
- *   chunks has them; tombstones are dropped only when every member had them, or is too old to wait for.
- * Each simulated second, over all processes:
- *   never two of a name on one node; none without a claim that its node knew.
+ *   chunks has them; its log tells of each claim (heard.h); tombstones are dropped only when every member had
+ * them, or is too old to wait for. Each simulated second, over all processes: never two of a name on one
+ * node; none without a claim that its node knew.
  *
  * It reads the databases with statements of its own, and rests on nothing of what it checks but the canonical
  * bytes of rows. The names in brackets in invariant.c, as in [I4], are those of the proofs that go with the

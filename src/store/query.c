@@ -89,10 +89,17 @@ static const struct query_text queries[Q_N] = {
                       "WHERE swarm = ?1 AND name = ?2 ORDER BY seq DESC LIMIT 1000) "
                       "WHERE type IN ('child_fenced', 'name_conflict') ORDER BY seq DESC LIMIT ?3"},
     [Q_LOG_NEWEST] = {T_N, "SELECT coalesce(max(seq), 0) FROM log"},
+    [Q_LOG_OLDEST] = {T_N, "SELECT coalesce(min(seq), 0) FROM log"},
     /* looks at the oldest thousand only; the newest row stays, or its number would be given again */
     [Q_LOG_TRIM] = {T_N, "DELETE FROM log WHERE seq IN (SELECT seq FROM log ORDER BY seq LIMIT 1000) "
-                         "AND (at < ?1 OR seq <= (SELECT max(seq) FROM log) - ?2) "
+                         "AND (at < ?1 OR seq IN (SELECT seq FROM log ORDER BY seq LIMIT ?2)) "
                          "AND seq < (SELECT max(seq) FROM log)"},
+    [Q_LOG_NAMES] = {T_N, "SELECT DISTINCT swarm, name FROM log WHERE seq > ?1 AND seq <= ?2 "
+                          "AND swarm IS NOT NULL AND name IS NOT NULL"},
+    [Q_LOG_TRIM_NAME] = {T_N,
+                         "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE swarm = ?1 AND name = ?2 "
+                         "ORDER BY seq DESC LIMIT ?4 OFFSET ?3)"},
+    [Q_CHANGES] = {T_N, "SELECT changes()"},
     [Q_ACTORS_BEFORE] = {T_ACTOR, "WHERE born_at < ?1 AND actor > ?2 ORDER BY actor"},
     [Q_NODES] = {T_NODE, "ORDER BY node"},
     [Q_NODE_MARKS] = {T_NODE_MARK, "ORDER BY node"},
@@ -101,6 +108,8 @@ static const struct query_text queries[Q_N] = {
     [Q_SERVES] = {T_SERVE, "ORDER BY swarm, node"},
     [Q_SCORES] = {T_SCORE, "ORDER BY node"},
     [Q_SERVES_OF] = {T_SERVE, "WHERE swarm = ?1 ORDER BY node"},
+    [Q_NEWS_LAST] = {T_N, "SELECT coalesce(max(seq), 0) FROM news WHERE node = ?1"},
+    [Q_NEWS_OF] = {T_NEWS, "WHERE node = ?1 LIMIT ?2"},
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "
                            "AND rowid > ?2 ORDER BY rowid LIMIT ?3"},

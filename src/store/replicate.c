@@ -372,8 +372,7 @@ int store_merge_as(struct store *s, const struct remote_row *row, const char *as
         return rc < 0 ? rc
                       : err_set(e, SKEP_EARG, "a row of table %.*s has the stamp of another row",
                                 (int)row->tbl.n, row->tbl.p);
-    bool ranked = row->t != T_N && table_get(row->t)->epoch >= 0;
-    if (s->on_loss && ranked && old.found && !old.dead &&
+    if (s->on_loss && row->t != T_N && old.found && !old.dead &&
         (rc = s->on_loss(s->on_loss_ctx, row, &old.stamp, e)) < 0)
         return rc;
     struct err why = {0};

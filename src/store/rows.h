@@ -44,7 +44,7 @@ struct idem_row {
     struct blob extra;
 };
 struct name_row {
-    char *swarm, *name, *address, *kind, *metadata, *op, *owner, *spec, *view;
+    char *swarm, *name, *address, *cause, *kind, *metadata, *op, *owner, *spec, *view;
     int64_t epoch, expires_at, incarnation, owner_actor, since, ttl_ms;
     struct blob extra;
 };
@@ -133,6 +133,11 @@ struct process_group_row {
 struct member_row {
     char *swarm, *process_group, *name, *tag, *metadata;
     int64_t at, incarnation;
+    struct blob extra;
+};
+struct news_row {
+    char *node, *about, *data, *name, *swarm, *type;
+    int64_t slot, seq, epoch;
     struct blob extra;
 };
 

@@ -665,20 +665,3 @@ int store_is_idle(struct store *s, struct span tbl, struct span key, struct err 
     int rc = version_get(s, table_span(table_get(table_get(id)->under)), table_parent(key), &parent, e);
     return rc < 0 ? rc : !parent.found || parent.dead;
 }
-
-/* ---- the log ---- */
-
-int store_log(struct store *s, const struct log_entry *l, struct err *e)
-{
-    struct stmt *q = s->query[Q_LOG_ADD];
-    stmt_i64(q, 1, s->clock->real_ms(s->clock->self));
-    stmt_text(q, 2, l->type);
-    stmt_text(q, 3, l->swarm);
-    stmt_text(q, 4, l->name);
-    stmt_text(q, 5, l->node);
-    if (l->epoch)
-        stmt_i64(q, 6, l->epoch);
-    stmt_text(q, 7, l->who);
-    stmt_text(q, 8, l->data);
-    return stmt_run(q, e);
-}

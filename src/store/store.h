@@ -179,7 +179,7 @@ enum merged { MERGED_KEPT, MERGED_TAKEN, MERGED_ASIDE };
  * too. */
 int store_merge(struct store *s, const struct remote_row *row, enum merged *ret, struct err *e);
 
-/* Before a live row that ranks by epoch is replaced or deleted by merging `row`: fn may read and write other
+/* Before a live row is replaced or deleted by merging `row`: fn may read and write other
  * rows, and ends the merge with a failure of its own. */
 void store_on_loss(struct store *s,
                    int (*fn)(void *ctx, const struct remote_row *row, const struct stamp *old, struct err *e),
@@ -214,7 +214,7 @@ int store_drop_dead(struct store *s, int64_t *after, int64_t before,
                     bool (*may)(void *ctx, const struct stamp *stamp), void *ctx, int64_t rows_max,
                     int *ret_dropped, struct err *e);
 
-/* ---- the log ---- */
+/* ---- the log (log.c) ---- */
 
 struct log_entry {
     const char *type; /* fact, past tense: child_started */
@@ -223,6 +223,14 @@ struct log_entry {
     const char *data; /* JSON or NULL */
 };
 int store_log(struct store *s, const struct log_entry *l, struct err *e);
+
+struct log_keep {
+    int64_t from_ms;       /* real: what is older goes */
+    int64_t rows, of_name; /* at most, of all and of each name */
+};
+/* Takes away some of what is older, or more; the newest row stays. *after: how far it has looked for names of
+ * which there is more; 0 at first. */
+int store_log_trim(struct store *s, const struct log_keep *k, int64_t *after, struct err *e);
 
 /* A digest of every live replicated row and its stamp, 32 hex digits: equal on nodes that agree. */
 int store_digest(struct store *s, char ret_hex[33], struct err *e);

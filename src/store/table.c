@@ -77,6 +77,7 @@ static const struct table tables[T_N] = {
           .offset = {AT(idem_row, answer), AT(idem_row, at), AT(idem_row, key), AT(idem_row, request),
                      AT(idem_row, status)},
           .keys_n = 1, .key = {2}, .epoch = -1),
+#ifdef SKEP_TABLES_OLD
     TABLE(T_NAME, name_row, "name", .cols_n = 15,
           .cols = {TEXT(address), INT(epoch), INT(expires_at), INT(incarnation), TEXT(kind), TEXT(metadata),
                    TEXT(name), TEXT(op), TEXT(owner), INT(owner_actor), INT(since), TEXT(spec), TEXT(swarm),
@@ -88,6 +89,19 @@ static const struct table tables[T_N] = {
                      AT(name_row, view)},
           .keys_n = 2, .key = {12, 6}, .epoch = 1, .json = BIT(5) | BIT(11), .needed = BIT(4),
           .actors = BIT(9)),
+#else
+    TABLE(T_NAME, name_row, "name", .cols_n = 16,
+          .cols = {TEXT(address), TEXT(cause), INT(epoch), INT(expires_at), INT(incarnation), TEXT(kind),
+                   TEXT(metadata), TEXT(name), TEXT(op), TEXT(owner), INT(owner_actor), INT(since),
+                   TEXT(spec), TEXT(swarm), INT(ttl_ms), TEXT(view)},
+          .offset = {AT(name_row, address), AT(name_row, cause), AT(name_row, epoch),
+                     AT(name_row, expires_at), AT(name_row, incarnation), AT(name_row, kind),
+                     AT(name_row, metadata), AT(name_row, name), AT(name_row, op), AT(name_row, owner),
+                     AT(name_row, owner_actor), AT(name_row, since), AT(name_row, spec), AT(name_row, swarm),
+                     AT(name_row, ttl_ms), AT(name_row, view)},
+          .keys_n = 2, .key = {13, 7}, .epoch = 2, .json = BIT(1) | BIT(6) | BIT(12), .needed = BIT(5),
+          .actors = BIT(10)),
+#endif
     TABLE(T_CHILD, child_row, "child", .cols_n = 10,
           .cols = {INT(at), INT(epoch), TEXT(name), TEXT(node), INT(pid), TEXT(reason), INT(restarts),
                    INT(started_at), TEXT(status), TEXT(swarm)},
@@ -197,6 +211,13 @@ static const struct table tables[T_N] = {
                      AT(member_row, name), AT(member_row, process_group), AT(member_row, swarm),
                      AT(member_row, tag)},
           .keys_n = 4, .key = {5, 4, 3, 6}, .epoch = -1, .json = BIT(2)),
+    TABLE(T_NEWS, news_row, "news", .cols_n = 9,
+          .cols = {TEXT(about), TEXT(data), INT(epoch), TEXT(name), TEXT(node), INT(seq), INT(slot),
+                   TEXT(swarm), TEXT(type)},
+          .offset = {AT(news_row, about), AT(news_row, data), AT(news_row, epoch), AT(news_row, name),
+                     AT(news_row, node), AT(news_row, seq), AT(news_row, slot), AT(news_row, swarm),
+                     AT(news_row, type)},
+          .keys_n = 2, .key = {4, 6}, .epoch = -1, .json = BIT(1), .needed = BIT(8)),
 };
 
 const struct table *table_get(enum table_id t)

@@ -37,6 +37,7 @@ enum table_id {
     T_OPERATION_PART,
     T_PROCESS_GROUP,
     T_MEMBER,
+    T_NEWS,
     T_N /* no table: also the name of "a query that is not of one table" */
 };
 

@@ -35,13 +35,10 @@ static void what_takes_too_long_has_no_outcome(void **state)
 
 #define SMALL "/v1/swarms/small"
 
-/* Each home logs its own. */
+/* Every node tells of each, wherever it was made. */
 static int64_t claims(struct rig *r)
 {
-    int64_t n = 0;
-    for (int i = 0; i < 3; i++)
-        n += rows_number(r, i, "SELECT count(*) FROM log WHERE type = 'child_claimed'");
-    return n;
+    return rows_number(r, 0, "SELECT count(*) FROM log WHERE type = 'child_claimed'");
 }
 
 /* As many as there is room for, on any way to ask; who is refused is told, and nothing was claimed for it. */

@@ -376,12 +376,55 @@ static void the_log_is_one_sequence(void **state)
     assert_int_equal(ask(s, "SELECT min(at) FROM log"), START_MS);
     assert_int_equal(ask(s, "SELECT count(*) FROM v_audit"), 1);
     /* trimming: by age, and by number */
-    ok(store_do(s, Q_LOG_TRIM, e, "ii", (int64_t)START_MS, (int64_t)2));
+    int64_t after = 0;
+    ok(store_log_trim(s, &(struct log_keep){START_MS, 2, 100}, &after, e));
     assert_int_equal(ask(s, "SELECT min(seq) FROM log"), 2);
-    ok(store_do(s, Q_LOG_TRIM, e, "ii", (int64_t)START_MS + 1, (int64_t)100));
+    ok(store_log_trim(s, &(struct log_keep){START_MS + 1, 100, 100}, &after, e));
     assert_int_equal(ask(s, "SELECT count(*) FROM log"), 1); /* or its number would be given again */
     ok(store_log(s, &(struct log_entry){.type = "node_up", .node = "b"}, e));
     assert_int_equal(ask(s, "SELECT max(seq) FROM log"), 4);
+    store_end(s);
+}
+
+static void name_logs(struct store *s, const char *name, int count)
+{
+    for (int i = 0; i < count; i++)
+        ok(store_log(s, &(struct log_entry){.type = "child_started", .swarm = "s", .name = name}, e));
+}
+
+static int64_t rows_of(struct store *s, const char *name)
+{
+    AUTOFREE char *sql = mem_printf("SELECT count(*) FROM log WHERE name = '%s'", name);
+    return ask(s, sql);
+}
+
+/* A name that has much to say pushes out its own past, not that of others; gaps count as no rows. */
+static void a_busy_name_takes_no_others_room(void **state)
+{
+    struct store *s = store_new(*state, 1);
+    struct log_keep keep = {0, 100, 10};
+    int64_t after = 0;
+    name_logs(s, "quiet", 5);
+    for (int round = 0; round < 20; round++) {
+        name_logs(s, "busy", 60);
+        ok(store_log_trim(s, &keep, &after, e));
+        assert_int_equal(rows_of(s, "quiet"), 5);
+        assert_int_equal(rows_of(s, "busy"), 10);
+    }
+    assert_int_equal(ask(s, "SELECT min(seq) FROM log WHERE name = 'busy'"),
+                     5 + 20 * 60 - 9); /* the newest */
+    for (int i = 0; i < 12; i++) {
+        AUTOFREE char *name = mem_printf("other-%d", i);
+        name_logs(s, name, 10);
+    }
+    ok(store_log_trim(s, &keep, &after, e)); /* as a whole: the oldest go */
+    assert_int_equal(ask(s, "SELECT count(*) FROM log"), 100);
+    assert_int_equal(rows_of(s, "quiet") + rows_of(s, "busy"), 0);
+    assert_int_equal(rows_of(s, "other-11"), 10);
+    after = 0; /* another run, with other bounds */
+    keep.of_name = 4;
+    ok(store_log_trim(s, &keep, &after, e));
+    assert_int_equal(ask(s, "SELECT count(*) FROM log"), 40);
     store_end(s);
 }
 
@@ -446,6 +489,7 @@ int main(void)
         T(snapshots_may_lie_in_one_another),
         T(the_vector_only_grows),
         T(the_log_is_one_sequence),
+        T(a_busy_name_takes_no_others_room),
         T(what_no_peer_would_take_is_not_written),
         T(queries_of_a_table_fill_its_struct),
     };
