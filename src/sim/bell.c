@@ -8,6 +8,8 @@
 
 #include "base/ensure.h"
 #include "base/list.h"
+#include "node/brain.h"
+#include "sim/brain.h"
 #include "wire/json.h"
 
 #define TIMEOUT_MS 35000
@@ -41,7 +43,8 @@ struct taken {
     char event[64];
     int node;
     int64_t down_us; /* the life of the node */
-    int64_t told_us; /* it knows since then */
+    int64_t told_us; /* it knows since then … */
+    int64_t full;    /* … unless its disk was full meanwhile: so often it had been */
 };
 
 struct bell {
@@ -94,12 +97,17 @@ static void in_order(struct bell *b, int node, const struct sim_called *c)
     t->last = number;
 }
 
+static int64_t times_full(const struct sim_called *c)
+{
+    return sim_brain_of(sim_node_brain(c->node))->counters.disk_full;
+}
+
 static void not_again(struct bell *b, int node, const struct sim_called *c)
 {
     for (size_t i = b->taken_n; i-- > 0;) {
         const struct taken *t = &b->taken[i];
         if (t->node == node && t->told_us < sim_now_us(b->sim) && t->down_us == sim_node_down_us(c->node) &&
-            strcmp(t->event, c->event_id) == 0)
+            t->full == times_full(c) && strcmp(t->event, c->event_id) == 0)
             sim_violation(b->sim, "%s tells again of %s, which was taken", sim_node_name(c->node),
                           c->event_id);
     }
@@ -124,6 +132,7 @@ static void take(struct bell *b, int node, const struct sim_called *c, int64_t a
     struct taken *t = &b->taken[b->taken_n++];
     *t = (struct taken){.node = node,
                         .down_us = sim_node_down_us(c->node),
+                        .full = times_full(c),
                         .told_us = sim_now_us(b->sim) + 1000 * after_ms + SIM_SECOND};
     snprintf(t->event, sizeof t->event, "%s", c->event_id);
 }

@@ -3,7 +3,7 @@
  * Whatever strikes:
  *
  *  - a node calls about its events in their order, each for the first time: "id" rises within a life of it;
- *  - what was taken (2xx, in time) is not told again by a node that lives on;
+ *  - what was taken (2xx, in time) is not told again by a node that lives on and can write it down;
  *  - nobody is called about what was refused.
  *
  * At the end: of each registration and release that was answered the receiver has taken a call, if no disk

@@ -3,10 +3,10 @@
  * After each turn of a node:
  *   a vector never falls within a run; one actor writes what belongs to an epoch of a session; nothing is
  *   written under an epoch of which a better claim was merged before.
- * Each other simulated second, one node after the other, and at the end all of them:
- *   "change" describes exactly the rows that are there, with their hashes; no row falls back to a lower
- *   stamp; the epochs of a name never fall; a stamp has one content; a write changes something; no stamp is
- *   further ahead than may be accepted; a row that a vector covers is there, or what replaced it; nothing
+ * Each other simulated second (less often when there are many rows), one node after the other, and at the end
+ * all of them: "change" describes exactly the rows that are there, with their hashes; no row falls back to a
+ * lower stamp; the epochs of a name never fall; a stamp has one content; a write changes something; no stamp
+ * is further ahead than may be accepted; a row that a vector covers is there, or what replaced it; nothing
  *   that was deleted is back where its deletion was known; equal vectors mean equal rows; what announces
  *   chunks has them; its log tells of each claim (heard.h); tombstones are dropped only when every member had
  * them, or is too old to wait for. Each simulated second, over all processes: never two of a name on one

@@ -52,7 +52,8 @@ struct invariants {
     struct look looks[SIM_NODES_MAX];
     struct fact *keys;    /* uthash */
     struct fact *writers; /* by "session/epoch": uthash */
-    int turn_of;          /* the node that is read next */
+    int turn_of;          /* the node that is read next … */
+    int64_t read_us;      /* … not before that moment */
     struct str *why;      /* of the check under way */
 };
 

@@ -86,14 +86,15 @@ static inline void all_ended_within(struct rig *r, int64_t within_ms)
     assert_true(all_ended(r));
 }
 
-static inline void settle(struct rig *r, int back)
+/* Who is silent is down after 30 s, what it ran 15 s later; who is refused within a second. */
+static inline void settle(struct rig *r, int back, bool silent)
 {
     if (back >= 0) {
-        run_ms(r, 12000);
+        run_ms(r, silent ? 12000 : 5000);
         assert_true(sim_start(r->sim, back));
     }
-    run_ms(r, back >= 0 ? 20000 : 70000); /* who is silent is down after 30 s, what it ran 15 s later */
-    all_ended_within(r, 60000);
+    run_ms(r, back >= 0 ? 8000 : silent ? 60000 : 12000);
+    all_ended_within(r, 90000);
     run_ms(r, 5000);
 }
 

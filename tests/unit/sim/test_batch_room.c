@@ -161,7 +161,7 @@ static void all_or_none_with_a_death(uint64_t seed, int64_t us, bool full, bool 
     sim_crash(r.sim, dies);
     if (full && !comes_back) /* what the dead node had waits for room, and has no outcome in time */
         run_ms(&r, 10 * 60000);
-    settle(&r, comes_back ? dies : -1);
+    settle(&r, comes_back ? dies : -1, true);
     int64_t n = rows_number(&r, (dies + 1) % 3, "SELECT count(*) FROM name") - !full;
     if (n != 0 && !(full && n == CHILDREN))
         fail_msg("seed %d, %d us: %d are left", (int)seed, (int)us, (int)n);
