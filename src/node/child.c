@@ -179,6 +179,9 @@ int child_disowned(struct node *n, const char *swarm, const char *name, const st
 
 static void terminate(struct node *n, struct child *c)
 {
+    struct str line = STR_INIT;
+    chan_stop(&line, c->s.told, c->spec.shutdown_ms);
+    channel_send(n, c, &line);
     eff_terminate(n, c->s.run);
     timer_set(n, &c->timer, n->now_ms + c->spec.shutdown_ms);
 }
@@ -188,14 +191,11 @@ void child_end(struct node *n, struct child *c, enum exit_kind asked, enum chan_
     child_touch(n, c);
     c->s.is_asked = true;
     c->s.asked = asked;
+    c->s.told = reason;
     bool spawning = c->s.phase == PHASE_SPAWNING;
     c->s.phase = PHASE_STOPPING;
-    if (spawning) /* nothing to signal yet: EV_CHILD_SPAWNED comes back to this */
-        return;
-    struct str line = STR_INIT;
-    chan_stop(&line, reason, c->spec.shutdown_ms);
-    channel_send(n, c, &line);
-    terminate(n, c);
+    if (!spawning) /* else there is nothing to signal yet: EV_CHILD_SPAWNED comes back to this */
+        terminate(n, c);
 }
 
 int child_due(struct node *n, struct timer *t)

@@ -23,6 +23,7 @@ struct child_state {
     int64_t backoff_until_ms;
     bool is_asked; /* skep ends this run: `asked` says why */
     enum exit_kind asked;
+    enum chan_stop told;    /* what it hears of that */
     bool published;         /* ran under this incarnation: a failed start no longer frees the name */
     bool given_up;          /* failed or kept: nothing is spawned until somebody asks */
     bool unplaced;          /* no node took it, and that was said */

@@ -87,6 +87,15 @@ static void post(struct node *n, struct peer *p)
     relay_call(n, p, c);
 }
 
+bool mail_waits(const struct node *n)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (!p->down && !p->left && (p->mail.call || p->mail.out.n))
+            return true;
+    return false;
+}
+
 void mail_tick(struct node *n)
 {
     struct peer *p;

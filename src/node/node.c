@@ -10,15 +10,16 @@
 #include "node/hook.h"
 #include "wire/json.h"
 
-#define RETRY_MS       200
-#define TICK_MS        100
-#define BATCH_EVENTS   512
-#define LEAVE_MS       3000
-#define STOP_STUCK_MS  10000 /* a stop that cannot be written ends all the same */
-#define MAIL_PATH      "/v1/peer/mail"
-#define WAL_IDLE_BYTES (256 << 10)
-#define WAL_SOFT_BYTES (4 << 20)
-#define WAL_HARD_BYTES (64 << 20)
+#define RETRY_MS         200
+#define TICK_MS          100
+#define BATCH_EVENTS     512
+#define LEAVE_MS         3000
+#define LEAVE_ANSWERS_MS 1000  /* of these, for what was asked here and is under way */
+#define STOP_STUCK_MS    10000 /* a stop that cannot be written ends all the same */
+#define MAIL_PATH        "/v1/peer/mail"
+#define WAL_IDLE_BYTES   (256 << 10)
+#define WAL_SOFT_BYTES   (4 << 20)
+#define WAL_HARD_BYTES   (64 << 20)
 
 uint64_t node_random(struct node *n)
 {
@@ -635,7 +636,8 @@ static int say_left(struct node *n, void *arg UNUSED)
     return rc < 0 ? rc : node_log(n, "node_left", NULL, NULL, n->name, 0, NULL, NULL);
 }
 
-/* A stop ends once nothing runs here, that was written, and somebody has it (or nobody is left to have it).
+/* A stop ends once nothing runs here, that was written, all others have it, or somebody after a
+ * second, and who asked is answered.
  */
 static void leave_when_done(struct node *n)
 {
@@ -651,8 +653,12 @@ static void leave_when_done(struct node *n)
             n->exit_status = 0;
         return;
     }
-    if (cover_count(n, vv_get(&n->vv, n->actor)) > 0 || view_others(&n->view) == 0 ||
-        n->now_ms > n->leave_by_ms)
+    bool patient = n->now_ms < n->leave_by_ms - LEAVE_MS + LEAVE_ANSWERS_MS;
+    size_t others = view_others(&n->view), need = patient ? others : others > 0;
+    bool covered = (size_t)cover_count(n, vv_get(&n->vv, n->actor)) >= need;
+    bool ends = stuck || n->now_ms > n->leave_by_ms || (covered && !patient);
+    node_transact(n, ops_end, &ends);
+    if (ends || (covered && n->ops_n == 0 && !mail_waits(n)))
         n->exit_status = 0;
 }
 

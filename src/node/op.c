@@ -559,6 +559,25 @@ static int forward_step(struct node *n, struct op *op)
     return n->o.serve(n, op);
 }
 
+static bool has_begun(const struct op *op)
+{
+    return op->owned || !id_is_zero(&op->sent_to) || (op->key && !op->waits_open);
+}
+
+/* This node ends: what it did not begin may be tried elsewhere at once. Of what it began for a peer it says
+ * nothing: that one sees it end, and asks who decides next. */
+static void op_left(struct node *n, struct op *op)
+{
+    if (op->source == OP_CLIENT)
+        op_answer(n, op,
+                  has_begun(op) ? problem(SKEP_ETIMEOUT, "The node that was asked has ended; it may still "
+                                                         "happen. Look it up before trying again")
+                                : problem(SKEP_ENOTALIVE, "The node that was asked is leaving; ask another "
+                                                          "one"));
+    else if (op->source == OP_PEER && !has_begun(op))
+        op_retry(n, op);
+}
+
 int op_begin(struct node *n, struct op *op TAKES)
 {
     if (op->st.done)
@@ -568,6 +587,10 @@ int op_begin(struct node *n, struct op *op TAKES)
     node_touch(n, &op->st, sizeof op->st);
     if (!id_is_zero(&op->sent_to))
         return forward_step(n, op);
+    if (!op->kept && n->left && (op->source == OP_CLIENT || op->source == OP_PEER)) {
+        op_left(n, op);
+        return 0;
+    }
     if (!op->kept && op->source != OP_WORKER && n->ops_n >= OPS_MAX) {
         op_answer(n, op,
                   problem(SKEP_EOVERLOADED, "Too many requests wait here already; try again, or ask "
@@ -771,6 +794,18 @@ void ops_seen(struct node *n)
         else
             n->unseen++;
     }
+}
+
+int ops_end(struct node *n, void *arg)
+{
+    const bool *all = arg;
+    struct op *op;
+    TAILQ_FOREACH (op, &n->ops, link)
+        if (!op->st.done && (*all || !has_begun(op))) {
+            node_touch(n, &op->st, sizeof op->st);
+            op_left(n, op);
+        }
+    return 0;
 }
 
 void ops_fini(struct node *n)

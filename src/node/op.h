@@ -121,6 +121,9 @@ void ops_outcome(struct node *n, const struct id *op, uint64_t attempt, struct a
                  const struct stamp seen[1 + OP_SHOWN]);
 void ops_seen(struct node *n); /* own vector moved */
 void ops_fini(struct node *n);
+/* The node ends: who asked for what did not begin yet, or (arg: a bool) everybody is told. In a transaction.
+ */
+int ops_end(struct node *n, void *arg);
 void ops_view_changed(struct node *n);
 /* That mail to it failed; call 0: it is gone, or left the view. */
 void ops_lost(struct node *n, const struct id *peer, uint64_t call);

@@ -296,6 +296,8 @@ void peer_answered(struct node *n, const struct event *ev, bool *ret_mine)
     p->ping_next_ms = n->now_ms + (p->down || p->left ? n->o.ping_ms : PING_REFUSED_MS);
     if (ev->failure == NET_TIMEOUT || ev->failure == NET_UNREACHABLE)
         way_silent(n, p);
+    if (ev->failure == NET_REFUSED && p->left) /* it has ended, and answers no more */
+        ops_lost(n, &p->id, 0);
     if (ev->failure == NET_REFUSED && !id_is_zero(&p->id) && !p->left) {
         detector_refused(&p->detector, ev->at_boot_ms);
         p->way.ask_next_ms = n->now_ms; /* if it lives, whoever reaches it says so before the verdict */

@@ -131,6 +131,8 @@ enum mail_kind { MAIL_FORWARD = 1, MAIL_OUTCOME = 2, MAIL_ASK = 3, MAIL_TOLD = 4
 void mail_send(struct node *n, struct peer *p, struct str *message TAKES);
 void mail_forget(struct peer *p); /* what still waits for it is lost */
 void mail_tick(struct node *n);
+/* Whether something is on its way, or waits for it, to somebody who may take it. */
+bool mail_waits(const struct node *n);
 /* ret_only_poke NULL: inside a handler, all of it. Otherwise memory only: done if it was nothing but a poke.
  */
 int mail_arrived(struct node *n, const struct request *r, bool *ret_only_poke);

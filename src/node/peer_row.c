@@ -131,7 +131,7 @@ void peers_init(struct node *n)
 
 static bool may_join(const struct node *n)
 {
-    return view_may_join(&n->view, n->now_ms) && !watch_frozen(n);
+    return !n->left && view_may_join(&n->view, n->now_ms) && !watch_frozen(n);
 }
 
 bool peers_have_work(const struct node *n)

@@ -191,6 +191,27 @@ static void note_taken(struct host *h, struct note *n)
     }
 }
 
+/* A request that came as the node ended. */
+static void refuse(struct host *h, const struct event *ev)
+{
+    struct err e;
+    if (ev->kind != EV_REQUEST || !ev->request)
+        return;
+    err_set(&e, SKEP_ENOTALIVE, "this node has ended; ask another one");
+    net_answer(h, ev->request->id, api_problem(&e, NULL));
+}
+
+static void refuse_waiting(struct host *h)
+{
+    void **notes;
+    mailbox_close(h->to_brain);
+    size_t n = mailbox_take_all(h->to_brain, 0, &notes);
+    for (size_t i = 0; i < n; i++) {
+        refuse(h, &((struct note *)notes[i])->event);
+        note_free(notes[i]);
+    }
+}
+
 static void turn(struct host *h, struct event *events, size_t n)
 {
     size_t bytes = 0, asked = 0;
@@ -202,6 +223,9 @@ static void turn(struct host *h, struct event *events, size_t n)
     }
     if (node_ended(h->node) < 0)
         node_turn(h->node, events, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            refuse(h, &events[i]);
     for (size_t i = 0; i < n; i++)
         event_fini(&events[i]);
     atomic_store(&h->held_bytes, node_held_bytes(h->node));
@@ -253,6 +277,7 @@ static void *brain_run(void *arg)
         if (!h->declared)
             declare(h);
     }
+    refuse_waiting(h);
     post(h, (struct command){.kind = CMD_ENDED, .status = node_ended(h->node)});
     return NULL;
 }

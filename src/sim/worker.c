@@ -102,6 +102,12 @@ static void counter_turn(struct sim_worker *w, const char *p, size_t n)
     worker_say(w, "{\"type\":\"done\",\"turn\":\"%s\",\"result\":%lld}", t, value);
 }
 
+static void counter_stop(struct sim_worker *w, const char *p UNUSED, size_t n UNUSED)
+{
+    if (worker_has_arg(w, "--obeys"))
+        worker_exit(w, 0);
+}
+
 static const struct {
     const char *type;
     void (*handle)(struct sim_worker *w, const char *p, size_t n);
@@ -113,6 +119,7 @@ static const struct {
     {"message", counter_message},
     {"resolve_conflict", counter_conflict},
     {"turn", counter_turn},
+    {"stop", counter_stop},
 };
 
 static void counter_line(struct sim_worker *w, const char *p, size_t n)

@@ -6,7 +6,8 @@
  *   counter   speaks the channel: a number that `start`, `end_handoff` and `resolve_conflict` set; a call
  *             adds its data to it (1 if that is no integer), checkpointed before it is replied; turns
  *             append, save and are done at once. --ready: sends ready after start. --mute: never answers
- *             begin_handoff. --stubborn: ignores SIGTERM.
+ *             begin_handoff. --stubborn: ignores SIGTERM. --obeys: ends when it is
+ *             told to, by the line.
  *   sleep     never touches the channel, ends on SIGTERM
  *   true      exits 0 at once
  *   false     exits 1 at once

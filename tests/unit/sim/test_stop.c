@@ -85,11 +85,85 @@ static void who_is_alone_and_drained_no_more_takes_again(void **state)
     rig_end(&r);
 }
 
+/* A node is asked to stop while it starts a process, which heeds no signal: it hears of its end as soon as it
+ * can, and nobody waits until it is killed. */
+static void who_is_ended_while_it_starts_is_told(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct sim_opts opts = sim_opts_default(9, 2);
+    struct sim_odds odds = {.slow_ppm = 1000000};
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, 2, 5000);
+    sim_process_odds(r.sim, 0, &odds);
+    struct sim_ask start = {
+        .node = 1,
+        .method = HTTP_M_PUT,
+        .body = "{\"argv\":[\"/bin/counter\",\"--stubborn\",\"--obeys\"],\"shutdown_ms\":30000}",
+        .timeout_ms = 60000,
+        .done = rig_answered,
+        .arg = &r};
+    const struct child *c = NULL;
+    for (int tries = 0; tries < 20 && !c; tries++) { /* under some name it is put there */
+        AUTOFREE char *path = mem_printf("/v1/swarms/default/children/x%d", tries);
+        start.path = path;
+        sim_ask(r.sim, &start);
+        for (int ms = 0; ms < 50 && !c; ms++) {
+            run_ms(&r, 1);
+            AUTOFREE char *name = mem_printf("x%d", tries);
+            c = child_find(node_at(&r, 0), "default", name);
+            c = c && child_phase(c) == PHASE_SPAWNING ? c : NULL;
+        }
+    }
+    assert_non_null(c);
+    sim_stop(r.sim, 0);
+    for (int ms = 0; ms < 8000 && sim_node_up(sim_node(r.sim, 0)); ms++)
+        run_ms(&r, 1);
+    assert_false(sim_node_up(sim_node(r.sim, 0)));
+    run_ms(&r, 3000);
+    rig_end(&r);
+}
+
+/* What was asked of a node that leaves is answered before it ends, soon; and it does not join anew meanwhile.
+ */
+static void who_asked_a_node_that_leaves_is_answered(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct sim_opts opts = sim_opts_default(10, 3);
+    const char *joins = "SELECT count(*) FROM log WHERE type = 'node_joined' AND node = 'n1'";
+    struct sim_ask start = {.node = 0,
+                            .method = HTTP_M_PUT,
+                            .path = "/v1/swarms/default/children/never-ready",
+                            .body = "{\"argv\":[\"/bin/counter\"],\"nodes\":[\"n2\"],\"ready\":\"protocol\","
+                                    "\"start_ms\":60000}",
+                            .timeout_ms = 60000,
+                            .done = rig_answered,
+                            .arg = &r};
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, 3, 5000);
+    int64_t before = rows_number(&r, 0, joins);
+    sim_ask(r.sim, &start);
+    run_ms(&r, 1000);
+    assert_false(r.answered);
+    sim_stop(r.sim, 0);
+    run_ms(&r, 500);
+    assert_true(sim_node_up(sim_node(r.sim, 0)));
+    assert_int_equal(rows_number(&r, 0, joins), before);
+    run_ms(&r, 1000);
+    assert_false(sim_node_up(sim_node(r.sim, 0)));
+    assert_true(r.answered);
+    assert_int_equal(r.status, 504);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stop_beside_a_new_claim_is_not_undone),
         cmocka_unit_test(who_is_alone_and_drained_no_more_takes_again),
+        cmocka_unit_test(who_is_ended_while_it_starts_is_told),
+        cmocka_unit_test(who_asked_a_node_that_leaves_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
