@@ -171,7 +171,7 @@ static void undo_with_a_death(uint64_t seed, int64_t us, enum death how, bool co
 static void a_rollback_is_finished_by_others(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++)
+    for (uint64_t seed = 1; seed <= 24; seed++)
         for (int64_t us = 2000, moment = 0; us < 80000; us = us * 5 / 3, moment++)
             if (is_tried(seed, moment))
                 undo_with_a_death(seed, us + (int64_t)seed * 211, (enum death)(seed % DEATHS), seed % 4 < 2);
@@ -267,7 +267,7 @@ static void what_was_heard_in_part_is_claimed_once(void **state)
 {
     (void)state;
     int found = 0;
-    for (uint64_t seed = 1; seed <= 1; seed++) {
+    for (uint64_t seed = 1; seed <= 3; seed++) {
         struct rig r;
         begin(&r, seed, 3);
         AUTOFREE char *all = body_of("p", 1100, NULL, ",\"mode\":\"each\"");
