@@ -184,7 +184,7 @@ DROP TRIGGER guard_tables_insert;
 INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES
     ('serve', 'replicated', 'swarm, node', 'the node itself', 'last', 'until it leaves the swarm, or is gone for an hour', 'which nodes serve a swarm'),
     ('score', 'replicated', 'node', 'the leader', 'last', 'until the node is forgotten', 'load as the load balancer sees it'),
-    ('news', 'replicated', 'node, slot', 'the node itself', 'last', 'the last 1024 of a node', 'events that every node is to tell'),
+    ('news', 'replicated', 'node, slot', 'the node itself', 'last', 'the last 1024 of a node, for tombstone_min_ms', 'events that every node is to tell'),
     ('hook', 'replicated', 'event, hook', 'any node, for an admin', 'last', 'until deleted', 'programs, addresses and workers that are told of events'),
     ('operation', 'replicated', 'operation', 'its coordinator', 'epoch', '10 minutes after its end', 'starts and stops of many'),
     ('operation_part', 'replicated', 'operation, part', 'the coordinator of the operation', 'epoch', 'as its operation', 'parts of operations'),

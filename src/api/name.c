@@ -331,17 +331,22 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
 
 static int release_serve(struct node *n, struct op *op, const struct call *c)
 {
+    struct err e;
     int rc = at_home(n, op, c);
     if (rc != 1)
         return rc;
     struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_NAME, &row, &n->fault);
-    /* it is away: what is there now, if anything, was registered since */
-    bool away = op->st.step == 1 && (rc == 0 || (rc == 1 && row.incarnation > op->st.incarnation));
-    if (away) {
+    if (op->st.step == 1 && rc == 0) { /* it is away */
         struct str body = STR_INIT;
         str_puts(&body, op->memo);
         api_answer_owned(n, op, 200, &body, NULL, store_written(n->store), 1);
+    } else if (op->st.step == 1 && rc == 1 && row.incarnation > op->st.incarnation) {
+        err_set(&e, SKEP_ETIMEOUT,
+                "%s was registered anew meanwhile, after it was released or in place of what was to be; look "
+                "it up before trying again",
+                row.name);
+        rc = api_fail(n, op, &e);
     } else if (rc >= 0 && op->st.step == 1) { /* it is back, under a claim of that moment: all of it again */
         mem_replace(&op->memo, NULL);
         op->st.step = 0;

@@ -93,6 +93,8 @@ int node_sweep(struct node *n)
     if (rc == 0)
         rc = swarm_sweep(n);
     if (rc == 0)
+        rc = told_sweep(n);
+    if (rc == 0)
         rc = gc_tick(n);
     if (rc == 0)
         rc = trim_log(n);

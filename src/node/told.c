@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hlc.h"
 #include "node/told_inside.h"
 
 #define NEWS_AT_ONCE 100
@@ -132,7 +133,8 @@ int told_carry(struct node *n, const struct log_entry *l)
     return store_save(n->store, T_NEWS, &row, &n->fault);
 }
 
-int told_forget(struct node *n, const char *node)
+/* The oldest news of a node that were written before that, some at a time. */
+static int news_drop(struct node *n, const char *node, int64_t before_ms)
 {
     struct news_row rows[NEWS_AT_ONCE] = {{0}};
     struct stmt *q = store_ask(n->store, Q_NEWS_OF, "ti", node, (int64_t)NEWS_AT_ONCE);
@@ -142,10 +144,24 @@ int told_forget(struct node *n, const char *node)
         count++;
     stmt_reset(q);
     for (size_t i = 0; i < count; i++) {
-        rc = rc < 0 ? rc : store_kill(n->store, T_NEWS, &rows[i], 0, &n->fault);
+        struct stamp v = {0};
+        if (rc >= 0)
+            rc = store_version(n->store, T_NEWS, &rows[i], &v, NULL, &n->fault);
+        if (rc >= 0 && hlc_ms(v.hlc) < before_ms)
+            rc = store_kill(n->store, T_NEWS, &rows[i], 0, &n->fault);
         row_fini(T_NEWS, &rows[i]);
     }
     return rc < 0 ? rc : 0;
+}
+
+int told_forget(struct node *n, const char *node)
+{
+    return news_drop(n, node, INT64_MAX);
+}
+
+int told_sweep(struct node *n)
+{
+    return news_drop(n, n->self_text, n->real_ms - n->o.tombstone_min_ms);
 }
 
 /* ---- all that came ---- */

@@ -24,6 +24,8 @@ int told_carry(struct node *n, const struct log_entry *l);
 void told_clear(struct node *n);
 /* The news of a node that was forgotten go, some at a time. */
 int told_forget(struct node *n, const char *node);
+/* Our own go after tombstone_min_ms: a run that has a row left is never folded. */
+int told_sweep(struct node *n);
 
 /* What this owner's claim for another node says of why. They are told as child_moved. */
 extern const char *const told_moves[];

@@ -109,7 +109,7 @@ static const struct query_text queries[Q_N] = {
     [Q_SCORES] = {T_SCORE, "ORDER BY node"},
     [Q_SERVES_OF] = {T_SERVE, "WHERE swarm = ?1 ORDER BY node"},
     [Q_NEWS_LAST] = {T_N, "SELECT coalesce(max(seq), 0) FROM news WHERE node = ?1"},
-    [Q_NEWS_OF] = {T_NEWS, "WHERE node = ?1 LIMIT ?2"},
+    [Q_NEWS_OF] = {T_NEWS, "WHERE node = ?1 ORDER BY seq LIMIT ?2"},
     [Q_IDEM_OLD] = {T_IDEM, "WHERE at < ?1 ORDER BY at LIMIT 500"},
     [Q_NAME_OWNED] = {T_N, "SELECT swarm, name, rowid FROM name WHERE owner_actor = ?1 AND owner_actor <> 0 "
                            "AND rowid > ?2 ORDER BY rowid LIMIT ?3"},
