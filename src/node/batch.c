@@ -167,7 +167,7 @@ static int begin(struct node *n, const struct batch_order *o, const struct opera
     if (rc == 0)
         rc = twice_write(n, o, op, &part);
     if (rc == 0)
-        rc = parts_write(n, op, o->wants, o->wants_n, plan, &head, check ? "waiting" : "running", part);
+        rc = parts_write(n, op, o->wants, o->wants_n, plan, &head, check ? "waiting" : "running", &part);
     if (rc == 0)
         rc = log_begun(n, o, op->epoch);
     batch_later(n, o->id);

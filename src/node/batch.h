@@ -101,15 +101,15 @@ struct batch_plan {
 int plan_make(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
               struct batch_plan *ret);
 void plan_fini(struct batch_plan *p);
-/* Writes parts for these names, one home each, numbered from `part`; those that were refused are answered
- * already. At most as many as there are names. The view must be open. */
+/* Writes parts for these names, one home each; those that were refused are answered already. *part: the
+ * number of the next, as of all that write parts. The view must be open. */
 int parts_write(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
                 const struct batch_plan *plan, const struct batch_head *head, const char *state,
-                int64_t part);
+                int64_t *part);
 /* Both. */
 int parts_plan(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
-               const struct batch_head *head, const char *state, int64_t part);
-/* Parts that nobody has to be asked about. *part: the number of the next. */
+               const struct batch_head *head, const char *state, int64_t *part);
+/* Parts that nobody has to be asked about. */
 int parts_answered(struct node *n, const struct operation_row *op, const struct batch_item *items,
                    size_t count, int64_t *part);
 /* Its "nodes"; yours. */

@@ -303,8 +303,7 @@ static int ask_again(struct node *n, const struct operation_row *op, struct oper
     fresh = (struct batch_head){.stamp = store_stamp(n->store)};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < COUNT(some); i++)
-        rc = parts_plan(n, op, some[i], some_n[i], i ? &fresh : &head, row->state, *next);
-    *next += (int64_t)(some_n[0] + some_n[1]); /* at most so many */
+        rc = parts_plan(n, op, some[i], some_n[i], i ? &fresh : &head, row->state, next);
     mem_replace(&row->result, str_get(&result));
     row->epoch = part_epoch(n, op, row->epoch);
     if (rc == 0)
@@ -325,8 +324,7 @@ static int ask_others(struct node *n, const struct operation_row *op, struct ope
     size_t count;
     part_read(row->body, &head, &wants, &count);
     head.unsure |= is(row->state, "running") && is(op->kind, "start");
-    int rc = parts_plan(n, op, wants, count, &head, row->state, *next);
-    *next += (int64_t)count;
+    int rc = parts_plan(n, op, wants, count, &head, row->state, next);
     wants_free(wants, count);
     head_fini(&head);
     mem_replace(&row->state, is(op->state, "rolling_back") ? "undone" : "done");

@@ -247,7 +247,7 @@ struct planning {
     const struct batch_head *head;
     const struct batch_plan *plan;
     const char *state;
-    int64_t part;
+    int64_t *part; /* number of the next */
     struct places homes;
     struct draft *drafts; /* one a home */
 };
@@ -267,7 +267,7 @@ static int draft_end(struct planning *p, size_t home)
     jw_array_close(&d->j);
     jw_end(&d->j);
     struct operation_part_row row = {.operation = p->op->operation,
-                                     .part = p->part++,
+                                     .part = (*p->part)++,
                                      .body = (char *)(uintptr_t)str_get(&d->body),
                                      .epoch = part_epoch(p->n, p->op, 0),
                                      .node = (char *)(uintptr_t)id_text(&p->homes.list[home].id, node),
@@ -330,7 +330,8 @@ static int draft_add(struct planning *p, size_t home, const struct batch_want *w
 }
 
 int parts_write(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
-                const struct batch_plan *plan, const struct batch_head *head, const char *state, int64_t part)
+                const struct batch_plan *plan, const struct batch_head *head, const char *state,
+                int64_t *part)
 {
     struct planning p = {.n = n, .op = op, .plan = plan, .head = head, .state = state, .part = part};
     int rc = 0;
@@ -347,11 +348,11 @@ int parts_write(struct node *n, const struct operation_row *op, const struct bat
     }
     free(p.drafts);
     places_fini(&p.homes);
-    return rc < 0 ? rc : parts_answered(n, op, plan->refused, plan->refused_n, &p.part);
+    return rc < 0 ? rc : parts_answered(n, op, plan->refused, plan->refused_n, part);
 }
 
 int parts_plan(struct node *n, const struct operation_row *op, const struct batch_want *wants, size_t count,
-               const struct batch_head *head, const char *state, int64_t part)
+               const struct batch_head *head, const char *state, int64_t *part)
 {
     CLEANUP(plan_fini) struct batch_plan plan = {0};
     int rc = plan_make(n, op, wants, count, &plan);

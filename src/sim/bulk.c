@@ -142,6 +142,27 @@ static void after_stop(const struct errand *e, const struct sim_reply *r)
         unsure(e);
 }
 
+static int listed(const struct sim_reply *r, const char *member)
+{
+    struct json_iter it = json_iter_init(json_raw_member(r->body, r->body_n, member));
+    struct span one;
+    int n = 0;
+    while (json_iter_next(&it, NULL, &one))
+        n++;
+    return n;
+}
+
+/* Each name that was asked for is in one of the lists. */
+static bool adds_up(const struct errand *e, const struct sim_reply *r)
+{
+    static const char *const lists[] = {"started", "existing", "stopped", "errors"};
+    int sum = 0;
+    for (size_t i = 0; i < COUNT(lists); i++)
+        sum += listed(r, lists[i]);
+    return r->status != 200 || says(r, "rollback", "true") || !binds(e) ||
+           sum == NAMES + (e->deed == BULK_UNDO);
+}
+
 static bool never(int status)
 {
     return status == 400 || status == 401 || status == 403 || status == 404 || status == 405 || status == 500;
@@ -155,7 +176,7 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
     e->group->busy = false;
     e->bulk->open--;
     e->bulk->counts[e->deed][r->status / 100 % 6]++;
-    if (never(r->status))
+    if (never(r->status) || !adds_up(e, r))
         odd(e, r);
     else if (r->status == 503 || (r->status == 0 && !r->sent))
         return; /* refused: nothing has happened */

@@ -339,6 +339,45 @@ static void who_is_asked_for_others_names_hands_them_back(void **state)
     assert_true(forwarded > 0);
 }
 
+/* A home hands back some names, as a node has joined, and wants to be asked anew about one that has ended
+ * since the batch began: each is asked again, in a part of its own. */
+static void what_is_asked_again_for_two_reasons_is_all_asked(void **state)
+{
+    static const char both[] = "SELECT count(*) FROM operation_part WHERE result LIKE '%\"late\"%' AND "
+                               "result LIKE '%\"elsewhere\"%'";
+    static const char spec[] = "{\"argv\":[\"/bin/counter\"],\"nodes\":[\"n2\"],\"restart\":\"temporary\"}";
+    (void)state;
+    struct rig r, answer = {0};
+    begin(&r, 1, 3);
+    AUTOFREE char *ends = name_at(&r, 1), *path = mem_printf(MANY "/%s", ends);
+    AUTOFREE char *last = mem_printf("{\"name\":\"%s\",\"argv\":[\"/bin/counter\"]}", ends);
+    AUTOFREE char *all = body_of("j", CHILDREN, last, ",\"mode\":\"each\"");
+    want(&r, 201, 1, HTTP_M_PUT, path, spec);
+    sim_stop(r.sim, 2);
+    run_ms(&r, 3000);
+    agree_within(&r, 2, 10000);
+    for (int i = 1; i < 3; i++) { /* the coordinator is the last to know */
+        sim_link(r.sim, i, 0, &(struct sim_link){.delay = {100000, 100000}});
+        sim_link(r.sim, 0, i, &(struct sim_link){.delay = {100000, 100000}});
+    }
+    assert_true(sim_start(r.sim, 2));
+    for (int i = 0; i < 3000 && view_others(&node_at(&r, 1)->view) == 1; i++)
+        run_ms(&r, 1);
+    assert_int_equal(view_others(&node_at(&r, 0)->view), 1);
+    ask_later(&r, &answer, 0, HTTP_M_POST, MANY, all);
+    run_ms(&r, 2);
+    assert_true(sim_process_crash(r.sim, 1));
+    for (int i = 0; i < 5000 && rows_number(&r, 1, both) != 1; i++)
+        run_ms(&r, 1);
+    assert_int_equal(rows_number(&r, 1, both), 1);
+    for (int i = 0; i < 60000 && !answer.answered; i++)
+        run_ms(&r, 1);
+    if (answer.status != 200 || length(&answer, "started") != CHILDREN + 1)
+        fail_msg("%d: %s", answer.status, str_get(&answer.body));
+    str_fini(&answer.body);
+    rig_end(&r);
+}
+
 /* Two at once that have one name in common, and neither is there when it is looked for. */
 static void of_two_that_want_one_name_one_has_all(void **state)
 {
@@ -405,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_home_may_die),
         cmocka_unit_test(what_was_heard_in_part_is_claimed_once),
         cmocka_unit_test(who_is_asked_for_others_names_hands_them_back),
+        cmocka_unit_test(what_is_asked_again_for_two_reasons_is_all_asked),
         cmocka_unit_test(of_two_that_want_one_name_one_has_all),
         cmocka_unit_test(results_can_be_read_again),
     };
