@@ -157,9 +157,56 @@ static void who_asked_a_node_that_leaves_is_answered(void **state)
     rig_end(&r);
 }
 
+static void replace(struct rig *r, struct rig *answer, int node, const char *path, const char *rev)
+{
+    answer->answered = false;
+    str_clear(&answer->body);
+    sim_ask(r->sim, &(struct sim_ask){.node = node,
+                                      .method = HTTP_M_PUT,
+                                      .path = path,
+                                      .body = "{\"address\":\"new\"}",
+                                      .if_match = rev,
+                                      .timeout_ms = 60000,
+                                      .done = rig_answered,
+                                      .arg = answer});
+    for (int i = 0; i < 20000 && !answer->answered; i++)
+        run_ms(r, 1);
+}
+
+/* A home releases an address and sleeps before anybody has that; the others replace it. */
+static void a_release_that_was_overtaken_is_not_called_done(void **state)
+{
+    (void)state;
+    struct rig r, answer = {0}, replaced = {0};
+    struct sim_opts opts = sim_opts_default(5, 3);
+    opts.loss_ppm = 0;
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, 3, 5000);
+    AUTOFREE char *name = name_at(&r, 0), *path = mem_printf("/v1/swarms/default/names/%s", name);
+    want(&r, 201, 0, HTTP_M_PUT, path, "{\"address\":\"old\"}");
+    AUTOFREE char *rev = mem_printf("\"%s\"", member(&r, "rev"));
+    run_ms(&r, 1000);
+    ask_later(&r, &answer, 0, HTTP_M_DELETE, path, NULL);
+    for (int i = 0; i < 1000 && rows_number(&r, 0, "SELECT count(*) FROM name") > 0; i++)
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + 10));
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM name"), 0);
+    assert_int_equal(rows_number(&r, 1, "SELECT count(*) FROM name"), 1);
+    sim_pause(r.sim, 0, 20 * SIM_SECOND);
+    replace(&r, &replaced, 1, path, rev);
+    assert_false(answer.answered);
+    assert_int_equal(replaced.status, 201);
+    for (int i = 0; i < 60000 && !answer.answered; i++)
+        run_ms(&r, 1);
+    assert_int_equal(answer.status, 504);
+    str_fini(&answer.body);
+    str_fini(&replaced.body);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_release_that_was_overtaken_is_not_called_done),
         cmocka_unit_test(a_stop_beside_a_new_claim_is_not_undone),
         cmocka_unit_test(who_is_alone_and_drained_no_more_takes_again),
         cmocka_unit_test(who_is_ended_while_it_starts_is_told),
