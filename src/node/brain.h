@@ -101,6 +101,7 @@ struct node {
     struct vv vv, gcvv;         /* own vectors, as committed */
     int64_t gc_version;         /* of gcvv: counts its changes */
     int64_t gc_after, gc_actor; /* gc.c: how far its looks have come */
+    struct gc_look gc_look;
     struct resync resync;
     struct crashers crashers;
     struct room room;

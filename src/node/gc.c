@@ -6,6 +6,10 @@
  * age alone, for a node in isolation may have begun runs whose stamps lie below (docs/decisions/0012).
  * Nodes that are no members count, too: one that copies everything anew is none until it is done, and holds
  * the rows that these tombstones deleted. An address at which nobody ever answered counts for nobody.
+ *
+ * Who has a tombstone may have what outranks it, and did before it had the tombstone: a session that was
+ * ended here was claimed there. What lies idle under it is sent by nobody again, so what all have counts only
+ * once everything is here that any of them had at that moment.
  */
 #include "base/hlc.h"
 #include "node/child.h"
@@ -19,6 +23,67 @@ static int64_t hlc_before(const struct node *n, int64_t age_ms)
     return n->real_ms > age_ms ? (n->real_ms - age_ms) << 16 : 0;
 }
 
+/* ---- what all have ---- */
+
+static void lower(struct vv *v, const struct vv *to)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        int64_t theirs = vv_get(to, v->e[i].actor);
+        if (theirs < v->e[i].hlc)
+            vv_put(v, v->e[i].actor, theirs);
+    }
+    v->floor = to->floor < v->floor ? to->floor : v->floor;
+}
+
+/* What one of them has folded, all have: only entries count. */
+static void raise(struct vv *v, const struct vv *to)
+{
+    for (size_t i = 0; i < to->n; i++)
+        vv_raise(v, to->e[i].actor, to->e[i].hlc);
+}
+
+static bool somebody_has(const struct node *n, const struct vv_entry *e)
+{
+    const struct peer *p;
+    TAILQ_FOREACH (p, &n->peers, link)
+        if (!id_is_zero(&p->id) && vv_covers(&p->vv, e->actor, e->hlc))
+            return true;
+    return false;
+}
+
+/* What was lost since with those who had it is not waited for. */
+static bool is_here(const struct node *n, const struct vv *v)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (!vv_covers(&n->vv, v->e[i].actor, v->e[i].hlc) && somebody_has(n, &v->e[i]))
+            return false;
+    return true;
+}
+
+/* The next moment, once all that anybody had at the last one is here: under load it is never all here at
+ * once. */
+static void look(struct node *n)
+{
+    struct gc_look *g = &n->gc_look;
+    struct peer *p;
+    if (!is_here(n, &g->any))
+        return;
+    vv_copy(&g->agreed, &g->all);
+    vv_copy(&g->all, &n->vv);
+    vv_clear(&g->any);
+    TAILQ_FOREACH (p, &n->peers, link) {
+        if (id_is_zero(&p->id))
+            continue;
+        if (!p->gc_seen)
+            vv_clear(&g->agreed);
+        p->gc_seen = true;
+        lower(&g->all, &p->vv);
+        raise(&g->any, &p->vv);
+    }
+    if (is_here(n, &g->any))
+        vv_copy(&g->agreed, &g->all);
+}
+
 /* ---- tombstones ---- */
 
 static bool may_drop(void *ctx, const struct stamp *stamp)
@@ -30,9 +95,9 @@ static bool may_drop(void *ctx, const struct stamp *stamp)
     if (stamp->hlc < hlc_before(n, n->o.tombstone_max_ms))
         return true;
     TAILQ_FOREACH (p, &n->peers, link)
-        if (!id_is_zero(&p->id) && !vv_covers(&p->vv, stamp->actor, stamp->hlc))
+        if (!id_is_zero(&p->id) && !p->gc_seen)
             return false;
-    return true;
+    return vv_covers(&n->gc_look.agreed, stamp->actor, stamp->hlc);
 }
 
 static void gcvv_read(struct node *n, void *arg UNUSED)
@@ -186,6 +251,7 @@ int gc_tick(struct node *n)
         return resync_alone(n);
     if (n->leaving)
         return 0;
+    look(n);
     int rc = tombstones(n);
     if (rc == 0)
         rc = fold(n);

@@ -275,6 +275,9 @@ void node_close(struct node *n)
     view_fini(&n->view);
     vv_fini(&n->vv);
     vv_fini(&n->gcvv);
+    vv_fini(&n->gc_look.all);
+    vv_fini(&n->gc_look.any);
+    vv_fini(&n->gc_look.agreed);
     resync_fini(&n->resync);
     probe_fini(&n->probe);
     for (size_t i = 0; i < n->held_n; i++)

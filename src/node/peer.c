@@ -159,6 +159,7 @@ static bool peer_run(struct node *n, struct peer *p, const struct ping *m)
         p->left = false;
         pull_restart(n, p);
         vv_clear(&p->vv);
+        p->gc_seen = false;
         down_batch_cancel(&n->down_batch, &p->id);
         ops_lost(n, &p->id, 0); /* what the old run was asked died with it */
     }

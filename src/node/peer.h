@@ -40,6 +40,7 @@ struct peer {
     int64_t up_at_ms;    /* boot: when it came, or came back; 0 = never */
     int64_t score_at_ms; /* boot; 0 = it never said one */
     struct vv vv;        /* what it has on disk, as its last pull request said */
+    bool gc_seen;        /* vv of this run counts in gc_look */
     uint64_t ping_call;  /* the direct one */
     int64_t ping_sent_ms, ping_ask, ping_next_ms;
     struct way way;

@@ -138,6 +138,12 @@ int resync_serve(struct node *n, const struct id *peer, const char *body, size_t
 
 /* ---- gc.c: tombstones that everybody has, and actors that have ended ---- */
 
+/* In memory only. */
+struct gc_look {
+    struct vv all, any; /* at one moment, what every node had, and what any other one had */
+    struct vv agreed;   /* what all had at a moment of which everything is here */
+};
+
 int gc_tick(struct node *n); /* inside a handler */
 
 #endif

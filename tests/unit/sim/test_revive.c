@@ -33,8 +33,7 @@ static void heal(struct rig *r)
 
 static int said_as(struct rig *r, int node, const char *what, const char *key)
 {
-    char body[100];
-    snprintf(body, sizeof body, SAYS, what);
+    AUTOFREE char *body = mem_printf(SAYS, what);
     struct sim_ask a = {.node = node,
                         .method = HTTP_M_POST,
                         .path = TALK "/entries",
@@ -143,6 +142,52 @@ static void who_joins_meanwhile_gets_all_of_it(void **state)
         assert_true(says(&r, "first") && says(&r, "second"));
     }
     digests_equal(&r);
+    rig_end(&r);
+}
+
+/* Links to the last node on which a pull of more than a few pages takes longer than a round of gc. */
+static void slow_links(struct rig *r)
+{
+    const struct sim_link slow = {.delay = {200000, 200000}};
+    for (int i = 0; i < 2; i++) {
+        sim_link(r->sim, i, 2, &slow);
+        sim_link(r->sim, 2, i, &slow);
+    }
+}
+
+/* After the heal all know of the end before the node where it was ended knows of the claim: much comes with
+ * that, and the tombstone is old enough to go. */
+static void it_is_kept_until_the_claim_is_here(void **state)
+{
+    (void)state;
+    struct rig r;
+    char much[100001];
+    memset(much, 'x', sizeof much);
+    much[sizeof much - 1] = 0;
+    begin(&r, 414);
+    made(&r, 0);
+    say_as(&r, 0, "first", "1");
+    say_as(&r, 1, "second", "2");
+    run_ms(&r, 2000);
+    split(&r);
+    want(&r, 200, 2, HTTP_M_DELETE, TALK, NULL);
+    run_ms(&r, 100);
+    want(&r, 200, 1, HTTP_M_POST, TALK "/claim", "{}");
+    for (int i = 0; i < 80; i++) {
+        AUTOFREE char *key = mem_printf("more-%d", i);
+        say_as(&r, 1, much, key);
+    }
+    run_ms(&r, KEEPS);
+    sim_heal_all(r.sim);
+    slow_links(&r);
+    run_ms(&r, 20000);
+    sim_heal_all(r.sim);
+    converge_within(&r, 40000);
+    for (int i = 0; i < 3; i++) {
+        want(&r, 200, i, HTTP_M_GET, TALK "/entries?limit=10", NULL);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM entry"), 82);
+        assert_int_equal(events(&r, i, "row_late") + events(&r, i, "row_set_aside"), 0);
+    }
     rig_end(&r);
 }
 
@@ -404,6 +449,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_ended_here_and_lives_there_is_whole),
+        cmocka_unit_test(it_is_kept_until_the_claim_is_here),
         cmocka_unit_test(who_joins_meanwhile_gets_all_of_it),
         cmocka_unit_test(what_an_ended_one_leaves_goes_with_its_tombstone),
         cmocka_unit_test(a_key_of_a_former_life_is_refused),
