@@ -561,7 +561,7 @@ static int forward_step(struct node *n, struct op *op)
 
 static bool has_begun(const struct op *op)
 {
-    return op->owned || !id_is_zero(&op->sent_to) || (op->key && !op->waits_open);
+    return op->owned || !id_is_zero(&op->sent_to) || op->gather || (op->key && !op->waits_open);
 }
 
 /* This node ends: what it did not begin may be tried elsewhere at once. Of what it began for a peer it says
