@@ -112,7 +112,7 @@ static struct world world_of(struct rig *g)
     return (struct world){.clock = {g, real_ms, boot_ms},
                           .random = {g, fill},
                           .net = {.self = g, .answer = answer, .call = call},
-                          .proc = {g, spawn, find, tail, end_soon, end_soon, line, NULL},
+                          .proc = {g, spawn, find, tail, end_soon, end_soon, line, NULL, NULL},
                           .disk = {.path = DB, .vfs = VFS, .exclusive = true},
                           .log = &quiet};
 }
