@@ -218,12 +218,13 @@ static void after_nick(const struct errand *e, const struct sim_reply *r)
     bool known_out = k->led.known == OUT && !behind(e, &k->led);
     bool known_in = k->led.known == IN && !c->busy[k->ear]; /* whose end may be under way */
     enum known life = e->ear == NOBODY ? UNSURE : c->lives[e->ear].known;
+    bool former = e->ear != NOBODY && behind(e, &c->lives[e->ear]); /* that it is bound to, maybe */
     if (e->deed == DO_FREE && (r->status == 200 || (r->status == 404 && !known_in)))
         nick_learn(c, k, OUT, NOBODY);
     else if (e->deed == DO_FREE)
         odd(e, r);
     else if (r->status == 201 ? !known_in : r->status == 200 && !known_out)
-        nick_learn(c, k, life == IN ? IN : UNSURE, e->ear);
+        nick_learn(c, k, life == IN && !former ? IN : UNSURE, e->ear);
     else if (r->status == 409 && !known_out)
         return; /* somebody else has it, still */
     else if (r->status != 404 || life == IN)
