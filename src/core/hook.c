@@ -109,10 +109,13 @@ void hook_queue_drop(struct hook_queue *q, int64_t id)
 
 struct hook_item *hook_queue_next(const struct hook_queue *q, int64_t now_ms)
 {
-    for (size_t i = 0; i < q->n; i++)
-        if (!q->list[i].running && q->list[i].due_ms <= now_ms)
-            return &q->list[i];
-    return NULL;
+    struct hook_item *next = NULL;
+    for (size_t i = 0; i < q->n; i++) {
+        struct hook_item *it = &q->list[i];
+        if (!it->running && it->due_ms <= now_ms && (!next || it->due_ms < next->due_ms))
+            next = it;
+    }
+    return next;
 }
 
 int64_t hook_queue_due_ms(const struct hook_queue *q)

@@ -78,7 +78,8 @@ void hook_queue_add(struct hook_queue *q, struct hook_item item);
 /* NULL: there is none. */
 struct hook_item *hook_queue_find(const struct hook_queue *q, int64_t id);
 void hook_queue_drop(struct hook_queue *q, int64_t id);
-/* The oldest that is due and does not run; NULL: none is. */
+/* What has been due longest and does not run, of equal ones the oldest; so what fails goes behind what waits.
+ * NULL: none is due. */
 struct hook_item *hook_queue_next(const struct hook_queue *q, int64_t now_ms);
 /* When there will be one; INT64_MAX: nothing waits. */
 int64_t hook_queue_due_ms(const struct hook_queue *q);

@@ -17,6 +17,7 @@ static void hook_free(struct hook *h)
 {
     free(h->event);
     free(h->id);
+    free(h->why);
     hook_spec_fini(&h->spec);
     hook_queue_fini(&h->queue);
     free(h);
@@ -199,27 +200,63 @@ int hooks_fact(struct node *n, const struct log_entry *l, bool origin)
 
 /* ---- what goes ---- */
 
-static int say_dropped(struct node *n, struct hook *h)
+static struct jw say_begin(const struct hook *h, struct str *data)
 {
-    AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
+    struct jw j = jw_init(data);
     jw_object(&j);
     jw_kv_string(&j, "event", h->event);
     jw_kv_string(&j, "hook", h->id);
+    return j;
+}
+
+static int say_end(struct node *n, struct jw *j, const char *type, struct str *data)
+{
+    jw_object_close(j);
+    jw_end(j);
+    return node_log(n, type, NULL, NULL, n->name, 0, NULL, str_get(data));
+}
+
+static bool has_to_say_dropped(const struct node *n, const struct hook *h)
+{
+    return h->dropped && (h->said_ms == 0 || n->now_ms >= h->said_ms + SAY_AGAIN_MS);
+}
+
+static int say_dropped(struct node *n, struct hook *h)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = say_begin(h, &data);
     jw_kv_i64(&j, "count", h->dropped);
     jw_kv_string(&j, "why", h->dropped_why);
-    jw_object_close(&j);
-    jw_end(&j);
     node_touch(n, &h->dropped, sizeof h->dropped);
     node_touch(n, &h->said_ms, sizeof h->said_ms);
     h->dropped = 0;
     h->said_ms = n->now_ms;
-    return node_log(n, "hook_dropped", NULL, NULL, n->name, 0, NULL, str_get(&data));
+    return say_end(n, &j, "hook_dropped", &data);
+}
+
+/* A row when it begins to fail, and one when it works again: not one for each call. */
+static int say_failing(struct node *n, struct hook *h)
+{
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = say_begin(h, &data);
+    if (h->failing)
+        jw_kv_string(&j, "detail", h->why);
+    node_touch(n, &h->said_failing, sizeof h->said_failing);
+    h->said_failing = h->failing;
+    return say_end(n, &j, h->failing ? "hook_failed" : "hook_recovered", &data);
 }
 
 static bool has_to_say(const struct node *n, const struct hook *h)
 {
-    return h->dropped && (h->said_ms == 0 || n->now_ms >= h->said_ms + SAY_AGAIN_MS);
+    return (h->failing != h->said_failing || has_to_say_dropped(n, h)) && !watch_frozen(n);
+}
+
+/* Beside the calls: what keeps the log from being written must not keep an answer from being taken. */
+static int say(struct node *n, void *arg)
+{
+    struct hook *h = arg;
+    int rc = h->failing != h->said_failing ? say_failing(n, h) : 0;
+    return rc == 0 && has_to_say_dropped(n, h) ? say_dropped(n, h) : rc;
 }
 
 struct let_go {
@@ -254,11 +291,6 @@ static int trim(struct node *n, void *arg)
         over = over > 1 && i < TRIM_ROWS ? over - 1 : 0;
     }
     return rc;
-}
-
-static int say(struct node *n, void *arg)
-{
-    return say_dropped(n, arg);
 }
 
 static int forget_rows(struct node *n, void *arg)

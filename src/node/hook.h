@@ -28,7 +28,9 @@ struct hook {
     int64_t look_ms;          /* nothing of it is due before */
     int64_t dropped, said_ms; /* events that were let go since the log said so */
     const char *dropped_why;  /* static */
-    bool failing;             /* the last call failed, and the log says so */
+    bool failing;             /* the last call failed */
+    bool said_failing;        /* so the log has it */
+    char *why;                /* it failed; owned, NULL: it does not */
     bool gone;                /* its row is; what waits for it goes next */
 };
 

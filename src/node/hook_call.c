@@ -50,14 +50,24 @@ struct done {
     uint64_t run;
     bool ok, again;
     int64_t again_ms;
+    char *why; /* owned; NULL: ok */
 };
+
+static void done_free(void *arg)
+{
+    struct done *d = arg;
+    free(d->why);
+    free(d);
+}
 
 static void done_now(struct node *n, void *arg)
 {
-    AUTOFREE struct done *d = arg;
+    struct done *d = arg;
     struct hook_run *r = run_find(n, d->run);
-    if (!r)
+    if (!r) {
+        done_free(d);
         return;
+    }
     struct hook *h = hook_find(n, r->event, r->id);
     n->hooks->running--;
     n->counters.hooks_delivered += d->ok;
@@ -66,6 +76,8 @@ static void done_now(struct node *n, void *arg)
     if (h) {
         hook_ended(&h->gate, d->ok, n->now_ms, node_random(n));
         h->look_ms = 0;
+        h->failing = !d->ok;
+        mem_replace(&h->why, d->why);
     }
     if (it && d->again) {
         it->running = false;
@@ -79,30 +91,7 @@ static void done_now(struct node *n, void *arg)
         n->counters.hooks_dropped += !d->ok;
     }
     hook_run_free(n, r);
-}
-
-static int say(struct node *n, struct hook *h, const char *type, const char *why)
-{
-    AUTOSTR struct str data = STR_INIT;
-    struct jw j = jw_init(&data);
-    jw_object(&j);
-    jw_kv_string(&j, "event", h->event);
-    jw_kv_string(&j, "hook", h->id);
-    if (why)
-        jw_kv_string(&j, "detail", why);
-    jw_object_close(&j);
-    jw_end(&j);
-    return node_log(n, type, NULL, NULL, n->name, 0, NULL, str_get(&data));
-}
-
-/* The log has a row when a hook begins to fail, and one when it works again: not one for each call. */
-static int told(struct node *n, struct hook *h, bool ok, const char *why)
-{
-    if (h->failing == !ok)
-        return 0;
-    node_touch(n, &h->failing, sizeof h->failing);
-    h->failing = !ok;
-    return ok ? say(n, h, "hook_recovered", NULL) : say(n, h, "hook_failed", why);
+    done_free(d);
 }
 
 static int tried(struct node *n, const struct hook *h, const struct hook_item *it, const char *why,
@@ -127,11 +116,10 @@ int hook_ended_call(struct node *n, const struct hook_end *end)
     struct hook *h = hook_find(n, r->event, r->id);
     struct hook_item *it = h ? hook_queue_find(&h->queue, r->item) : NULL;
     struct done *d = mem_alloc(sizeof *d);
-    *d = (struct done){.run = end->run, .ok = end->ok};
-    eff_do(n, done_now, d, free);
-    int rc = h ? told(n, h, end->ok, end->text) : 0;
-    if (rc < 0 || !it)
-        return rc;
+    *d = (struct done){.run = end->run, .ok = end->ok, .why = end->ok ? NULL : mem_dup(end->text)};
+    eff_do(n, done_now, d, done_free);
+    if (!it)
+        return 0;
     return end->ok ? store_do(n->store, Q_OUTBOX_DROP, &n->fault, "i", it->id)
                    : tried(n, h, it, end->text, d);
 }
@@ -271,13 +259,13 @@ uint64_t hook_call_begin(struct node *n, const struct hook *h, int64_t item, uns
 /* ---- what comes ---- */
 
 /* Its time is up. What a program was told must not be forgotten before it is gone: a hook never has more of
- * them than its concurrency. */
+ * them than its concurrency. Among the events that the store does not take just now may be its end. */
 static int run_due(struct node *n, struct timer *t)
 {
     struct hook_run *r = (struct hook_run *)(void *)((char *)t - offsetof(struct hook_run, timer));
     node_touch(n, &r->phase, sizeof r->phase);
     node_touch(n, &r->over, sizeof r->over);
-    r->over = true;
+    r->over |= n->held_n == 0;
     if (r->kind != HOOK_EXEC) {
         struct hook_end end = {r->number, false, (char[]){"no answer in time"}};
         return hook_ended_call(n, &end);

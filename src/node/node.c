@@ -451,11 +451,12 @@ static void refuse(struct node *n, struct event *ev, int rc)
     node_hold(n, ev);
 }
 
-/* What a process of this node has done, and the stop, come one after the other; a page of a peer may overtake
- * them. */
+/* What a process of this node has done, and the stop, come one after the other; a page of a peer, and what a
+ * hook was answered, may overtake them. */
 static bool in_line(const struct event *ev)
 {
-    return ev->kind != EV_REQUEST && ev->kind != EV_PEER_ANSWERED && ev->kind != EV_PEER_FAILED;
+    return ev->kind != EV_REQUEST && ev->kind != EV_PEER_ANSWERED && ev->kind != EV_PEER_FAILED &&
+           ev->kind != EV_HOOK_ANSWERED;
 }
 
 static void events_run(struct node *n, struct event *events, size_t count)

@@ -289,6 +289,12 @@ static bool all_were_called(struct sim *s, void *ctx, struct str *why)
     return why->n == 0;
 }
 
+bool bell_waits(const struct bell *b)
+{
+    AUTOSTR struct str why = STR_INIT;
+    return !all_were_called(b->sim, (void *)(uintptr_t)b, &why);
+}
+
 struct bell *bell_new(struct sim *s)
 {
     struct bell *b = mem_alloc(sizeof *b);

@@ -24,6 +24,8 @@ void bell_free(struct bell *b); /* accepts NULL */
 void bell_begin(struct bell *b, int64_t until_us);
 void bell_act(struct bell *b);
 int bell_open(const struct bell *b);
+/* A call is owed: the hook may pause for a minute after failures. */
+bool bell_waits(const struct bell *b);
 void bell_summary(struct bell *b);
 
 #endif

@@ -437,6 +437,11 @@ int load_open(const struct load *l)
                                    : 0);
 }
 
+bool load_owed(const struct load *l)
+{
+    return l->opts.rich && bell_waits(l->bell);
+}
+
 /* ---- The audit ---- */
 
 /* "node/epoch" of a child's document. */

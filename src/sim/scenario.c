@@ -12,6 +12,7 @@
 #define TOMBSTONE_MAX_MS 20000
 #define ANSWERS_US       (50 * SIM_SECOND) /* every operation is answered within */
 #define AUDIT_US         (2 * SIM_SECOND)
+#define OWED_US          (70 * SIM_SECOND) /* a hook that failed pauses for a minute at most */
 
 struct run {
     const struct scenario *c;
@@ -59,6 +60,9 @@ static void play(struct run *r)
         if (!sim_run(s, sim_now_us(s) + SIM_SECOND / 10))
             return;
     ensure(load_open(r->load) == 0, "clients have limits, but %d still wait", load_open(r->load));
+    for (int64_t limit = sim_now_us(s) + OWED_US; load_owed(r->load) && sim_now_us(s) < limit;)
+        if (!sim_run(s, sim_now_us(s) + SIM_SECOND))
+            return;
     load_audit(r->load);
     if (sim_run(s, sim_now_us(s) + AUDIT_US) && settle(s) && !sim_check_all(s))
         sim_violation(s, "not converged");

@@ -106,18 +106,21 @@ static void test_queue(void **state)
     for (int i = 1; i <= 100; i++)
         hook_queue_add(&q, (struct hook_item){.id = i * 3, .due_ms = i == 1 ? 50 : 10});
     assert_int_equal(hook_queue_next(&q, 10)->id, 6); /* the oldest is not due yet */
-    assert_int_equal(hook_queue_next(&q, 50)->id, 3);
+    assert_int_equal(hook_queue_next(&q, 50)->id, 6); /* what failed goes behind what waits */
     assert_null(hook_queue_next(&q, 9));
     assert_int_equal(hook_queue_due_ms(&q), 10);
+    for (int i = 2; i <= 100; i++)
+        hook_queue_find(&q, i * 3)->due_ms = 60;
+    assert_int_equal(hook_queue_next(&q, 60)->id, 3);
     hook_queue_find(&q, 3)->running = true;
     assert_int_equal(hook_queue_oldest(&q), 6);
-    assert_int_equal(hook_queue_next(&q, 50)->id, 6);
+    assert_int_equal(hook_queue_next(&q, 60)->id, 6);
     assert_null(hook_queue_find(&q, 4));
     for (int i = 2; i <= 100; i++)
         hook_queue_drop(&q, i * 3);
     hook_queue_drop(&q, 1);
     assert_int_equal(q.n, 1);
-    assert_null(hook_queue_next(&q, 50)); /* it runs */
+    assert_null(hook_queue_next(&q, 60)); /* it runs */
     assert_int_equal(hook_queue_due_ms(&q), INT64_MAX);
     hook_queue_fini(&q);
 }

@@ -124,6 +124,42 @@ static void a_crash_before_the_answer_repeats_the_event(void **state)
     rig_end(&r);
 }
 
+/* Its clock cannot be trusted, and what its process did waits behind that: an answer is taken all the same,
+ * and what the log has to say of it said later.
+ */
+static void an_answer_needs_no_clock(void **state)
+{
+    (void)state;
+    struct rig r;
+    static struct receiver got;
+    got = (struct receiver){.now = {.status = 503, .after_ms = 1}};
+    begin(&r, 19, 3);
+    sim_outside(r.sim, called, &got);
+    for (char name[] = "c0"; name[1] < '9'; name[1]++)
+        start(&r, name);
+    hook(&r, "/v1/hooks/name_registered/h", "{\"kind\":\"url\",\"url\":\"https://out/\"}");
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/names/n", "{\"address\":\"x\"}");
+    int at = 0;
+    while (at < 2 && rows_number(&r, at, "SELECT count(*) FROM outbox") == 0)
+        at++;
+    sim_step_clock(r.sim, at, -3600000);
+    run_ms(&r, 100);
+    assert_true(sim_process_crash(r.sim, at));
+    run_ms(&r, 100);
+    assert_true(node_held_bytes(node_at(&r, at)) > 0);
+    got.now.status = 200;
+    run_ms(&r, 40000);
+    assert_int_equal(rows_number(&r, at, "SELECT count(*) FROM outbox"), 0);
+    assert_int_equal(events(&r, at, "hook_recovered"), 0);
+    int before = got.n;
+    sim_step_clock(r.sim, at, 3600000);
+    run_ms(&r, 40000);
+    assert_int_equal(got.n, before);
+    assert_int_equal(events(&r, at, "hook_failed"), 1);
+    assert_int_equal(events(&r, at, "hook_recovered"), 1);
+    rig_end(&r);
+}
+
 /* ---- programs ---- */
 
 static void *alter_start(struct sim_worker *w)
@@ -232,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_arrives_whatever_crashes),
         cmocka_unit_test(a_crash_before_the_answer_repeats_the_event),
+        cmocka_unit_test(an_answer_needs_no_clock),
         cmocka_unit_test(a_start_waits_for_alter_and_not_for_ever),
         cmocka_unit_test(a_partition_is_told_and_healed),
     };
