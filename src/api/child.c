@@ -726,6 +726,11 @@ static int to_meant(struct node *n, struct op *op, const struct call *c,
     AUTOFREE char *name = NULL;
     struct call to = *c;
     int rc = meant(n, c, &name);
+    if (rc == 0 && name && op->st.step == 0 &&
+        !node_open_now(n)) { /* it slept, maybe, and the name is another's by now */
+        op_wait_open(n, op);
+        return 0;
+    }
     if (name)
         to.param[1] = name;
     return rc < 0 ? rc : serve(n, op, &to);

@@ -360,7 +360,7 @@ int row_merged(struct node *n, const struct remote_row *row)
         return row->dead ? swarm_ended(n, a) : swarm_keep(n);
     case T_SERVE:
         swarm_changed(n);
-        return strcmp(b, n->self_text) == 0 ? swarm_keep(n) : 0;
+        return strcmp(b, n->self_text) == 0 ? swarm_serve_merged(n, a, row) : 0;
     case T_NAME:
         node_wake(n, a, b);
         return *a ? own_changed(n, a, b) : session_changed_hands(n, b);

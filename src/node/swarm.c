@@ -295,6 +295,25 @@ int swarm_ended(struct node *n, const char *swarm)
     return rc < 0 ? rc : swarm_keep(n);
 }
 
+/* Whether a run of this node wrote it. */
+static bool is_ours(struct node *n, int64_t actor)
+{
+    struct actor_row row = {.actor = actor};
+    bool ours =
+        store_load(n->store, T_ACTOR, &row, NULL) == 1 && row.node && strcmp(row.node, n->self_text) == 0;
+    row_fini(T_ACTOR, &row);
+    return ours;
+}
+
+/* Joined or left after the backup that this folder was restored from: the list is older than the row. What
+ * others took away was away too long, and is made again. */
+int swarm_serve_merged(struct node *n, const char *swarm, const struct remote_row *row)
+{
+    bool forgotten = !row->dead && !swarm_declared(n, swarm);
+    int rc = forgotten || (row->dead && is_ours(n, row->stamp.actor)) ? joined_set(n, swarm, forgotten) : 0;
+    return rc < 0 ? rc : swarm_keep(n);
+}
+
 /* ---- rows of those that are gone ---- */
 
 /* When a node wrote that it has left, real ms; 0: it has not. */

@@ -52,6 +52,8 @@ int swarm_ended(struct node *n, const char *swarm);
 bool swarm_declared(const struct node *n, const char *swarm);
 /* The rows of this node are as it was told. Inside a handler, at any time. */
 int swarm_keep(struct node *n);
+/* A row of this node came from another one. */
+int swarm_serve_merged(struct node *n, const char *swarm, const struct remote_row *row);
 /* Takes away the rows of nodes that are gone, where this node is their home. */
 int swarm_sweep(struct node *n);
 

@@ -9,13 +9,13 @@
 #include "base/ensure.h"
 #include "base/list.h"
 #include "node/brain.h"
+#include "node/hook.h"
 #include "sim/brain.h"
 #include "wire/json.h"
 
 #define TIMEOUT_MS 35000
-#define KNOWN_US   (10 * SIM_SECOND) /* every node knows of the hook by then */
-#define HELD_MAX   6                 /* addresses at a time */
-#define SLOW_MS    6000              /* what the hook does not wait for */
+#define HELD_MAX   6    /* addresses at a time */
+#define SLOW_MS    6000 /* what the hook does not wait for */
 #define HOOK       "/v1/hooks/name_re*/bell"
 
 enum deed { DO_HOOK, DO_REGISTER, DO_RELEASE };
@@ -54,10 +54,10 @@ struct bell {
     struct taken *taken;
     size_t taken_n, taken_cap;
     struct tower towers[SIM_NODES_MAX];
-    int64_t known_us; /* 0 = there is no hook */
+    int64_t known_us; /* every node has the hook since then; 0 = not yet */
     int64_t until_us;
     int open;
-    bool hook_asked;
+    bool hook_asked, hooked;
     int64_t calls, refusals;
 };
 
@@ -193,7 +193,7 @@ static void errand_done(struct sim *s, void *arg, const struct sim_reply *r)
                       sim_node_name(sim_node(s, e->node)), r->status, r->body);
     if (e->deed == DO_HOOK) {
         b->hook_asked = false;
-        b->known_us = r->status == 200 || r->status == 201 || r->status == 409 ? sim_now_us(s) + KNOWN_US : 0;
+        b->hooked = r->status == 200 || r->status == 201 || r->status == 409;
         return;
     }
     struct ring *ring = &b->rings[e->ring];
@@ -234,9 +234,23 @@ static void errand_send(struct bell *b, enum deed deed, size_t ring)
                                       .arg = e});
 }
 
+/* One that is full, or was away, may not have heard of it for long. */
+static bool all_have_it(const struct bell *b)
+{
+    for (int i = 0; i < sim_nodes(b->sim); i++) {
+        const struct sim_node *n = sim_node(b->sim, i);
+        if (!sim_node_retired(n) &&
+            (!sim_node_up(n) || !hook_find(sim_brain_of(sim_node_brain(n)), "name_re*", "bell")))
+            return false;
+    }
+    return true;
+}
+
 void bell_act(struct bell *b)
 {
-    if (!b->known_us && !b->hook_asked) {
+    if (!b->known_us && all_have_it(b))
+        b->known_us = sim_now_us(b->sim);
+    if (!b->hooked && !b->hook_asked) {
         b->hook_asked = true;
         errand_send(b, DO_HOOK, 0);
         return;

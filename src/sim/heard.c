@@ -20,19 +20,24 @@ static void none_of(struct invariants *v, int i, const char *sql, int64_t since,
     stmt_free(q);
 }
 
-/* When it became a member, by its own log; 0: it was born one. */
-static int64_t joined_at_ms(struct invariants *v, int i)
+/* Of what its log knows all: since it became a member, by that log, and of no time that the log dropped. */
+static int64_t tells_since_ms(struct invariants *v, int i)
 {
+    struct node *n = look_node(v, i);
     struct stmt *q =
-        stmt_new(store_db(look_node(v, i)->store),
-                 "SELECT coalesce(max(at), 0) FROM log WHERE type IN ('node_joined', 'resync_done')");
-    int64_t at_ms = stmt_step(q, NULL) == 1 ? col_i64(q, 0) : 0;
+        stmt_new(store_db(n->store), "SELECT coalesce(max(at), 0) FROM log WHERE type = 'resync_done' "
+                                     "OR type = 'node_joined' AND node = ?1");
+    stmt_text(q, 1, look_name(v, i));
+    int64_t at_ms = stmt_step(q, NULL) == 1 ? col_i64(q, 0) : 0,
+            kept_ms = v->looks[i].real_max_ms - n->o.events_keep_ms;
     stmt_free(q);
-    return at_ms;
+    return (at_ms > kept_ms ? at_ms : kept_ms) + JOINED_SLACK_MS;
 }
 
 void heard_hold(struct invariants *v, int i)
 {
+    if (!look_node(v, i)->member)
+        return;
     none_of(v, i,
             "SELECT swarm, name, epoch FROM log WHERE type IN " CLAIMS
             " GROUP BY swarm, name, epoch HAVING count(*) > 1",
@@ -46,5 +51,5 @@ void heard_hold(struct invariants *v, int i)
         v, i,
         "SELECT w.swarm, w.name, w.epoch FROM name w WHERE w.epoch > ?1 AND NOT EXISTS (SELECT 1 FROM log l "
         "WHERE l.swarm = w.swarm AND l.name = w.name AND l.epoch = w.epoch)",
-        (joined_at_ms(v, i) + JOINED_SLACK_MS) << 16, "never");
+        tells_since_ms(v, i) << 16, "never");
 }

@@ -99,6 +99,36 @@ static void a_node_that_is_behind_asks_the_home(void **state)
     rig_end(&r);
 }
 
+/* Its own processes are all it need ask, but it slept while the name was given to another one. */
+static void a_node_that_slept_looks_again(void **state)
+{
+    (void)state;
+    struct rig r, call = {0};
+    char nick[] = "nick-a";
+    begin(&r, 20, 3);
+    want(&r, 201, 0, HTTP_M_PUT, CHILD "here", "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
+    want(&r, 201, 0, HTTP_M_PUT, CHILD "there", "{\"argv\":[\"counter\"],\"nodes\":[\"n2\"]}");
+    while (home_of(&r, nick) == 0)
+        nick[5]++;
+    AUTOFREE char *name = mem_printf(NAMES "%s", nick), *calls = mem_printf(CHILD "%s/calls", nick);
+    want(&r, 201, 1, HTTP_M_PUT, name, "{\"child\":\"here\"}");
+    run_ms(&r, 2000);
+    called(&r, 0, nick, 1, "1");
+    sim_slow_disk(r.sim, 0, 20000);
+    ask_later(&r, &call, 0, HTTP_M_PUT, "/v1/hooks/name_registered/any",
+              "{\"kind\":\"url\",\"url\":\"https://out/\"}");
+    run_ms(&r, 50);
+    sim_slow_disk(r.sim, 0, 1);
+    want(&r, 200, 1, HTTP_M_DELETE, name, NULL);
+    want(&r, 201, 1, HTTP_M_PUT, name, "{\"child\":\"there\"}");
+    assert_false(call.answered);
+    want(&r, 200, 0, HTTP_M_POST, calls, "{\"data\":7}");
+    assert_true(call.answered);
+    assert_string_equal(member(&r, "data"), "7"); /* of the other one's counter */
+    str_fini(&call.body);
+    rig_end(&r);
+}
+
 static void on_both_sides_it_is_the_process_of_that_side(void **state)
 {
     (void)state;
@@ -232,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_follows_its_process_to_other_nodes),
         cmocka_unit_test(a_node_that_is_behind_asks_the_home),
+        cmocka_unit_test(a_node_that_slept_looks_again),
         cmocka_unit_test(on_both_sides_it_is_the_process_of_that_side),
         cmocka_unit_test(a_newer_other_name_beats_a_process),
         cmocka_unit_test(a_newer_process_beats_another_name),

@@ -394,6 +394,41 @@ static void who_is_gone_leaves_the_directory_after_an_hour(void **state)
     rig_end(&r);
 }
 
+static void restore(struct rig *r, int node, struct sim_backup *old TAKES)
+{
+    sim_crash(r->sim, node);
+    run_ms(r, 500);
+    sim_restore(r->sim, node, old);
+    sim_backup_free(old);
+    assert_true(sim_start(r->sim, node));
+    run_ms(r, 20000);
+    sim_crash(r->sim, node); /* and what it learnt stays */
+    run_ms(r, 500);
+    assert_true(sim_start(r->sim, node));
+    run_ms(r, 20000);
+}
+
+/* What it was told since its backup comes back to it from the others. */
+static void a_restored_node_serves_what_it_served(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 73);
+    want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/t", "{\"serve\":\"joined\"}");
+    run_ms(&r, 1000);
+    serve(&r, HTTP_M_PUT, "t", 2);
+    struct sim_backup *old = sim_backup_new(r.sim, 2);
+    serve(&r, HTTP_M_PUT, "s", 2);
+    serve(&r, HTTP_M_DELETE, "t", 2);
+    run_ms(&r, 1000);
+    restore(&r, 2, old);
+    for (int i = 0; i < NODES; i++) {
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM serve WHERE swarm = 's'"), 1);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM serve WHERE swarm = 't'"), 0);
+    }
+    rig_end(&r);
+}
+
 /* One of many things that change who serves the swarm, or that break. */
 static void blow(struct rig *r, struct prng *p)
 {
@@ -490,6 +525,7 @@ int main(void)
         cmocka_unit_test(no_node_runs_more_than_it_may),
         cmocka_unit_test(what_is_claimed_at_once_fits),
         cmocka_unit_test(who_is_gone_leaves_the_directory_after_an_hour),
+        cmocka_unit_test(a_restored_node_serves_what_it_served),
         cmocka_unit_test(swarms_change_while_nodes_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
