@@ -184,7 +184,7 @@ int child_write(struct node *n, struct child *c, const char *status, const char 
         rc = store_save(n->store, T_CHILD, &row, &n->fault);
     if (rc == 0 && tells)
         rc = facts_registry(n, &old, &row, false);
-    news_to_home(n, c->swarm, c->name); /* a start may wait for it there */
+    poke_home(n, c->swarm, c->name); /* a start may wait for it there */
     row_fini(T_CHILD, &old);
     return rc == SKEP_EFENCED
                ? 0

@@ -101,7 +101,7 @@ static void look_again_at(struct node *n, struct cover *c)
 static void hasten(struct node *n, void *arg)
 {
     struct cover *c = arg;
-    news_tell(n, NEWS_ALL, NULL);
+    poke_others(n, POKE_ALL, NULL);
     c->pause_ms *= 2;
     look_again_at(n, c);
 }
@@ -137,7 +137,7 @@ static void begin(struct node *n, void *arg)
     struct peer *witness = peer_find(n, &c->witness);
     if (witness)
         witness->mail.poke = true;
-    news_tell(n, (size_t)needed(n, c), NULL);
+    poke_others(n, (size_t)needed(n, c), NULL);
     c->timer.fire = due;
     c->pause_ms = HASTEN_MS;
     look_again_at(n, c);

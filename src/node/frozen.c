@@ -224,7 +224,7 @@ void node_settings_merged(struct node *n)
 {
     n->frozen_dirty = true;
     n->unsettled = true;
-    news_changed(n);
+    poke_changed(n);
 }
 
 /* Held for two instructions: a reference must be taken before the last one is given up. */

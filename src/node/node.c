@@ -206,7 +206,7 @@ static int commit(struct node *n)
     int rc = facts_write(n);
     if (rc == 0)
         rc = write_own_vector(n);
-    size_t reach = rc == 0 && store_written(n->store) > vv_get(&n->vv, n->actor) ? news_written(n) : 0;
+    size_t reach = rc == 0 && store_written(n->store) > vv_get(&n->vv, n->actor) ? poke_written(n) : 0;
     if (rc == 0)
         rc = db_commit(store_db(n->store), &n->fault);
     if (rc < 0) {
@@ -216,7 +216,7 @@ static int commit(struct node *n)
     n->counters.commits++;
     facts_clear(n);
     if (vv_raise(&n->vv, n->actor, store_written(n->store)))
-        news_tell(n, reach, NULL);
+        poke_others(n, reach, NULL);
     effects_release(n);
     return 0;
 }
@@ -713,7 +713,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
     if (n->exit_status >= 0)
         return;
     room_tick(n);
-    news_tick(n);
+    poke_tick(n);
     peers_tick(n);
     watch_judge(n);
     peers_view(n);

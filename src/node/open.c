@@ -214,7 +214,7 @@ int node_open(struct node **ret, const struct node_options *o, const struct worl
         node_close(n);
         return rc;
     }
-    news_init(n);
+    poke_init(n);
     peers_init(n);
     peers_view(n);
     room_begin(n);
@@ -268,7 +268,7 @@ void node_close(struct node *n)
     node_settings_fini(n);
     choices_fini(n);
     swarm_seats_fini(n);
-    news_fini(n);
+    poke_fini(n);
     declare_fini(n);
     effects_free(n->fx);
     peers_fini(n);

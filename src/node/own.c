@@ -113,7 +113,7 @@ void own_claim(struct node *n, struct name_row *row, const struct id *owner, int
         row->incarnation = row->epoch;
     if (owner) {
         swarm_taken(n, row->swarm, row->owner_actor);
-        news_to(n, owner);
+        poke_node(n, owner);
     }
 }
 

@@ -263,7 +263,7 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         vv_merge(&n->vv, &g->theirs);
         if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
-        news_tell(n, p->pull.reach, p);
+        poke_others(n, p->pull.reach, p);
     }
     ops_seen(n);
     peers_view(n);
@@ -466,7 +466,7 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
         rc = store_read_row(r, &row, &n->fault);
         if (rc == 0)
             rc = row_merge(n, g, &row, &how);
-        size_t reach = rc == 0 ? news_merged(n, row.t, row.key) : 0;
+        size_t reach = rc == 0 ? poke_merged(n, row.t, row.key) : 0;
         g->reach = reach > g->reach ? reach : g->reach;
         if (how != MERGED_KEPT)
             taken[count++] = row;

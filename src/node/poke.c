@@ -1,5 +1,5 @@
-/* news: pokes, and what the settings of swarms say of them. When and what to pull is pull.c's. */
-#include "node/news.h"
+/* poke: pokes, and what the settings of swarms say of them. When and what to pull is pull.c's. */
+#include "node/poke.h"
 
 #include <string.h>
 
@@ -23,18 +23,18 @@ static void list_clear(struct gossip *w)
         free(w->list[--w->n].swarm);
 }
 
-void news_init(struct node *n)
+void poke_init(struct node *n)
 {
     n->gossip = (struct gossip){.pause_ms = n->o.sync_ms};
 }
 
-void news_fini(struct node *n)
+void poke_fini(struct node *n)
 {
     list_clear(&n->gossip);
     free(n->gossip.list);
 }
 
-void news_changed(struct node *n)
+void poke_changed(struct node *n)
 {
     n->gossip.known = false;
 }
@@ -76,7 +76,7 @@ static void hasten(struct node *n)
             p->pull.next_ms = latest_ms;
 }
 
-void news_tick(struct node *n)
+void poke_tick(struct node *n)
 {
     struct gossip now = {.known = true, .pause_ms = n->o.sync_ms};
     if (n->gossip.known)
@@ -86,7 +86,7 @@ void news_tick(struct node *n)
         free(now.list);
         return;
     }
-    news_fini(n);
+    poke_fini(n);
     n->gossip = now;
     n->frozen_dirty = true;
     hasten(n);
@@ -115,23 +115,23 @@ static const struct rumour *rumour_of(const struct gossip *w, enum table_id t, s
     return NULL;
 }
 
-size_t news_written(struct node *n)
+size_t poke_written(struct node *n)
 {
     size_t most = 0;
     int64_t before = vv_get(&n->vv, n->actor);
     if (n->gossip.n == 0)
-        return NEWS_ALL;
+        return POKE_ALL;
     struct stmt *q = store_ask(n->store, Q_CHANGE_OF_ACTOR, "iii", n->actor, before, (int64_t)ROWS_MAX);
-    while (most != NEWS_ALL && stmt_step(q, NULL) == 1) {
+    while (most != POKE_ALL && stmt_step(q, NULL) == 1) {
         struct span tbl = {col_text(q, 0), col_bytes(q, 0)}, key = {col_text(q, 1), col_bytes(q, 1)};
         const struct rumour *r = rumour_of(&n->gossip, table_find(tbl), key);
-        most = !r ? NEWS_ALL : r->recipients > most ? r->recipients : most;
+        most = !r ? POKE_ALL : r->recipients > most ? r->recipients : most;
     }
     stmt_reset(q);
-    return most ? most : NEWS_ALL;
+    return most ? most : POKE_ALL;
 }
 
-size_t news_merged(struct node *n, enum table_id t, struct span key)
+size_t poke_merged(struct node *n, enum table_id t, struct span key)
 {
     const struct rumour *r = rumour_of(&n->gossip, t, key);
     if (!r)
@@ -174,22 +174,22 @@ static void tell_all(struct node *n)
         p->mail.poke |= p->known && !p->down;
 }
 
-void news_tell(struct node *n, size_t count, const struct peer *but)
+void poke_others(struct node *n, size_t count, const struct peer *but)
 {
     struct peer *p;
     size_t waiting = 0;
-    if (count == NEWS_ALL && fanout_is_mesh(peers_reached(n))) {
+    if (count == POKE_ALL && fanout_is_mesh(peers_reached(n))) {
         tell_all(n);
         return;
     }
-    count = count == NEWS_ALL ? FANOUT_PEERS : count;
+    count = count == POKE_ALL ? FANOUT_PEERS : count;
     TAILQ_FOREACH (p, &n->peers, link)
         waiting += p->mail.poke && p->mail.call == 0 && n->now_ms >= p->mail.next_ms;
     if (waiting < count)
         peers_draw(n, count, but, poke);
 }
 
-static void poke_one(struct node *n, void *arg)
+static void poke_now(struct node *n, void *arg)
 {
     AUTOFREE struct id *node = arg;
     struct peer *p = peer_find(n, node);
@@ -197,16 +197,16 @@ static void poke_one(struct node *n, void *arg)
         p->mail.poke = true;
 }
 
-void news_to(struct node *n, const struct id *node)
+void poke_node(struct node *n, const struct id *node)
 {
     if (n->gossip.n > 0) /* otherwise as many are told as ever */
-        eff_do(n, poke_one, mem_copy(node, sizeof *node), free);
+        eff_do(n, poke_now, mem_copy(node, sizeof *node), free);
 }
 
-void news_to_home(struct node *n, const char *swarm, const char *name)
+void poke_home(struct node *n, const char *swarm, const char *name)
 {
     if (n->gossip.n == 0)
         return;
     const struct id home = own_home(n, swarm, name);
-    news_to(n, &home);
+    poke_node(n, &home);
 }
