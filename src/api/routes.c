@@ -2,34 +2,19 @@
 #include "api/api.h"
 
 extern const struct route batch_routes[], operation_routes[];
-extern const struct route cluster_routes[], digest_routes[], swarm_routes[], child_routes[],
-    child_read_routes[], name_routes[], session_routes[], template_routes[], event_routes[], token_routes[],
-    peer_routes[], probe_routes[], backup_routes[], quarantine_routes[], group_routes[], message_routes[],
-    hook_routes[], child_list_routes[], child_watch_routes[], why_routes[];
+extern const struct route cluster_routes[], digest_routes[], swarm_routes[], child_start_routes[],
+    child_routes[], child_tell_routes[], child_read_routes[], name_routes[], session_routes[],
+    template_routes[], event_routes[], token_routes[], peer_routes[], probe_routes[], backup_routes[],
+    quarantine_routes[], group_routes[], message_routes[], hook_routes[], child_list_routes[],
+    child_watch_routes[], why_routes[];
 
-const struct route *const api_routes[] = {probe_routes,
-                                          cluster_routes,
-                                          digest_routes,
-                                          swarm_routes,
-                                          child_list_routes,
-                                          child_routes,
-                                          child_read_routes,
-                                          child_watch_routes,
-                                          why_routes,
-                                          batch_routes,
-                                          operation_routes,
-                                          name_routes,
-                                          group_routes,
-                                          message_routes,
-                                          session_routes,
-                                          template_routes,
-                                          event_routes,
-                                          hook_routes,
-                                          token_routes,
-                                          peer_routes,
-                                          backup_routes,
-                                          quarantine_routes,
-                                          NULL};
+const struct route *const api_routes[] = {
+    probe_routes,       cluster_routes, digest_routes,     swarm_routes,      child_list_routes,
+    child_start_routes, child_routes,   child_tell_routes, child_read_routes, child_watch_routes,
+    why_routes,         batch_routes,   operation_routes,  name_routes,       group_routes,
+    message_routes,     session_routes, template_routes,   event_routes,      hook_routes,
+    token_routes,       peer_routes,    backup_routes,     quarantine_routes, NULL,
+};
 
 size_t api_routes_n(void)
 {
