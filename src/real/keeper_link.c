@@ -1,4 +1,4 @@
-/* See keeper_link.h for what it promises. How it keeps it:
+/* See keeper_link.h for what it promises. Lines are keeper_channel.c's. How it keeps it:
  *
  * 1. At most SPAWNS_OPEN spawns are unanswered; the others wait here, without descriptors. So a burst of a
  *    thousand neither fills the socket nor the kernel's limit of descriptors in flight, and pings, feeds
@@ -8,15 +8,13 @@
  * 3. A channel is read to its end before exited is told, and what stays without newline is dropped; of a
  * hook's program it is a line too.
  */
-#include "real/keeper_link.h"
+#include "real/keeper_inside.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,61 +22,18 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "base/keep.h"
-#include "base/list.h"
 
 #define TICK_MS         250
 #define START_MS        15000 /* for the keeper's sweep, before it answers its first ping */
 #define SPAWNS_OPEN     128
 #define MESSAGES_A_TURN 64
-#define READ_BYTES      65536
 #define LAST_READS      256 /* after the end: somebody who was handed the channel may write for ever */
-#define WRITE_BYTES     262144
-#define OUT_BYTES_HOLD  (4u << 20) /* so much waits for a worker: what it says next waits too */
-#define FUNERAL_MS      5          /* between two looks at groups that were killed */
+#define FUNERAL_MS      5   /* between two looks at groups that were killed */
 #define FUNERAL_MS_MAX  1000
-
-enum run_state { RUN_WAITING, RUN_SENT, RUN_RUNNING };
-
-struct link_run {
-    uint64_t id;
-    enum run_state state;
-    struct keeper_link *link;
-    struct spawn *order; /* while waiting */
-    pid_t pid;
-    int fd; /* our end of its channel, -1 = none */
-    struct event *readable, *writable;
-    struct str in, out;
-    size_t scanned, sent; /* bytes of in without a newline; bytes of out that went */
-    bool overlong, cancelled, answers;
-    bool held;                  /* not read from at the moment */
-    TAILQ_ENTRY(link_run) next; /* while waiting */
-    UT_hash_handle hh;
-};
 
 struct note {
     struct keep_msg msg;
     STAILQ_ENTRY(note) next;
-};
-
-struct keeper_link {
-    struct event_base *base;
-    struct keeper_link_callbacks on;
-    void *ctx;
-    pid_t pid;
-    int socket, pidfd;
-    struct event *readable, *writable, *ended, *tick, *funeral;
-    bool ready, pinged, dead, shut;
-    int silent_ticks, funeral_ms;
-    size_t open; /* spawns sent and not answered */
-    struct link_run *runs;
-    TAILQ_HEAD(, link_run) waiting;
-    STAILQ_HEAD(, note) notes;
-    char *keeper_path, *node;
-    pid_t sweeper; /* after the keeper's end, 0 = none or done */
-    char why[160];
 };
 
 static int64_t boot_ms(void)
@@ -93,12 +48,6 @@ static struct timeval after_ms(int ms)
     return (struct timeval){ms / 1000, ms % 1000 * 1000};
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
 #define AUTOCLOSE CLEANUP(close_fd)
 
 /* ---- runs ---- */
@@ -108,22 +57,6 @@ static struct link_run *find(struct keeper_link *k, uint64_t id)
     struct link_run *r;
     HASH_FIND(hh, k->runs, &id, sizeof id, r);
     return r;
-}
-
-static void event_drop(struct event **e)
-{
-    if (*e)
-        event_free(*e);
-    *e = NULL;
-}
-
-static void channel_close(struct link_run *r)
-{
-    event_drop(&r->readable);
-    event_drop(&r->writable);
-    close_fd(&r->fd);
-    str_fini(&r->in);
-    str_fini(&r->out);
 }
 
 static void run_free(struct link_run *r)
@@ -171,18 +104,6 @@ static void stop_listening(struct keeper_link *k)
     channel_close(r);
 }
 
-/* What left its group does not know that its keeper died. A sweeper finds it by its mark. */
-static void sweeper_start(struct keeper_link *k)
-{
-    char *argv[] = {"skep-keeper", "--sweep", k->node, NULL};
-    posix_spawn_file_actions_t files_do;
-    posix_spawn_file_actions_init(&files_do);
-    posix_spawn_file_actions_addclosefrom_np(&files_do, 3);
-    if (posix_spawn(&k->sweeper, k->keeper_path, &files_do, NULL, argv, environ) != 0)
-        k->sweeper = 0;
-    posix_spawn_file_actions_destroy(&files_do);
-}
-
 static bool sweeper_done(struct keeper_link *k)
 {
     if (k->sweeper && waitpid(k->sweeper, NULL, WNOHANG) != 0)
@@ -214,7 +135,8 @@ static void die(struct keeper_link *k, const char *why)
     groups_killed(k);
     kill(k->pid, SIGKILL);
     reap(k);
-    sweeper_start(k);
+    /* What left its group does not know that its keeper died: it is found by its mark. */
+    k->sweeper = keeper_exec_sweeper(k->keeper_path, k->node);
     struct timeval now = {0};
     evtimer_add(k->funeral, &now);
 }
@@ -264,18 +186,6 @@ static int order_fd(const struct spawn *s)
     AUTOSTR struct str bytes = STR_INIT;
     keep_pack(&bytes, s->cwd, s->user, s->log, s->argv, s->env);
     return bytes_fd(bytes.p, bytes.n);
-}
-
-static void readable_cb(evutil_socket_t fd, short what, void *arg);
-static void writable_cb(evutil_socket_t fd, short what, void *arg);
-
-static void channel_watch(struct link_run *r, int fd)
-{
-    r->fd = fd;
-    r->readable = event_new(r->link->base, fd, EV_READ | EV_PERSIST, readable_cb, r);
-    r->writable = event_new(r->link->base, fd, EV_WRITE, writable_cb, r);
-    if (r->out.n)
-        event_add(r->writable, NULL);
 }
 
 /* The two ends of what skepd reads a run by: ours first. */
@@ -352,143 +262,6 @@ static void keeper_writable_cb(evutil_socket_t fd UNUSED, short what UNUSED, voi
     struct keeper_link *k = arg;
     notes_flush(k);
     spawns_send(k);
-}
-
-/* ---- channels ---- */
-
-/* One line from in, if there is one. */
-static bool line_take(struct link_run *r, size_t *at, char **ret, size_t *ret_n)
-{
-    size_t from = *at > r->scanned ? *at : r->scanned;
-    char *nl = r->in.n > from ? memchr(r->in.p + from, '\n', r->in.n - from) : NULL;
-    if (!nl)
-        return false;
-    *ret_n = (size_t)(nl - (r->in.p + *at));
-    *ret = mem_copy(r->in.p + *at, *ret_n);
-    *at += *ret_n + 1;
-    return true;
-}
-
-/* Gives all whole lines away. False: what is left can no longer become a line. */
-static bool lines_give(struct link_run *r)
-{
-    struct keeper_link *k = r->link;
-    size_t at = 0, n;
-    char *line;
-    while (line_take(r, &at, &line, &n)) {
-        if (n > KEEPER_LINE_BYTES_MAX) {
-            free(line);
-            return false;
-        }
-        k->on.line(k->ctx, r->id, line, n);
-    }
-    r->in.n -= at;
-    if (at)
-        memmove(r->in.p, r->in.p + at, r->in.n);
-    r->scanned = r->in.n;
-    if (r->in.n == 0 && r->in.cap > 2 * READ_BYTES)
-        str_fini(&r->in); /* one giant line is no reason to keep its room */
-    return r->in.n <= KEEPER_LINE_BYTES_MAX;
-}
-
-static void channel_overlong(struct link_run *r)
-{
-    struct keeper_link *k = r->link;
-    r->overlong = true;
-    event_drop(&r->readable);
-    event_drop(&r->writable);
-    str_fini(&r->in); /* its end stays open: what ends it is the kill, not SIGPIPE */
-    tell(k, (struct keep_msg){.kind = KEEP_KILL, .run = r->id});
-    k->on.overlong(k->ctx, r->id);
-}
-
-/* One read. True: there may be more. */
-static bool channel_read(struct link_run *r)
-{
-    str_reserve(&r->in, READ_BYTES);
-    ssize_t n = read(r->fd, r->in.p + r->in.n, READ_BYTES);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (n <= 0) {
-        event_del(r->readable); /* its end is closed; the run goes on without */
-        return false;
-    }
-    r->in.n += (size_t)n;
-    if (lines_give(r))
-        return true;
-    channel_overlong(r);
-    return false;
-}
-
-/* Answers to what it says would pile up without end, here or with whoever takes the lines. */
-static bool channel_holds(const struct link_run *r)
-{
-    const struct keeper_link *k = r->link;
-    return r->out.n - r->sent > OUT_BYTES_HOLD || (k->on.busy && k->on.busy(k->ctx));
-}
-
-static void readable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-    struct link_run *r = arg;
-    r->held = channel_holds(r);
-    if (r->held)
-        event_del(r->readable);
-    else
-        channel_read(r);
-}
-
-static void channel_resume(struct link_run *r)
-{
-    if (!r->held || !r->readable || channel_holds(r))
-        return;
-    r->held = false;
-    event_add(r->readable, NULL);
-}
-
-static void out_forget(struct link_run *r)
-{
-    str_fini(&r->out);
-    r->sent = 0;
-}
-
-static void writable_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-    struct link_run *r = arg;
-    size_t wait = r->out.n - r->sent;
-    ssize_t n = send(r->fd, r->out.p + r->sent, wait < WRITE_BYTES ? wait : WRITE_BYTES, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        out_forget(r);
-        event_drop(&r->writable); /* lines to it are dropped from now on */
-        return;
-    }
-    if (n > 0)
-        r->sent += (size_t)n;
-    wait = r->out.n - r->sent;
-    if (wait == 0) {
-        out_forget(r);
-    } else if (r->sent > r->out.n / 2) {
-        memmove(r->out.p, r->out.p + r->sent, wait);
-        r->out.n = wait;
-        r->sent = 0;
-    }
-    if (wait)
-        event_add(r->writable, NULL);
-    channel_resume(r);
-    if (n > 0)
-        r->link->on.drained(r->link->ctx, r->id, wait);
-}
-
-void keeper_link_line(struct keeper_link *k, uint64_t run, char *line TAKES, size_t n)
-{
-    struct link_run *r = k->dead ? NULL : find(k, run);
-    bool early = r && r->order && r->order->channel;
-    if (early || (r && r->writable)) {
-        str_add(&r->out, line, n);
-        str_putc(&r->out, '\n');
-    }
-    if (r && r->writable)
-        event_add(r->writable, NULL);
-    free(line);
 }
 
 /* ---- messages of the keeper ---- */
@@ -618,6 +391,19 @@ void keeper_link_spawn(struct keeper_link *k, struct spawn *s TAKES)
         event_add(k->writable, NULL);
 }
 
+void keeper_link_line(struct keeper_link *k, uint64_t run, char *line TAKES, size_t n)
+{
+    struct link_run *r = k->dead ? NULL : find(k, run);
+    bool early = r && r->order && r->order->channel;
+    if (early || (r && r->writable)) {
+        str_add(&r->out, line, n);
+        str_putc(&r->out, '\n');
+    }
+    if (r && r->writable)
+        event_add(r->writable, NULL);
+    free(line);
+}
+
 void keeper_link_terminate(struct keeper_link *k, uint64_t run)
 {
     struct link_run *r = find(k, run);
@@ -658,51 +444,6 @@ const char *keeper_link_why(const struct keeper_link *k)
 }
 
 /* ---- life ---- */
-
-static int number_text(int64_t n, int64_t otherwise, char text[24])
-{
-    return snprintf(text, 24, "%lld", (long long)(n ? n : otherwise));
-}
-
-/* posix_spawn: no copy of our memory, and safe with threads. The sources are above the targets. */
-static int keeper_exec(const struct keeper_link_options *o, int socket, int skepd, pid_t *ret_pid)
-{
-    char bytes[24], files[24], nofile[24], *argv[14];
-    size_t n = 0;
-    number_text(o->log_bytes, 1 << 20, bytes);
-    number_text(o->log_files, 4, files);
-    const char *args[] = {"skep-keeper", "--node", o->node, "--log-bytes", bytes, "--log-files", files};
-    for (size_t i = 0; i < COUNT(args); i++)
-        argv[n++] = (char *)args[i];
-    if (o->log_dir) {
-        argv[n++] = "--logs";
-        argv[n++] = (char *)o->log_dir;
-    }
-    if (o->nofile) {
-        number_text(o->nofile, 0, nofile);
-        argv[n++] = "--nofile";
-        argv[n++] = nofile;
-    }
-    if (o->cgroup) {
-        argv[n++] = "--cgroup";
-        argv[n++] = (char *)o->cgroup;
-    }
-    argv[n] = NULL;
-    posix_spawn_file_actions_t files_do;
-    posix_spawnattr_t attr;
-    posix_spawn_file_actions_init(&files_do);
-    posix_spawnattr_init(&attr);
-    posix_spawn_file_actions_addopen(&files_do, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files_do, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&files_do, socket, KEEP_SOCKET_FD);
-    posix_spawn_file_actions_adddup2(&files_do, skepd, KEEP_SKEPD_FD);
-    posix_spawn_file_actions_addclosefrom_np(&files_do, KEEP_SKEPD_FD + 1);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID); /* a terminal's ^C is skepd's matter */
-    int error = posix_spawn(ret_pid, o->keeper_path, &files_do, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&files_do);
-    posix_spawnattr_destroy(&attr);
-    return error;
-}
 
 static int above(int fd)
 {
