@@ -167,19 +167,23 @@ void group_data(const char *group, struct str *ret)
     jw_end(&j);
 }
 
-/* The groups that this life of the name is in. < 0, or the names in ret, yours each. */
-static int groups_of(struct node *n, const struct name_row *name, char ***ret, size_t *ret_n)
+/* The groups that this life of the name is in. 0, < 0; the names in ret, yours each, whatever it returns. */
+static int groups_of(struct node *n, const char *swarm, const char *name, char ***ret, size_t *ret_n)
 {
+    struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
     size_t cap = 0;
-    int rc;
-    struct stmt *q = store_ask(n->store, Q_GROUP_OF_NAME, "tti", name->swarm, name->name, name->incarnation);
     *ret = NULL;
     *ret_n = 0;
-    while ((rc = stmt_step(q, &n->fault)) == 1) {
-        ARRAY_GROW(*ret, *ret_n, cap);
-        (*ret)[(*ret_n)++] = mem_dup(col_text(q, 0));
+    int rc = store_load(n->store, T_NAME, &row, &n->fault);
+    if (rc == 1) {
+        struct stmt *q = store_ask(n->store, Q_GROUP_OF_NAME, "tti", swarm, name, row.incarnation);
+        while ((rc = stmt_step(q, &n->fault)) == 1) {
+            ARRAY_GROW(*ret, *ret_n, cap);
+            (*ret)[(*ret_n)++] = mem_dup(col_text(q, 0));
+        }
+        stmt_reset(q);
     }
-    stmt_reset(q);
+    row_fini(T_NAME, &row);
     return rc;
 }
 
@@ -187,12 +191,9 @@ static int groups_of(struct node *n, const struct name_row *name, char ***ret, s
 int group_forget(struct node *n, const char *swarm, const char *name)
 {
     const char *const key[] = {swarm, name};
-    struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
-    char **groups = NULL;
-    size_t count = 0;
-    int rc = store_load(n->store, T_NAME, &row, &n->fault);
-    if (rc == 1)
-        rc = groups_of(n, &row, &groups, &count);
+    char **groups;
+    size_t count;
+    int rc = groups_of(n, swarm, name, &groups, &count);
     for (size_t i = 0; i < count; i++) {
         AUTOSTR struct str data = STR_INIT;
         group_data(groups[i], &data);
@@ -201,7 +202,6 @@ int group_forget(struct node *n, const char *swarm, const char *name)
         free(groups[i]);
     }
     free(groups);
-    row_fini(T_NAME, &row);
     return rc < 0 ? rc : kill_found(n, all_of_name, key, &(size_t){0});
 }
 
@@ -284,12 +284,9 @@ static int restart_others(struct node *n, const char *swarm, const char *group, 
 
 int group_failed(struct node *n, const char *swarm, const char *name)
 {
-    struct name_row row = {.swarm = mem_dup(swarm), .name = mem_dup(name)};
-    char **groups = NULL;
-    size_t count = 0;
-    int rc = store_load(n->store, T_NAME, &row, &n->fault);
-    if (rc == 1)
-        rc = groups_of(n, &row, &groups, &count);
+    char **groups;
+    size_t count;
+    int rc = groups_of(n, swarm, name, &groups, &count);
     for (size_t i = 0; i < count; i++) {
         AUTOFREE char *word = group_restart(n->store, swarm, groups[i]);
         if (rc >= 0 && strcmp(word, "one_for_all") == 0)
@@ -297,7 +294,6 @@ int group_failed(struct node *n, const char *swarm, const char *name)
         free(groups[i]);
     }
     free(groups);
-    row_fini(T_NAME, &row);
     return rc < 0 ? rc : 0;
 }
 

@@ -245,15 +245,21 @@ static int here(struct node *n, struct op *op, int64_t epoch, struct session *s)
     return 1;
 }
 
-int session_here(struct node *n, struct op *op, const char *id, int64_t epoch, struct session *ret)
+int session_load_open(struct node *n, struct op *op, const char *id, struct session *ret)
 {
     if (!node_open_now(n)) {
         op_wait_open(n, op);
         return 0;
     }
     int rc = session_load(n, id, ret);
+    return rc == 0 ? session_unknown(n, op, id) : rc;
+}
+
+int session_here(struct node *n, struct op *op, const char *id, int64_t epoch, struct session *ret)
+{
+    int rc = session_load_open(n, op, id, ret);
     if (rc < 1)
-        return rc < 0 ? rc : session_unknown(n, op, id);
+        return rc;
     int64_t before = ret->claim.epoch;
     rc = here(n, op, epoch, ret);
     if (rc == 1 && ret->claim.epoch != before) { /* claimed just now: its rows are new */

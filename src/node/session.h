@@ -19,6 +19,8 @@ struct session {
 void session_fini(struct session *s);
 /* 1; 0: no such session here. */
 int session_load(struct node *n, const char *id, struct session *ret);
+/* The same while the view is open. 0: the op waits until it is, or is answered. */
+int session_load_open(struct node *n, struct op *op, const char *id, struct session *ret);
 /* This run holds the claim, and no row of a newer claim is here. */
 bool session_is_mine(const struct node *n, const struct session *s);
 

@@ -335,13 +335,9 @@ static int claim_decided(struct node *n, struct op *op, struct session *s)
 
 int session_claim(struct node *n, struct op *op, const char *id, struct session *ret)
 {
-    if (!node_open_now(n)) {
-        op_wait_open(n, op);
-        return 0;
-    }
-    int rc = session_load(n, id, ret);
+    int rc = session_load_open(n, op, id, ret);
     if (rc < 1)
-        return rc < 0 ? rc : session_unknown(n, op, id);
+        return rc;
     rc = decides(n, op, ret) ? claim_decided(n, op, ret) : 0;
     ret->fresh = true;
     if (rc < 1)
@@ -351,13 +347,9 @@ int session_claim(struct node *n, struct op *op, const char *id, struct session 
 
 int session_end_here(struct node *n, struct op *op, const char *id, struct session *ret)
 {
-    if (!node_open_now(n)) {
-        op_wait_open(n, op);
-        return 0;
-    }
-    int rc = session_load(n, id, ret);
+    int rc = session_load_open(n, op, id, ret);
     if (rc < 1)
-        return rc < 0 ? rc : session_unknown(n, op, id);
+        return rc;
     rc = decides(n, op, ret);
     if (rc < 1)
         session_fini(ret);
