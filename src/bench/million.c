@@ -140,17 +140,26 @@ static void put_one(void *ctx, int connection, struct str *ret)
     http_request(ret, "PUT", path, n->c.token, "{\"address\":\"10.1.2.3:5432\"}");
 }
 
+/* One after the other, over one connection. */
+static struct load load_of(struct node *n, int64_t requests,
+                           void (*request)(void *ctx, int connection, struct str *ret))
+{
+    return (struct load){.tls = n->c.tls,
+                         .ports = n->c.port,
+                         .ports_n = 1,
+                         .connections = 1,
+                         .status = 200,
+                         .requests = requests,
+                         .request = request,
+                         .ctx = n};
+}
+
 static int use(struct node *n, bool put, struct err *e)
 {
     struct loaded got;
-    struct load l = {.tls = n->c.tls,
-                     .ports = n->c.port,
-                     .ports_n = 1,
-                     .connections = CONNECTIONS,
-                     .status = put ? 201 : 200,
-                     .requests = USES,
-                     .request = put ? put_one : get_one,
-                     .ctx = n};
+    struct load l = load_of(n, USES, put ? put_one : get_one);
+    l.connections = CONNECTIONS;
+    l.status = put ? 201 : 200;
     int rc = load_run(&l, &got, e);
     loaded_fini(&got);
     return rc;
@@ -170,14 +179,7 @@ static void why_one(void *ctx, int connection, struct str *ret)
 static int why(struct node *n, double *ret_ms, struct err *e)
 {
     struct loaded got;
-    struct load l = {.tls = n->c.tls,
-                     .ports = n->c.port,
-                     .ports_n = 1,
-                     .connections = 1,
-                     .status = 200,
-                     .requests = WHYS,
-                     .request = why_one,
-                     .ctx = n};
+    struct load l = load_of(n, WHYS, why_one);
     int rc = load_run(&l, &got, e);
     *ret_ms = samples_at(&got.latency_ms, 0.99);
     loaded_fini(&got);
