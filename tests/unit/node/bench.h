@@ -248,6 +248,12 @@ static inline struct event bench_request(struct bench *b)
     return (struct event){.kind = EV_REQUEST, .request = r, .at_boot_ms = b->boot_ms};
 }
 
+static inline void bench_ask(struct bench *b)
+{
+    struct event ev = bench_request(b);
+    bench_turn(b, 1, &ev);
+}
+
 static inline int bench_status(const struct bench *b, uint64_t request)
 {
     int found = 0, status = 0;
@@ -285,6 +291,29 @@ static inline struct answer *bench_text(int status, const char *text)
     struct str s = STR_INIT;
     str_puts(&s, text);
     return answer_json(status, &s);
+}
+
+static inline int bench_waits_open(struct bench *b, struct op *op)
+{
+    if (node_open_now(b->n))
+        op_answer(b->n, op, bench_text(200, "{}"));
+    else
+        op_wait_open(b->n, op);
+    return 0;
+}
+
+static inline int64_t bench_stamp(const struct bench *b, int64_t ahead_ms)
+{
+    return (BENCH_REAL_MS + b->boot_ms + ahead_ms) << 16;
+}
+
+/* In memory, which must be as it is on disk. */
+static inline int64_t bench_vector(struct bench *b, int64_t actor)
+{
+    AUTOVV struct vv disk = VV_INIT;
+    assert_int_equal(store_vv(b->n->store, &disk, NULL), 0);
+    assert_int_equal(vv_get(&disk, actor), vv_get(&b->n->vv, actor));
+    return vv_get(&b->n->vv, actor);
 }
 
 /* A row of ours; its stamp is store_written. */

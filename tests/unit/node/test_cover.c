@@ -26,8 +26,7 @@ static void alone_nobody_is_waited_for(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, false, writes);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     assert_string_equal(body_of(&b, 1), "{\"copies\":0,\"x\":1}");
     bench_end(&b);
 }
@@ -37,12 +36,11 @@ static void a_pull_that_covers_answers_and_a_former_one_does_not(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, true, writes);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     int64_t hlc = store_written(b.n->store);
     bench_run(&b, 500);
     assert_int_equal(bench_status(&b, 1), 0);
-    ev = bench_pulled(&b, hlc - 1);
+    struct event ev = bench_pulled(&b, hlc - 1);
     bench_turn(&b, 1, &ev);
     assert_int_equal(bench_status(&b, 1), 0);
     ev = bench_pulled(&b, hlc);
@@ -79,9 +77,8 @@ static void more_than_there_are_is_not_waited_for(void **state)
     struct bench b;
     copies_wanted = 4;
     bench_begin(&b, true, writes);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
-    ev = bench_pulled(&b, store_written(b.n->store));
+    bench_ask(&b);
+    struct event ev = bench_pulled(&b, store_written(b.n->store));
     bench_turn(&b, 1, &ev);
     assert_string_equal(body_of(&b, 1), "{\"copies\":1,\"x\":1}");
     copies_wanted = 1;
@@ -100,9 +97,8 @@ static void acks_of_a_client_are_never_lowered(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, true, writes_with_acks);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
-    ev = bench_pulled(&b, store_written(b.n->store));
+    bench_ask(&b);
+    struct event ev = bench_pulled(&b, store_written(b.n->store));
     bench_turn(&b, 1, &ev);
     assert_int_equal(bench_status(&b, 1), 0);
     bench_run(&b, 2100);
@@ -117,8 +113,7 @@ static void a_peer_that_leaves_the_view_ends_the_wait(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, true, writes);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     b.peer_deaf = true;
     bench_run(&b, 4000);
     assert_int_equal(bench_status(&b, 1), 0);

@@ -25,8 +25,7 @@ static void a_copy_out_of_the_view_counts_for_nothing(void **state)
     assert_int_equal(view_others(&b.n->view), 0);
     struct event ev = bench_pulled(&b, INT64_MAX / 2);
     bench_turn(&b, 1, &ev);
-    ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     assert_string_equal(b.answers[0].body, "{\"copies\":0,\"x\":1}");
     bench_end(&b);
 }
@@ -37,9 +36,8 @@ static void a_pull_of_a_former_run_is_no_copy(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, true, writes);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
-    ev = bench_pulled(&b, store_written(b.n->store));
+    bench_ask(&b);
+    struct event ev = bench_pulled(&b, store_written(b.n->store));
     ev.bytes[1 + 2 * sizeof(struct id) + 3] ^= 1; /* of the actor */
     bench_turn(&b, 1, &ev);
     bench_run(&b, 100);
@@ -64,11 +62,10 @@ static void an_answer_waits_for_its_witness(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, true, writes_before_a_witness);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_run(&b, 100);
     assert_int_equal(bench_status(&b, 1), 0);
-    ev = bench_pulled(&b, store_written(b.n->store));
+    struct event ev = bench_pulled(&b, store_written(b.n->store));
     bench_turn(&b, 1, &ev);
     assert_int_equal(bench_status(&b, 1), 200);
     bench_end(&b);
@@ -76,21 +73,12 @@ static void an_answer_waits_for_its_witness(void **state)
 
 /* ---- the view ---- */
 
-static int waits_open(struct bench *b, struct op *op)
-{
-    if (node_open_now(b->n))
-        op_answer(b->n, op, bench_text(200, "{}"));
-    else
-        op_wait_open(b->n, op);
-    return 0;
-}
-
 static void who_begins_to_wait_as_the_view_opens_is_woken(void **state)
 {
     (void)state;
     struct bench b;
     uint64_t asked = 0;
-    bench_begin(&b, true, waits_open);
+    bench_begin(&b, true, bench_waits_open);
     bench_turn(&b, 4500, NULL); /* it was asleep for more than 0.8 suspect_ms: closed */
     assert_false(node_open_now(b.n));
     while (!b.n->was_open && asked < 60) { /* one in each turn, so also in that which opens it */

@@ -12,8 +12,7 @@ static void an_answer_leaves_once(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, false, answers_at_once);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     assert_int_equal(bench_status(&b, 1), 200);
     bench_run(&b, 40000);
     assert_int_equal(bench_status(&b, 1), 200);
@@ -51,8 +50,7 @@ static void who_waits_for_a_name_is_woken_by_it(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, false, waits_for_a_name);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     assert_int_equal(bench_status(&b, 1), 0);
     assert_int_equal(node_transact(b.n, wake_y, &b), 0);
     bench_turn(&b, 1, NULL);
@@ -91,8 +89,7 @@ static void a_deadline_answers_504(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, false, waits_for_a_name);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_run(&b, 29900);
     assert_int_equal(bench_status(&b, 1), 0);
     bench_run(&b, 200);
@@ -103,24 +100,14 @@ static void a_deadline_answers_504(void **state)
     bench_end(&b);
 }
 
-static int waits_open(struct bench *b, struct op *op)
-{
-    if (node_open_now(b->n))
-        op_answer(b->n, op, bench_text(200, "{}"));
-    else
-        op_wait_open(b->n, op);
-    return 0;
-}
-
 static void a_closed_view_answers_503_and_an_open_one_at_once(void **state)
 {
     (void)state;
     struct bench b;
-    bench_begin(&b, true, waits_open);
+    bench_begin(&b, true, bench_waits_open);
     b.peer_deaf = true;
     bench_run(&b, 4500); /* nothing heard of the peer for 0.8 suspect_ms: closed */
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     assert_int_equal(bench_status(&b, 1), 0);
     bench_run(&b, 8000); /* the peer is suspect, then this node waits alone_ms */
     assert_int_equal(bench_status(&b, 1), 200);
@@ -138,8 +125,7 @@ static void waiting_for_the_view_ends_with_503(void **state)
     (void)state;
     struct bench b;
     bench_begin(&b, false, waits_in_vain);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_run(&b, 30100);
     assert_int_equal(bench_status(&b, 1), 503);
     assert_non_null(strstr(b.answers[0].body, "settling"));
@@ -257,11 +243,10 @@ static void an_outcome_answers_and_a_former_trys_does_not(void **state)
     struct bench b;
     uint64_t try;
     bench_begin(&b, true, forwards);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_turn(&b, 1, NULL);
     struct id op = forwarded(&b, &try);
-    ev = outcome(&b, op, try + 1, 200, false, 0);
+    struct event ev = outcome(&b, op, try + 1, 200, false, 0);
     bench_turn(&b, 1, &ev);
     assert_int_equal(bench_status(&b, 1), 0);
     ev = outcome(&b, op, try, 201, false, 0);
@@ -279,11 +264,10 @@ static void an_answer_waits_for_what_it_shows(void **state)
     struct bench b;
     uint64_t try;
     bench_begin(&b, true, forwards);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_turn(&b, 1, NULL);
     struct id op = forwarded(&b, &try);
-    ev = outcome(&b, op, try, 201, false, 12345);
+    struct event ev = outcome(&b, op, try, 201, false, 12345);
     bench_turn(&b, 1, &ev);
     bench_run(&b, 900);
     assert_int_equal(bench_status(&b, 1), 0);
@@ -302,11 +286,10 @@ static void a_refusal_is_asked_again_under_a_new_number(void **state)
     struct bench b;
     uint64_t first, second;
     bench_begin(&b, true, forwards);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_turn(&b, 1, NULL);
     struct id op = forwarded(&b, &first);
-    ev = outcome(&b, op, first, 0, true, 0);
+    struct event ev = outcome(&b, op, first, 0, true, 0);
     bench_turn(&b, 1, &ev);
     bench_run(&b, 100);
     assert_int_equal(b.mails, 2);
@@ -356,14 +339,13 @@ static void nothing_found_after_a_lost_try_is_no_404(void **state)
     struct bench b;
     uint64_t try;
     bench_begin(&b, true, forwards);
-    struct event ev = bench_request(&b);
-    bench_turn(&b, 1, &ev);
+    bench_ask(&b);
     bench_turn(&b, 1, NULL);
     ops_lost(b.n, &b.peer_id, 0);
     bench_run(&b, 200);
     assert_int_equal(b.mails, 2);
     struct id op = forwarded(&b, &try);
-    ev = outcome(&b, op, try, 404, false, 0);
+    struct event ev = outcome(&b, op, try, 404, false, 0);
     bench_turn(&b, 1, &ev);
     assert_int_equal(bench_status(&b, 1), 504);
     bench_end(&b);

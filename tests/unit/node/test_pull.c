@@ -83,24 +83,10 @@ static void page(struct bench *b, struct reader *request, struct str *out)
     c->sent++;
 }
 
-static int64_t stamp(const struct bench *b, int64_t ahead_ms)
-{
-    return (BENCH_REAL_MS + b->boot_ms + ahead_ms) << 16;
-}
-
 static void begin(struct bench *b)
 {
     bench_begin(b, true, NULL);
     chain = (struct chain){0};
-}
-
-/* In memory, which must be as it is on disk. */
-static int64_t vector(struct bench *b, int64_t actor)
-{
-    AUTOVV struct vv disk = VV_INIT;
-    assert_int_equal(store_vv(b->n->store, &disk, NULL), 0);
-    assert_int_equal(vv_get(&disk, actor), vv_get(&b->n->vv, actor));
-    return vv_get(&b->n->vv, actor);
 }
 
 static void the_vector_moves_at_the_end_of_a_chain(void **state)
@@ -108,7 +94,7 @@ static void the_vector_moves_at_the_end_of_a_chain(void **state)
     (void)state;
     struct bench b;
     begin(&b);
-    int64_t at = stamp(&b, -1000);
+    int64_t at = bench_stamp(&b, -1000);
     chain.proven = at + 5;
     chain.pages = 3;
     chain.more[0] = chain.more[1] = true;
@@ -124,13 +110,13 @@ static void the_vector_moves_at_the_end_of_a_chain(void **state)
     assert_int_equal(chain.cursor_a[0], 0);
     assert_int_equal(chain.cursor_a[1], at);
     assert_int_equal(chain.cursor_a[2], at + 1);
-    assert_int_equal(vector(&b, A), 0);
+    assert_int_equal(bench_vector(&b, A), 0);
     bench_turn(&b, 1, NULL);
     bench_turn(&b, 1, NULL);
     assert_in_range(chain.asked, 4, 5); /* what came is acknowledged at once */
     assert_int_equal(chain.asked_a[3], at + 5);
     assert_int_equal(chain.cursor_a[3], 0);
-    assert_int_equal(vector(&b, A), at + 5);
+    assert_int_equal(bench_vector(&b, A), at + 5);
     bench_end(&b);
 }
 
@@ -139,7 +125,7 @@ static void a_chain_that_breaks_proves_nothing(void **state)
     (void)state;
     struct bench b;
     begin(&b);
-    int64_t at = stamp(&b, -1000);
+    int64_t at = bench_stamp(&b, -1000);
     chain.proven = at;
     chain.pages = 2;
     chain.more[0] = chain.more[1] = true;
@@ -155,7 +141,7 @@ static void a_chain_that_breaks_proves_nothing(void **state)
             b.queue[i].failure = NET_CLOSED;
         }
     bench_turn(&b, 1, NULL);
-    assert_int_equal(vector(&b, A), 0);
+    assert_int_equal(bench_vector(&b, A), 0);
     int asked = chain.asked;
     bench_run(&b, 200);
     assert_int_equal(chain.asked, asked); /* 250 ms at least */
@@ -163,7 +149,7 @@ static void a_chain_that_breaks_proves_nothing(void **state)
     assert_true(chain.asked > asked);
     assert_int_equal(chain.asked_a[asked], 0);
     assert_int_equal(chain.cursor_a[asked], 0); /* and from the start */
-    assert_int_equal(vector(&b, A), at);
+    assert_int_equal(bench_vector(&b, A), at);
     bench_end(&b);
 }
 
@@ -184,7 +170,7 @@ static void a_row_from_the_future_cuts_its_actor(void **state)
     (void)state;
     struct bench b;
     begin(&b);
-    int64_t early = stamp(&b, -1000), late = stamp(&b, 60000);
+    int64_t early = bench_stamp(&b, -1000), late = bench_stamp(&b, 60000);
     chain.proven = early;
     chain.pages = 3;
     chain.more[0] = chain.more[1] = true;
@@ -197,8 +183,8 @@ static void a_row_from_the_future_cuts_its_actor(void **state)
         bench_turn(&b, 10, NULL);
     assert_int_equal(chain.cursor_a[1], late); /* the chain goes on behind it */
     bench_turn(&b, 10, NULL);
-    assert_int_equal(vector(&b, A), 0);
-    assert_int_equal(vector(&b, B), 0); /* what was left out may have superseded something of B's */
+    assert_int_equal(bench_vector(&b, A), 0);
+    assert_int_equal(bench_vector(&b, B), 0); /* what was left out may have superseded something of B's */
     assert_true(has_version(&b, B, early));
     int asked = chain.asked;
     bench_run(&b, 300);
@@ -214,7 +200,7 @@ static void holes_prove_nothing_and_a_lie_is_kept_once(void **state)
     (void)state;
     struct bench b;
     begin(&b);
-    int64_t early = stamp(&b, -1000);
+    int64_t early = bench_stamp(&b, -1000);
     chain.proven = early;
     chain.pages = 6;
     for (int i = 0; i < 6; i++) {
@@ -229,11 +215,11 @@ static void holes_prove_nothing_and_a_lie_is_kept_once(void **state)
         bench_turn(&b, 10, NULL);
     bench_turn(&b, 10, NULL);
     assert_true(has_version(&b, A, early));
-    assert_int_equal(vector(&b, A), 0);
+    assert_int_equal(bench_vector(&b, A), 0);
     while (chain.asked < 6)
         bench_turn(&b, 10, NULL);
     bench_turn(&b, 10, NULL);
-    assert_int_equal(vector(&b, A), early); /* the third one is whole */
+    assert_int_equal(bench_vector(&b, A), early); /* the third one is whole */
     assert_int_equal(db_i64(store_db(b.n->store), "SELECT count(*) FROM quarantine", -1), 1);
     bench_end(&b);
 }

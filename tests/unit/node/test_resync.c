@@ -14,11 +14,6 @@ static struct {
     bool busy;
 } script;
 
-static int64_t stamp(const struct bench *b, int64_t ahead_ms)
-{
-    return (BENCH_REAL_MS + b->boot_ms + ahead_ms) << 16;
-}
-
 static void row(struct str *out, const char *key, int64_t actor, int64_t hlc)
 {
     buf_bytes(out, "name", 4);
@@ -73,7 +68,7 @@ static void begin(struct bench *b)
     static char why[] = "a test wants it";
     bench_begin(b, true, NULL);
     memset(&script, 0, sizeof script);
-    script.early = stamp(b, -1000);
+    script.early = bench_stamp(b, -1000);
     script.pages = 1;
     TAILQ_FIRST(&b->n->peers)->member = true;
     b->resync = page;
@@ -95,36 +90,28 @@ static int64_t logged(struct bench *b, const char *type)
     return db_i64(store_db(b->n->store), sql, -1);
 }
 
-static int64_t vector(struct bench *b, int64_t actor)
-{
-    AUTOVV struct vv disk = VV_INIT;
-    assert_int_equal(store_vv(b->n->store, &disk, NULL), 0);
-    assert_int_equal(vv_get(&disk, actor), vv_get(&b->n->vv, actor));
-    return vv_get(&b->n->vv, actor);
-}
-
 /* As in a pull: the other rows are taken, nothing is proven, and it goes on until there is no such row. */
 static void a_row_from_the_future_is_left_out(void **state)
 {
     (void)state;
     struct bench b;
     begin(&b);
-    script.late = stamp(&b, 60000);
+    script.late = bench_stamp(&b, 60000);
     bench_run(&b, 3000);
     assert_true(script.asked >= 1);
     assert_true(has(&b, "b"));
     assert_false(has(&b, "c"));
     assert_true(b.n->resync.wanted);
-    assert_int_equal(vector(&b, A), 0);
-    assert_int_equal(vector(&b, B), 0);
+    assert_int_equal(bench_vector(&b, A), 0);
+    assert_int_equal(bench_vector(&b, B), 0);
     assert_int_equal(logged(&b, "clock_skew"), 1);
     assert_int_equal(logged(&b, "resync_done"), 0);
-    script.late = stamp(&b, 1000);
+    script.late = bench_stamp(&b, 1000);
     bench_run(&b, 10000);
     assert_false(b.n->resync.wanted);
     assert_true(has(&b, "c"));
-    assert_int_equal(vector(&b, A), script.early);
-    assert_int_equal(vector(&b, B), script.late);
+    assert_int_equal(bench_vector(&b, A), script.early);
+    assert_int_equal(bench_vector(&b, B), script.late);
     assert_int_equal(logged(&b, "resync_done"), 1);
     bench_end(&b);
 }
