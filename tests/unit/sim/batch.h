@@ -60,16 +60,6 @@ static inline void begin(struct rig *r, uint64_t seed, int nodes)
     agree_within(r, nodes, 5000);
 }
 
-static inline void asked(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    struct rig *r = arg;
-    r->answered = true;
-    r->status = reply->status;
-    str_clear(&r->body);
-    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
-}
-
 static inline bool all_ended(struct rig *r)
 {
     for (int i = 0; i < sim_nodes(r->sim); i++)

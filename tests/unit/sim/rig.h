@@ -22,11 +22,25 @@ struct rig {
     struct str body;
 };
 
-static inline void rig_begin_opts(struct rig *r, const struct sim_opts *o)
+/* The brain outlives the rig. */
+static inline void rig_begin_brain(struct rig *r, const struct sim_opts *o, const struct sim_brain *brain)
 {
-    *r = (struct rig){.sim = sim_new(o, &sim_brain_node)};
+    *r = (struct rig){.sim = sim_new(o, brain)};
     for (int i = 0; i < o->nodes; i++)
         assert_true(sim_start(r->sim, i));
+}
+
+static inline void rig_begin_opts(struct rig *r, const struct sim_opts *o)
+{
+    rig_begin_brain(r, o, &sim_brain_node);
+}
+
+/* Nothing is lost and no disk is slow, for tests that say how long something takes. */
+static inline struct sim_opts rig_opts(uint64_t seed, int nodes)
+{
+    struct sim_opts o = sim_opts_default(seed, nodes);
+    o.loss_ppm = o.slow_commit_ppm = 0;
+    return o;
 }
 
 static inline void rig_end(struct rig *r)
@@ -86,14 +100,32 @@ static inline bool agree(struct rig *r, int want)
     return true;
 }
 
-static inline void agree_within(struct rig *r, int want, int64_t within_ms)
+/* Returns the milliseconds until they agree. */
+static inline int64_t agree_within(struct rig *r, int want, int64_t within_ms)
 {
     for (int64_t ms = 0; ms <= within_ms; ms += 10) {
         if (agree(r, want))
-            return;
+            return ms;
         run_ms(r, 10);
     }
     fail_msg("%d nodes did not agree within %lld ms", want, (long long)within_ms);
+    return 0;
+}
+
+static inline void rig_begin(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = rig_opts(seed, nodes);
+    rig_begin_opts(r, &o);
+    agree_within(r, nodes, 3000);
+}
+
+/* For partitions: a name may run on each side. */
+static inline void rig_begin_apart(struct rig *r, uint64_t seed, int nodes)
+{
+    struct sim_opts o = rig_opts(seed, nodes);
+    o.unique_names = false;
+    rig_begin_opts(r, &o);
+    agree_within(r, nodes, 3000);
 }
 
 static inline void rig_answered(struct sim *s, void *arg, const struct sim_reply *reply)

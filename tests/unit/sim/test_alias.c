@@ -5,15 +5,6 @@
 #define CHILD   "/v1/swarms/default/children/"
 #define NAMES   "/v1/swarms/default/names/"
 
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    o.unique_names = false;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
-}
-
 static void split(struct rig *r)
 {
     sim_cut(r->sim, 0, 1);
@@ -56,7 +47,7 @@ static void it_follows_its_process_to_other_nodes(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 11, 3);
+    rig_begin_apart(&r, 11, 3);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     want(&r, 201, 1, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");
     run_ms(&r, 2000);
@@ -85,7 +76,7 @@ static void a_node_that_is_behind_asks_the_home(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 19, 3);
+    rig_begin_apart(&r, 19, 3);
     for (int i = 0; i < 2; i++) {
         sim_cut(r.sim, i, 2);
         sim_cut(r.sim, 2, i);
@@ -105,7 +96,7 @@ static void a_node_that_slept_looks_again(void **state)
     (void)state;
     struct rig r, call = {0};
     char nick[] = "nick-a";
-    begin(&r, 20, 3);
+    rig_begin_apart(&r, 20, 3);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "here", "{\"argv\":[\"counter\"],\"nodes\":[\"n1\"]}");
     want(&r, 201, 0, HTTP_M_PUT, CHILD "there", "{\"argv\":[\"counter\"],\"nodes\":[\"n2\"]}");
     while (home_of(&r, nick) == 0)
@@ -133,7 +124,7 @@ static void on_both_sides_it_is_the_process_of_that_side(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 12, 2);
+    rig_begin_apart(&r, 12, 2);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     want(&r, 201, 1, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");
     run_ms(&r, 2000);
@@ -154,7 +145,7 @@ static void on_both_sides_it_is_the_process_of_that_side(void **state)
 static void met_by_a_process(uint64_t seed, bool alias_is_newer)
 {
     struct rig r;
-    begin(&r, seed, 2);
+    rig_begin_apart(&r, seed, 2);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     run_ms(&r, 2000);
     split(&r);
@@ -199,7 +190,7 @@ static void two_sides_gave_it_away(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 15, 2);
+    rig_begin_apart(&r, 15, 2);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "two", COUNTER);
     run_ms(&r, 2000);
@@ -218,7 +209,7 @@ static void it_ends_with_that_life_of_its_process(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 16, 2);
+    rig_begin_apart(&r, 16, 2);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     want(&r, 201, 0, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");
     run_ms(&r, 2000);
@@ -242,7 +233,7 @@ static void it_is_free_as_soon_as_its_process_has_ended(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 17, 3);
+    rig_begin_apart(&r, 17, 3);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "one", COUNTER);
     want(&r, 201, 0, HTTP_M_PUT, CHILD "two", COUNTER);
     want(&r, 201, 1, HTTP_M_PUT, NAMES "nick", "{\"child\":\"one\"}");

@@ -76,7 +76,7 @@ static void ask_and_die(struct rig *r, int node, const char *path, const char *b
                         .path = path,
                         .body = body,
                         .timeout_ms = 60000,
-                        .done = asked,
+                        .done = rig_answered,
                         .arg = r};
     r->answered = false;
     sim_ask(r->sim, &a);
@@ -247,7 +247,7 @@ static void a_home_may_die(void **state)
                                 .body = all,
                                 .query = "timeout_ms=50000",
                                 .timeout_ms = 60000,
-                                .done = asked,
+                                .done = rig_answered,
                                 .arg = &r};
             sim_ask(r.sim, &a);
             assert_true(sim_run(r.sim, sim_now_us(r.sim) + us + (int64_t)seed * 313));
@@ -282,7 +282,7 @@ static void what_was_heard_in_part_is_claimed_once(void **state)
                             .query = "timeout_ms=50000",
                             .body = all,
                             .timeout_ms = 60000,
-                            .done = asked,
+                            .done = rig_answered,
                             .arg = &r};
         sim_ask(r.sim, &a);
         for (int i = 0; i < 4000 && rows_number(&r, 0, sql) != 1; i++)
@@ -324,7 +324,7 @@ static void who_is_asked_for_others_names_hands_them_back(void **state)
                             .query = "timeout_ms=50000",
                             .body = all,
                             .timeout_ms = 60000,
-                            .done = asked,
+                            .done = rig_answered,
                             .arg = &r};
         sim_ask(r.sim, &a);
         for (int i = 0; i < 60000 && !r.answered; i++)

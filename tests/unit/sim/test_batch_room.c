@@ -153,7 +153,7 @@ static void all_or_none_with_a_death(uint64_t seed, int64_t us, bool full, bool 
                         .query = "timeout_ms=50000",
                         .body = all,
                         .timeout_ms = 60000,
-                        .done = asked,
+                        .done = rig_answered,
                         .arg = &r};
     r.answered = false;
     sim_ask(r.sim, &a);

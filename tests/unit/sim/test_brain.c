@@ -2,139 +2,40 @@
  * nothing happens, what a stop, a crash and a return do to processes. The seeds of tests/sim look for what
  * nobody thought of; these say what must hold.
  */
-#include "sim/brain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "node/node.h"
-#include "sim/worker.h"
-#include "wire/json.h"
+#include "rig.h"
 
 #define NODES_MAX 5
 #define CHILDREN  8
 
-struct rig {
-    struct sim *sim;
-    struct sim_brain brain; /* sim_brain_node, with requests and turns counted */
+/* One test at a time. */
+static struct {
     int pings, pulls, mails, turns;
-    int status;
-    bool answered;
-    struct str body;
-};
-
-static struct rig *counting; /* one test at a time */
+} seen;
 
 static bool count_request(void *brain, struct request *r)
 {
-    counting->pings += strcmp(r->path, "/v1/peer/ping") == 0;
-    counting->pulls += strcmp(r->path, "/v1/peer/pull") == 0;
-    counting->mails += strcmp(r->path, "/v1/peer/mail") == 0;
+    seen.pings += strcmp(r->path, "/v1/peer/ping") == 0;
+    seen.pulls += strcmp(r->path, "/v1/peer/pull") == 0;
+    seen.mails += strcmp(r->path, "/v1/peer/mail") == 0;
     return sim_brain_node.request(brain, r);
 }
 
 static void count_turn(void *brain, struct event *events, size_t n)
 {
-    counting->turns++;
+    seen.turns++;
     sim_brain_node.turn(brain, events, n);
 }
 
-static void rig_begin(struct rig *r, uint64_t seed, int nodes)
+/* They do not know each other yet. */
+static void begin(struct rig *r, uint64_t seed, int nodes)
 {
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    *r = (struct rig){.brain = sim_brain_node};
-    r->brain.request = count_request;
-    r->brain.turn = count_turn;
-    counting = r;
-    r->sim = sim_new(&o, &r->brain);
-    for (int i = 0; i < nodes; i++)
-        assert_true(sim_start(r->sim, i));
-}
-
-static void rig_end(struct rig *r)
-{
-    assert_false(sim_violated(r->sim));
-    sim_free(r->sim);
-    str_fini(&r->body);
-}
-
-static void run_ms(struct rig *r, int64_t ms)
-{
-    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
-}
-
-static struct node *node_at(struct rig *r, int i)
-{
-    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
-}
-
-/* Whether every node that is up sees itself in an open view of so many nodes. */
-static bool agree(struct rig *r, int want)
-{
-    for (int i = 0; i < sim_nodes(r->sim); i++) {
-        if (!sim_node_up(sim_node(r->sim, i)))
-            continue;
-        const struct frozen *f = node_frozen(node_at(r, i));
-        int seen = 0;
-        for (int k = 0; k < f->nodes_n; k++)
-            seen += f->nodes[k].in_view && f->nodes[k].member;
-        bool good = f->open && seen == want;
-        frozen_unref(f);
-        if (!good)
-            return false;
-    }
-    return true;
-}
-
-/* Milliseconds until they agree. */
-static int64_t agreed_ms(struct rig *r, int want, int64_t within_ms)
-{
-    for (int64_t ms = 0; ms <= within_ms; ms += 10) {
-        if (agree(r, want))
-            return ms;
-        run_ms(r, 10);
-    }
-    fail_msg("%d nodes did not agree within %lld ms", want, (long long)within_ms);
-    return 0;
-}
-
-static void done(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    struct rig *r = arg;
-    r->answered = true;
-    r->status = reply->status;
-    str_clear(&r->body);
-    str_add(&r->body, reply->body ? reply->body : "", reply->body_n);
-}
-
-static int ask(struct rig *r, int node, enum req_method method, const char *path, const char *body)
-{
-    struct sim_ask a = {.node = node,
-                        .method = method,
-                        .path = path,
-                        .body = body,
-                        .timeout_ms = 60000,
-                        .done = done,
-                        .arg = r};
-    r->answered = false;
-    sim_ask(r->sim, &a);
-    for (int i = 0; i < 60001 && !r->answered; i++)
-        run_ms(r, 1);
-    assert_true(r->answered);
-    return r->status;
-}
-
-static void want(struct rig *r, int status, int node, enum req_method method, const char *path,
-                 const char *body)
-{
-    if (ask(r, node, method, path, body) != status)
-        fail_msg("%s: %d instead of %d: %s", path, r->status, status, str_get(&r->body));
+    static struct sim_brain brain;
+    struct sim_opts o = rig_opts(seed, nodes);
+    brain = sim_brain_node;
+    brain.request = count_request;
+    brain.turn = count_turn;
+    memset(&seen, 0, sizeof seen);
+    rig_begin_brain(r, &o, &brain);
 }
 
 #define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}"
@@ -208,8 +109,8 @@ static void a_cluster_opens_within_a_second(void **state)
     (void)state;
     for (int nodes = 1; nodes <= NODES_MAX; nodes++) {
         struct rig r;
-        rig_begin(&r, (uint64_t)nodes, nodes);
-        assert_in_range(agreed_ms(&r, nodes, 2000), 0, nodes == 1 ? 20 : 1000);
+        begin(&r, (uint64_t)nodes, nodes);
+        assert_in_range(agree_within(&r, nodes, 2000), 0, nodes == 1 ? 20 : 1000);
         rig_end(&r);
     }
 }
@@ -219,12 +120,12 @@ static void a_killed_node_leaves_the_view_within_a_second(void **state)
     (void)state;
     for (int nodes = 3; nodes <= NODES_MAX; nodes++) {
         struct rig r;
-        rig_begin(&r, (uint64_t)nodes, nodes);
+        begin(&r, (uint64_t)nodes, nodes);
         run_ms(&r, 3000);
         sim_crash(r.sim, nodes - 1);
-        assert_in_range(agreed_ms(&r, nodes - 1, 3000), 300, 1000);
+        assert_in_range(agree_within(&r, nodes - 1, 3000), 300, 1000);
         assert_true(sim_start(r.sim, nodes - 1));
-        assert_in_range(agreed_ms(&r, nodes, 3000), 0, 1200);
+        assert_in_range(agree_within(&r, nodes, 3000), 0, 1200);
         rig_end(&r);
     }
 }
@@ -233,13 +134,13 @@ static void a_node_that_restarts_at_once_is_soon_agreed_on(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 9, 3);
+    begin(&r, 9, 3);
     run_ms(&r, 3000);
     sim_crash(r.sim, 1);
     run_ms(&r, 50);
     assert_true(sim_start(r.sim, 1));
     run_ms(&r, 20);
-    assert_in_range(agreed_ms(&r, 3, 3000), 0, 1200);
+    assert_in_range(agree_within(&r, 3, 3000), 0, 1200);
     rig_end(&r);
 }
 
@@ -247,10 +148,10 @@ static void the_last_of_two_waits_five_seconds(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 5, 2);
+    begin(&r, 5, 2);
     run_ms(&r, 3000);
     sim_crash(r.sim, 1);
-    assert_in_range(agreed_ms(&r, 1, 8000), 5000, 6500);
+    assert_in_range(agree_within(&r, 1, 8000), 5000, 6500);
     rig_end(&r);
 }
 
@@ -260,7 +161,7 @@ static void a_node_with_a_wrong_clock_is_no_home(void **state)
     (void)state;
     struct rig r;
     char home[8] = "";
-    rig_begin(&r, 6, 3);
+    begin(&r, 6, 3);
     run_ms(&r, 3000);
     for (int round = 0; round < 3; round++) { /* right, ahead, right again */
         int at_home = 0;
@@ -289,15 +190,15 @@ static void idle_nodes_say_little(void **state)
     (void)state;
     struct rig r;
     const int s = 60, pairs = 6;
-    rig_begin(&r, 3, 3);
+    begin(&r, 3, 3);
     children_start(&r, COUNTER);
     run_ms(&r, 10000);
-    r.pings = r.pulls = r.mails = r.turns = 0;
+    memset(&seen, 0, sizeof seen);
     run_ms(&r, s * 1000);
-    assert_in_range(r.pings, pairs * s * 8 / 10, pairs * s * 11 / 10); /* one a second */
-    assert_in_range(r.pulls, pairs * s * 3 / 2, pairs * s * 5 / 2);    /* one in 500 ms */
-    assert_in_range(r.mails, 0, s / 10);
-    assert_in_range(r.turns, s, 3 * s * 35); /* ten ticks a second, and what arrives */
+    assert_in_range(seen.pings, pairs * s * 8 / 10, pairs * s * 11 / 10); /* one a second */
+    assert_in_range(seen.pulls, pairs * s * 3 / 2, pairs * s * 5 / 2);    /* one in 500 ms */
+    assert_in_range(seen.mails, 0, s / 10);
+    assert_in_range(seen.turns, s, 3 * s * 35); /* ten ticks a second, and what arrives */
     rig_end(&r);
 }
 
@@ -305,14 +206,14 @@ static void a_node_alone_with_the_dead_says_little(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 3, 3);
+    begin(&r, 3, 3);
     run_ms(&r, 3000);
     sim_crash(r.sim, 1);
     sim_crash(r.sim, 2);
     run_ms(&r, 10000);
-    r.turns = 0;
+    seen.turns = 0;
     run_ms(&r, 20000);
-    assert_in_range(r.turns, 20, 20 * 35);
+    assert_in_range(seen.turns, 20, 20 * 35);
     rig_end(&r);
 }
 
@@ -322,7 +223,7 @@ static void a_killed_nodes_children_go_on_elsewhere(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 11, 3);
+    begin(&r, 11, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     int victim = busy_node(&r);
@@ -337,7 +238,7 @@ static void a_returning_node_starts_nothing_unasked(void **state)
     (void)state;
     struct rig r;
     int pids[CHILDREN];
-    rig_begin(&r, 12, 3);
+    begin(&r, 12, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     int victim = busy_node(&r);
@@ -357,7 +258,7 @@ static void a_node_back_at_once_runs_its_children_again(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 13, 3);
+    begin(&r, 13, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     int victim = busy_node(&r);
@@ -373,7 +274,7 @@ static void a_lone_node_goes_on_after_its_own_crash(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 14, 1);
+    begin(&r, 14, 1);
     run_ms(&r, 500);
     children_start(&r, COUNTER);
     sim_crash(r.sim, 0);
@@ -393,7 +294,7 @@ static void a_stop_hands_over(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 15, 3);
+    begin(&r, 15, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     int victim = busy_node(&r);
@@ -412,7 +313,7 @@ static void a_stop_does_not_wait_for_the_mute(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 16, 3);
+    begin(&r, 16, 3);
     run_ms(&r, 2000);
     children_start(&r, "{\"argv\":[\"counter\",\"--mute\"],\"restart\":\"permanent\",\"handoff_ms\":700}");
     int victim = busy_node(&r);
@@ -428,7 +329,7 @@ static void a_stop_kills_the_stubborn(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 17, 3);
+    begin(&r, 17, 3);
     run_ms(&r, 2000);
     children_start(&r,
                    "{\"argv\":[\"counter\",\"--stubborn\"],\"restart\":\"permanent\",\"shutdown_ms\":900}");
@@ -444,7 +345,7 @@ static void every_node_may_stop_in_turn(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 18, 3);
+    begin(&r, 18, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     for (int i = 0; i < 3; i++) {
@@ -463,7 +364,7 @@ static void a_cluster_that_stops_as_a_whole_comes_back(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 19, 3);
+    begin(&r, 19, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     for (int i = 0; i < 3; i++)
@@ -482,7 +383,7 @@ static void a_cluster_that_is_killed_as_a_whole_comes_back(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 20, 3);
+    begin(&r, 20, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     for (int i = 0; i < 3; i++)
@@ -499,7 +400,7 @@ static void a_silent_nodes_children_wait_for_the_verdict(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 21, 3);
+    begin(&r, 21, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     int victim = busy_node(&r);
@@ -517,7 +418,7 @@ static void the_brake_holds_back_a_mass_failure(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 31, 5);
+    begin(&r, 31, 5);
     run_ms(&r, 3000);
     children_start(&r, "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n4\",\"n5\",\"n1\"]}");
     int lost = children_on(&r, 3) + children_on(&r, 4);
@@ -532,23 +433,11 @@ static void the_brake_holds_back_a_mass_failure(void **state)
     rig_end(&r);
 }
 
-static void ask_later(struct rig *r, struct rig *answer, int node, enum req_method method, const char *path,
-                      const char *body)
-{
-    sim_ask(r->sim, &(struct sim_ask){.node = node,
-                                      .method = method,
-                                      .path = path,
-                                      .body = body,
-                                      .timeout_ms = 60000,
-                                      .done = done,
-                                      .arg = answer});
-}
-
 static void nothing_starts_before_its_claim_has_a_copy(void **state)
 {
     (void)state;
     struct rig r, each[CHILDREN] = {{0}};
-    rig_begin(&r, 26, 3);
+    begin(&r, 26, 3);
     run_ms(&r, 3000);
     sim_pause(r.sim, 1, 2 * SIM_SECOND); /* shorter than suspect_ms: the view stays as it is */
     sim_pause(r.sim, 2, 2 * SIM_SECOND);
@@ -570,7 +459,7 @@ static void nothing_starts_while_the_view_is_closed(void **state)
 {
     (void)state;
     struct rig r, each[CHILDREN] = {{0}};
-    rig_begin(&r, 27, 3);
+    begin(&r, 27, 3);
     run_ms(&r, 3000);
     children_start(&r, "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n1\"]}");
     sim_pause(r.sim, 1, 4800 * SIM_SECOND / 1000); /* closed after 4 s, out of the view after 5 s */
@@ -597,16 +486,10 @@ static void one_of_many_starts_wins(void **state)
     struct rig r;
     struct rig each[9] = {{0}};
     int won = 0, lost = 0;
-    rig_begin(&r, 22, 3);
+    begin(&r, 22, 3);
     run_ms(&r, 2000);
     for (int i = 0; i < 9; i++)
-        sim_ask(r.sim, &(struct sim_ask){.node = i % 3,
-                                         .method = HTTP_M_PUT,
-                                         .path = child_path(0, ""),
-                                         .body = COUNTER,
-                                         .timeout_ms = 40000,
-                                         .done = done,
-                                         .arg = &each[i]});
+        ask_later(&r, &each[i], i % 3, HTTP_M_PUT, child_path(0, ""), COUNTER);
     run_ms(&r, 2000);
     for (int i = 0; i < 9; i++) {
         won += each[i].status == 201;
@@ -624,7 +507,7 @@ static void a_crash_looper_is_given_up_alone(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 23, 3);
+    begin(&r, 23, 3);
     run_ms(&r, 2000);
     children_start(&r, COUNTER);
     want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
@@ -648,7 +531,7 @@ static void a_failed_child_of_a_dead_node_can_be_ended(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 24, 3);
+    begin(&r, 24, 3);
     run_ms(&r, 2000);
     want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
          "{\"argv\":[\"false\"],\"restart\":\"permanent\",\"max_restarts\":2}");
@@ -683,7 +566,7 @@ static void a_back_off_outlives_a_change_of_the_view(void **state)
     (void)state;
     for (uint64_t seed = 28; seed < 32; seed++) {
         struct rig r;
-        rig_begin(&r, seed, 3);
+        begin(&r, seed, 3);
         run_ms(&r, 2000);
         want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/children/loop",
              "{\"argv\":[\"false\"],\"restart\":\"permanent\",\"max_restarts\":1000,\"backoff_min_ms\":3000,"
@@ -706,7 +589,7 @@ static void what_was_written_is_seen_through_the_same_node(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 25, 3);
+    begin(&r, 25, 3);
     run_ms(&r, 2000);
     for (int i = 0; i < 12; i++) {
         char path[100];

@@ -10,14 +10,6 @@
 
 #define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\"}"
 
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
-}
-
 static const char *path_of(int i, const char *more)
 {
     static char path[100];
@@ -95,7 +87,7 @@ static int64_t newest_ms(struct rig *r, int node)
 static void a_jump_is_frozen_out(struct rig *r, int64_t by_ms)
 {
     int pids[NAMES], name, wrong;
-    begin(r, 3, 3);
+    rig_begin(r, 3, 3);
     counters_start(r);
     wrong = busy_node(r, &name);
     int right = (wrong + 1) % 3;
@@ -148,7 +140,7 @@ static void what_happens_meanwhile_is_carried_out_later(void **state)
     (void)state;
     struct rig r;
     int name, wrong;
-    begin(&r, 4, 3);
+    rig_begin(&r, 4, 3);
     counters_start(&r);
     wrong = busy_node(&r, &name);
     int pid = counter(&r, name).pid;
@@ -183,7 +175,7 @@ static void leases_get_a_whole_period_after_a_jump_that_is_right(void **state)
     (void)state;
     struct rig r;
     static const char lease[] = "/v1/swarms/default/names/lease";
-    begin(&r, 5, 3);
+    rig_begin(&r, 5, 3);
     want(&r, 201, 0, HTTP_M_PUT, lease, "{\"address\":\"x\",\"ttl_ms\":20000}");
     run_ms(&r, 1000);
     for (int i = 0; i < 3; i++)
@@ -204,7 +196,7 @@ static void nothing_ends_while_it_is_frozen(void **state)
     (void)state;
     struct rig r;
     static const char lease[] = "/v1/swarms/default/names/lease";
-    begin(&r, 6, 1);
+    rig_begin(&r, 6, 1);
     want(&r, 201, 0, HTTP_M_PUT, lease, "{\"address\":\"x\",\"ttl_ms\":20000}");
     want(&r, 201, 0, HTTP_M_POST, "/v1/sessions", "{\"ttl_ms\":60000}");
     AUTOFREE char *session = mem_printf("/v1/sessions/%s", member(&r, "id"));
@@ -230,7 +222,7 @@ static void a_first_start_in_2038_is_healed(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 7, 1);
+    rig_begin(&r, 7, 1);
     sim_crash(r.sim, 0);
     run_ms(&r, 1000);
     sim_step_clock(r.sim, 0, YEARS);
@@ -268,7 +260,7 @@ static void a_node_that_starts_in_2038_is_refused_and_healed(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 8, 3);
+    rig_begin(&r, 8, 3);
     counters_start(&r);
     sim_crash(r.sim, 1);
     sim_step_clock(r.sim, 1, YEARS);
@@ -307,7 +299,7 @@ static void a_start_in_1970_touches_nothing(void **state)
     (void)state;
     for (int nodes = 1; nodes <= 3; nodes += 2) {
         struct rig r;
-        begin(&r, 9, nodes);
+        rig_begin(&r, 9, nodes);
         counters_start(&r);
         int last = nodes - 1;
         sim_crash(r.sim, last);
@@ -392,7 +384,7 @@ static void a_step_inside_a_turn_leaks_into_no_stamp(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 11, 1);
+    rig_begin(&r, 11, 1);
     struct node *n = node_at(&r, 0);
     int64_t before = hlc_ms(store_stamp(n->store));
     sim_step_clock(r.sim, 0, HOUR);
@@ -414,7 +406,7 @@ static void a_slow_way_is_no_wrong_clock(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 12, 3);
+    rig_begin(&r, 12, 3);
     agree_within(&r, 3, 10000);
     for (int i = 1; i < 3; i++)
         sim_link(r.sim, i, 0, &(struct sim_link){.delay = {700000, 700000}});

@@ -1,44 +1,18 @@
 /* Damage of every kind in a cluster of real brains, and what the comparison of all rows makes of it: found,
  * reported, healed from a peer, and nothing else touched.
  */
-#include "sim/brain.h"
+#include "rig.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "node/brain.h"
 #include "node/compare.h"
-#include "store/store.h"
 
 #define TEMPLATES 40
 
-struct rig {
-    struct sim *sim;
-    int status;
-    bool answered;
-    int asked; /* comparisons of nodes with nodes */
-};
-
-static struct rig *counting;
+static int asked; /* comparisons of nodes with nodes */
 
 static bool count_request(void *brain, struct request *r)
 {
-    counting->asked += strcmp(r->path, "/v1/peer/compare") == 0;
+    asked += strcmp(r->path, "/v1/peer/compare") == 0;
     return sim_brain_node.request(brain, r);
-}
-
-static void run_ms(struct rig *r, int64_t ms)
-{
-    assert_true(sim_run(r->sim, sim_now_us(r->sim) + ms * 1000));
-}
-
-static struct node *node_at(struct rig *r, int i)
-{
-    return sim_brain_of(sim_node_brain(sim_node(r->sim, i)));
 }
 
 static struct store *store_at(struct rig *r, int i)
@@ -46,60 +20,26 @@ static struct store *store_at(struct rig *r, int i)
     return node_store(node_at(r, i));
 }
 
-static void done(struct sim *s, void *arg, const struct sim_reply *reply)
-{
-    (void)s;
-    struct rig *r = arg;
-    r->answered = true;
-    r->status = reply->status;
-}
-
 static void put_template(struct rig *r, int node, int i, const char *word)
 {
     char path[64], body[128];
     snprintf(path, sizeof path, "/v1/templates/t%02d", i);
     snprintf(body, sizeof body, "{\"argv\":[\"/bin/%s%02d\"]}", word, i);
-    struct sim_ask a = {.node = node,
-                        .method = HTTP_M_PUT,
-                        .path = path,
-                        .body = body,
-                        .timeout_ms = 60000,
-                        .done = done,
-                        .arg = r};
-    r->answered = false;
-    sim_ask(r->sim, &a);
-    for (int k = 0; k < 60001 && !r->answered; k++)
-        run_ms(r, 1);
-    assert_in_range(r->status, 200, 201);
+    assert_in_range(ask(r, node, HTTP_M_PUT, path, body), 200, 201);
 }
 
-static void rig_begin(struct rig *r, uint64_t seed, int nodes)
+static void begin(struct rig *r, uint64_t seed, int nodes)
 {
     static struct sim_brain brain;
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    *r = (struct rig){0};
+    struct sim_opts o = rig_opts(seed, nodes);
     brain = sim_brain_node;
     brain.request = count_request;
-    counting = r;
-    r->sim = sim_new(&o, &brain);
-    for (int i = 0; i < nodes; i++)
-        assert_true(sim_start(r->sim, i));
+    asked = 0;
+    rig_begin_brain(r, &o, &brain);
     run_ms(r, 3000);
     for (int i = 0; i < TEMPLATES; i++)
         put_template(r, i % nodes, i, "findme");
     run_ms(r, 2000);
-}
-
-static void rig_end(struct rig *r)
-{
-    assert_false(sim_violated(r->sim));
-    sim_free(r->sim);
-}
-
-static int64_t ask(struct rig *r, int node, const char *sql)
-{
-    return db_i64(store_db(store_at(r, node)), sql, -1);
 }
 
 static void exec(struct rig *r, int node, const char *sql)
@@ -113,7 +53,7 @@ static int64_t logged(struct rig *r, int node, const char *type)
 {
     char sql[200];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM log WHERE type = '%s'", type);
-    return ask(r, node, sql);
+    return rows_number(r, node, sql);
 }
 
 static int64_t incidents(struct rig *r, int node)
@@ -160,7 +100,7 @@ static void in_steady_state_there_are_no_incidents(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 1, 3);
+    begin(&r, 1, 3);
     for (int i = 0; i < 100; i++) { /* while it is written to */
         put_template(&r, i % 3, i % TEMPLATES, i % 2 ? "x" : "y");
         run_ms(&r, 1000);
@@ -173,15 +113,15 @@ static void in_steady_state_there_are_no_incidents(void **state)
         assert_true(c->compares_equal >= 3);
         assert_true(c->rows_scanned >= 4 * TEMPLATES);
     }
-    assert_true(r.asked > 0);
+    assert_true(asked > 0);
     int64_t bytes = node_at(&r, 0)->counters.compare_bytes, rounds = node_at(&r, 0)->counters.compares;
-    int asked = r.asked;
+    int before = asked;
     run_ms(&r, 180000);
     rounds = node_at(&r, 0)->counters.compares - rounds;
     bytes = node_at(&r, 0)->counters.compare_bytes - bytes;
     assert_in_range(rounds, 2, 5);
     assert_in_range(bytes, 1, rounds * 300); /* a few small messages */
-    assert_in_range(r.asked - asked, 3 * 2, 3 * 5 * 5);
+    assert_in_range(asked - before, 3 * 2, 3 * 5 * 5);
     rig_end(&r);
 }
 
@@ -190,7 +130,7 @@ static void damage_and_heal(uint64_t seed, const char *sql, const char *damage, 
 {
     struct rig r;
     char like[128];
-    rig_begin(&r, seed, 3);
+    begin(&r, seed, 3);
     assert_true(same(&r));
     exec(&r, 1, sql);
     assert_false(same(&r));
@@ -204,9 +144,10 @@ static void damage_and_heal(uint64_t seed, const char *sql, const char *damage, 
              "SELECT count(*) FROM log WHERE type = 'row_damaged' AND data ->> 'how' = '%s' AND data ->> "
              "'key' = 't07'",
              damage);
-    assert_int_equal(ask(&r, 1, like), 1);
+    assert_int_equal(rows_number(&r, 1, like), 1);
     assert_int_equal(
-        ask(&r, 1, "SELECT count(*) FROM log WHERE type = 'row_healed' AND data ->> 'from' IS NOT NULL"),
+        rows_number(&r, 1,
+                    "SELECT count(*) FROM log WHERE type = 'row_healed' AND data ->> 'from' IS NOT NULL"),
         from_peer);
     assert_int_equal(node_at(&r, 1)->counters.rows_damaged, 1);
     assert_int_equal(node_at(&r, 1)->counters.rows_healed, 1);
@@ -244,7 +185,7 @@ static void a_row_gone_with_its_version(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 6, 3);
+    begin(&r, 6, 3);
     exec(&r, 1, "DELETE FROM template WHERE template = 't07'");
     exec(&r, 1, "DELETE FROM change WHERE key = 't07'");
     run_until_same(&r, 130000);
@@ -258,7 +199,7 @@ static void a_row_that_went_back_in_time(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 7, 3);
+    begin(&r, 7, 3);
     exec(&r, 2, "UPDATE change SET hlc = hlc - 100000 WHERE key = 't07'");
     run_until_same(&r, 250000);
     assert_int_equal(logged(&r, 2, "row_late"), 1);
@@ -271,7 +212,7 @@ static void one_version_with_two_contents(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 8, 2);
+    begin(&r, 8, 2);
     struct store *s = store_at(&r, 0);
     struct template_row row = {.template = (char *)"t07", .spec = (char *)"{\"argv\":[\"/bin/other\"]}"};
     struct err e = {0};
@@ -296,7 +237,7 @@ static void a_row_that_outlived_its_deletion(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 9, 3);
+    begin(&r, 9, 3);
     for (int i = 0; i < 3; i++)
         exec(&r, i, "UPDATE change SET dead = 1, hash = NULL WHERE key = 't07'");
     exec(&r, 0, "DELETE FROM template WHERE template = 't07'");
@@ -304,7 +245,7 @@ static void a_row_that_outlived_its_deletion(void **state)
     run_until_same(&r, 130000);
     assert_int_equal(logged(&r, 1, "row_damaged"), 1);
     assert_int_equal(logged(&r, 1, "row_healed"), 1);
-    assert_int_equal(ask(&r, 1, "SELECT count(*) FROM quarantine WHERE key = 't07'"), 1);
+    assert_int_equal(rows_number(&r, 1, "SELECT count(*) FROM quarantine WHERE key = 't07'"), 1);
     assert_int_equal(incidents(&r, 0) + incidents(&r, 2), 0);
     rig_end(&r);
 }
@@ -314,14 +255,14 @@ static void what_nobody_has_whole_stays_as_it_is(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 10, 2);
+    begin(&r, 10, 2);
     exec(&r, 0, "UPDATE template SET spec = '{\"argv\":[\"/bin/a\"]}' WHERE template = 't07'");
     exec(&r, 1, "UPDATE template SET spec = '{\"argv\":[\"/bin/b\"]}' WHERE template = 't07'");
     run_ms(&r, 300000);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(logged(&r, i, "row_damaged"), 1);
         assert_int_equal(incidents(&r, i), 1);
-        assert_int_equal(ask(&r, i, "SELECT count(*) FROM template WHERE template = 't07'"), 1);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM template WHERE template = 't07'"), 1);
     }
     rig_end(&r);
 }
@@ -332,7 +273,7 @@ static void what_may_have_been_deleted_goes_aside(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 11, 3);
+    begin(&r, 11, 3);
     for (int i = 0; i < 3; i++) {
         struct node *n = node_at(&r, i);
         struct err e = {0};
@@ -347,11 +288,11 @@ static void what_may_have_been_deleted_goes_aside(void **state)
     run_ms(&r, 900000);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(logged(&r, i, "row_set_aside"), 1);
-        assert_int_equal(ask(&r, i, "SELECT count(*) FROM aside WHERE key = 't07'"), 1);
-        assert_int_equal(ask(&r, i, "SELECT count(*) FROM template WHERE template = 't07'"), 0);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM aside WHERE key = 't07'"), 1);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM template WHERE template = 't07'"), 0);
     }
     assert_int_equal(logged(&r, 0, "row_late"), 1);
-    assert_int_equal(ask(&r, 0, "SELECT count(*) FROM template WHERE template = 't08'"), 1);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM template WHERE template = 't08'"), 1);
     AUTOSTR struct str why = STR_INIT;
     assert_true(sim_digests_equal(r.sim, NULL, &why));
     rig_end(&r);
@@ -362,7 +303,7 @@ static void rot_on_the_disk(void **state)
 {
     (void)state;
     struct rig r;
-    rig_begin(&r, 12, 3);
+    begin(&r, 12, 3);
     sim_stop(r.sim, 1);
     for (int i = 0; i < 100 && sim_node_up(sim_node(r.sim, 1)); i++)
         run_ms(&r, 100);

@@ -4,15 +4,6 @@
 #define COUNTER "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"metadata\":{\"by\":\"%d\"}}"
 #define NAME    "/v1/swarms/default/children/one"
 
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    o.unique_names = false;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
-}
-
 /* Every node in one of the sides, which are numbers. */
 static void split(struct rig *r, const int *side)
 {
@@ -109,7 +100,7 @@ static void told(struct rig *r, int winner, int loser)
 static void two_sides(uint64_t seed, const char *policy, bool greater_first, int want_node)
 {
     struct rig r;
-    begin(&r, seed, 2);
+    rig_begin_apart(&r, seed, 2);
     if (policy)
         want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", policy);
     run_ms(&r, 1000);
@@ -154,7 +145,7 @@ static void asked_who_stays(uint64_t seed, const char *keep)
     struct rig r;
     AUTOFREE char *answer = mem_printf("{\"keep\":\"%s\"}", keep);
     bool loser = strcmp(keep, "loser") == 0;
-    begin(&r, seed, 2);
+    rig_begin_apart(&r, seed, 2);
     want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":{\"kind\":\"callback\"}}");
     run_ms(&r, 1000);
     split(&r, (const int[]){0, 1});
@@ -198,7 +189,7 @@ static void without_an_answer_the_newer_stays(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 5, 2);
+    rig_begin_apart(&r, 5, 2);
     want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":\"callback\"}");
     run_ms(&r, 1000);
     split(&r, (const int[]){0, 1});
@@ -217,7 +208,7 @@ static void without_an_answer_the_newer_stays(void **state)
 static void three_sides(uint64_t seed, const char *policy, int want_node)
 {
     struct rig r;
-    begin(&r, seed, 3);
+    rig_begin_apart(&r, seed, 3);
     want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", policy);
     run_ms(&r, 1000);
     split(&r, (const int[]){0, 1, 2});
@@ -243,7 +234,7 @@ static void of_three_sides_one_process_stays(void **state)
 static void what_was_taken_over_by_the_other_side(uint64_t seed, bool oldest)
 {
     struct rig r;
-    begin(&r, seed, 3);
+    rig_begin_apart(&r, seed, 3);
     want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default",
          oldest ? "{\"conflict\":\"oldest\"}" : "{\"conflict\":\"newest\"}");
     start_at(&r, 0, 5);
@@ -279,7 +270,7 @@ static void the_state_is_saved_whatever_comes_first(void **state)
     (void)state;
     for (int early = 0; early < 2; early++) {
         struct rig r;
-        begin(&r, 20 + (uint64_t)early, 2);
+        rig_begin_apart(&r, 20 + (uint64_t)early, 2);
         split(&r, (const int[]){0, 1});
         start_at(&r, 0, 900);
         run_ms(&r, 2000);
@@ -312,7 +303,7 @@ static void the_offer_outlives_the_winners_node(void **state)
     (void)state;
     for (int64_t late_ms = 0; late_ms <= 2000; late_ms += 500) {
         struct rig r;
-        begin(&r, 30, 3);
+        rig_begin_apart(&r, 30, 3);
         split(&r, (const int[]){0, 1, 1});
         start_at(&r, 0, 900);
         run_ms(&r, 2000);
@@ -342,7 +333,7 @@ static void the_offer_waits_for_a_process(void **state)
     int waited = 0;
     for (uint64_t seed = 40; seed < 46; seed++) {
         struct rig r;
-        begin(&r, seed, 2);
+        rig_begin_apart(&r, seed, 2);
         split(&r, (const int[]){0, 1});
         start_at(&r, 0, 900);
         run_ms(&r, 2000);
@@ -370,7 +361,7 @@ static void the_offer_dies_with_its_name(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 31, 2);
+    rig_begin_apart(&r, 31, 2);
     split(&r, (const int[]){0, 1});
     start_at(&r, 0, 900);
     run_ms(&r, 2000);
@@ -402,7 +393,7 @@ static void an_offer_for_a_former_life_is_dropped(void **state)
     (void)state;
     struct rig r;
     struct conflict_row row = {0};
-    begin(&r, 35, 2);
+    rig_begin_apart(&r, 35, 2);
     split(&r, (const int[]){0, 1});
     start_at(&r, 0, 900);
     run_ms(&r, 2000);
@@ -432,7 +423,7 @@ static void who_claims_again_keeps_its_checkpoint(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 36, 2);
+    rig_begin_apart(&r, 36, 2);
     want(&r, 200, 0, HTTP_M_PUT, "/v1/swarms/default", "{\"conflict\":\"oldest\"}");
     run_ms(&r, 1000);
     split(&r, (const int[]){0, 1});
@@ -461,7 +452,7 @@ static void a_process_that_lost_its_name_to_an_address_ends(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 32, 2);
+    rig_begin_apart(&r, 32, 2);
     split(&r, (const int[]){0, 1});
     start_at(&r, 0, 5);
     run_ms(&r, 2000);
@@ -480,7 +471,7 @@ static void what_the_loser_wrote_to_a_session_stays_as_a_branch(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 33, 3);
+    rig_begin_apart(&r, 33, 3);
     want(&r, 201, 0, HTTP_M_POST, "/v1/sessions", "{\"id\":\"talk\"}");
     want(&r, 201, 0, HTTP_M_POST, "/v1/sessions/talk/entries", "{\"role\":\"user\",\"content\":\"both\"}");
     want(&r, 200, 0, HTTP_M_POST, "/v1/sessions/talk/claim", "{}");

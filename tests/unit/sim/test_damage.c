@@ -16,16 +16,13 @@ static bool count_asks(void *brain, struct request *r)
 static void begin(struct rig *r, uint64_t seed, int64_t day_ms)
 {
     static struct sim_brain brain;
-    struct sim_opts o = sim_opts_default(seed, 3);
+    struct sim_opts o = rig_opts(seed, 3);
     o.tombstone_min_ms = 20000;
     o.tombstone_max_ms = day_ms;
-    o.loss_ppm = o.slow_commit_ppm = 0;
     brain = sim_brain_node;
     brain.request = count_asks;
     asked = 0;
-    *r = (struct rig){.sim = sim_new(&o, &brain)};
-    for (int i = 0; i < 3; i++)
-        assert_true(sim_start(r->sim, i));
+    rig_begin_brain(r, &o, &brain);
     agree_within(r, 3, 10000);
 }
 

@@ -78,8 +78,7 @@ static int times_heard(int64_t number, const char *name)
 
 static void begin(struct rig *r, uint64_t seed, int nodes)
 {
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
+    struct sim_opts o = rig_opts(seed, nodes);
     o.unique_names = false;
     heard_n = 0;
     *r = (struct rig){.sim = sim_new(&o, &sim_brain_node)};

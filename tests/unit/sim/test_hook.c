@@ -4,14 +4,6 @@
 #define SLEEP "{\"argv\":[\"sleep\"],\"restart\":\"permanent\"}"
 #define CALLS 4000
 
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
-}
-
 /* A receiver that remembers. */
 struct receiver {
     struct sim_said now;
@@ -74,7 +66,7 @@ static void every_event_arrives_whatever_crashes(void **state)
     struct rig r;
     static struct receiver got;
     got = (struct receiver){.now = {.status = 0, .after_ms = 1}};
-    begin(&r, 7, 3);
+    rig_begin(&r, 7, 3);
     sim_outside(r.sim, called, &got);
     hook(&r, "/v1/hooks/child_started/h", "{\"kind\":\"url\",\"url\":\"https://out/\",\"attempts\":1000}");
     char names[12][16];
@@ -110,7 +102,7 @@ static void a_crash_before_the_answer_repeats_the_event(void **state)
     struct rig r;
     static struct receiver got;
     got = (struct receiver){.now = {.status = 200, .after_ms = 1000}};
-    begin(&r, 11, 1);
+    rig_begin(&r, 11, 1);
     sim_outside(r.sim, called, &got);
     hook(&r, "/v1/hooks/name_registered/h", "{\"kind\":\"url\",\"url\":\"https://out/\"}");
     want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/default/names/n", "{\"address\":\"x\"}");
@@ -133,7 +125,7 @@ static void an_answer_needs_no_clock(void **state)
     struct rig r;
     static struct receiver got;
     got = (struct receiver){.now = {.status = 503, .after_ms = 1}};
-    begin(&r, 19, 3);
+    rig_begin(&r, 19, 3);
     sim_outside(r.sim, called, &got);
     for (char name[] = "c0"; name[1] < '9'; name[1]++)
         start(&r, name);
@@ -194,7 +186,7 @@ static void a_start_waits_for_alter_and_not_for_ever(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 13, 3);
+    rig_begin(&r, 13, 3);
     sim_program_add(r.sim, &alter);
     hook(&r, "/v1/hooks/child_data_alter/a", "{\"kind\":\"exec\",\"argv\":[\"alter\"],\"name\":\"good\"}");
     hook(&r, "/v1/hooks/child_data_alter/b",

@@ -6,14 +6,6 @@
 #define ONE     "/v1/swarms/default/children/one"
 #define STRICT  "/v1/swarms/strict/"
 
-static void begin(struct rig *r, uint64_t seed, int nodes)
-{
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
-}
-
 static void answered_within(struct rig *r, const struct rig *answer, int64_t within_ms)
 {
     for (int64_t ms = 0; ms < within_ms && !answer->answered; ms++)
@@ -36,7 +28,7 @@ static void what_is_added_is_added_once(void **state)
     (void)state;
     struct rig r, answer = {0};
     int64_t n = 0;
-    begin(&r, 1, 2); /* a third one would bridge the broken link */
+    rig_begin(&r, 1, 2); /* a third one would bridge the broken link */
     want(&r, 201, 0, HTTP_M_PUT, ONE, COUNTER);
     run_ms(&r, 2000);
     for (int i = 0; i < 8; i++) {
@@ -105,7 +97,7 @@ static void in_a_strict_swarm_a_process_changes_its_own_entry_only(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, 2, 2);
+    rig_begin(&r, 2, 2);
     sim_program_add(r.sim, &asker);
     want(&r, 201, 0, HTTP_M_PUT, "/v1/swarms/strict", "{\"strict\":true}");
     run_ms(&r, 1000);
@@ -139,7 +131,7 @@ static void who_watches_misses_nothing(void **state)
 {
     (void)state;
     struct rig r, answer = {0};
-    begin(&r, 3, 3);
+    rig_begin(&r, 3, 3);
     want(&r, 201, 0, HTTP_M_PUT, ONE,
          "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n2\",\"n3\"]}");
     run_ms(&r, 3000);

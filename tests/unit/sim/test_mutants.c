@@ -7,10 +7,7 @@
 
 static void begin(struct rig *r, uint64_t seed, int nodes)
 {
-    struct sim_opts o = sim_opts_default(seed, nodes);
-    o.loss_ppm = o.slow_commit_ppm = 0;
-    rig_begin_opts(r, &o);
-    agree_within(r, nodes, 3000);
+    rig_begin(r, seed, nodes);
     run_ms(r, 2000);
 }
 
@@ -324,8 +321,7 @@ static void a_failed_start_after_a_move_frees_no_name(void **state)
 
 static void begin_short(struct rig *r, uint64_t seed)
 {
-    struct sim_opts o = sim_opts_default(seed, 3);
-    o.loss_ppm = o.slow_commit_ppm = 0;
+    struct sim_opts o = rig_opts(seed, 3);
     o.tombstone_min_ms = 20000;
     o.tombstone_max_ms = DAY_MS;
     rig_begin_opts(r, &o);

@@ -51,6 +51,22 @@ static void there(struct rig *r, int node, int i, bool want)
         fail_msg("%d at node %d: %d %d, wanted %s", i, node, a, b, want ? "there" : "gone");
 }
 
+/* So many rows, which everybody has. */
+static void rig_filled(struct rig *r, uint64_t seed, int nodes, int rows)
+{
+    rig_new(r, seed, nodes);
+    for (int i = 0; i < rows; i++)
+        put(r, i % nodes, i);
+    converge_within(r, 5000);
+}
+
+/* Until both sides have views of their own. */
+static void isolate(struct rig *r, int node)
+{
+    split_off(r, node);
+    run_ms(r, 45000);
+}
+
 #define LOGGED(r, i, type) rows_number((r), (i), "SELECT count(*) FROM log WHERE type = '" type "'")
 
 /* ---- */
@@ -110,10 +126,7 @@ static void who_was_away_for_too_long_copies(void **state)
     (void)state;
     for (uint64_t seed = 10; seed < 14; seed++) {
         struct rig r;
-        rig_new(&r, seed, 3);
-        for (int i = 0; i < 8; i++)
-            put(&r, i % 3, i);
-        converge_within(&r, 5000);
+        rig_filled(&r, seed, 3, 8);
         sim_crash(r.sim, 2);
         run_ms(&r, 5000);
         for (int i = 0; i < 4; i++)
@@ -149,12 +162,8 @@ static void isolated_writes_are_kept(void **state)
     (void)state;
     for (uint64_t seed = 20; seed < 24; seed++) {
         struct rig r;
-        rig_new(&r, seed, 3);
-        for (int i = 0; i < 4; i++)
-            put(&r, i % 3, i);
-        converge_within(&r, 5000);
-        split_off(&r, 2);
-        run_ms(&r, 45000);
+        rig_filled(&r, seed, 3, 4);
+        isolate(&r, 2);
         del(&r, 0, 0);
         run_ms(&r, MAX_MS + 10000);
         put(&r, 2, 30);
@@ -176,12 +185,8 @@ static void both_sides_may_be_behind(void **state)
     (void)state;
     for (uint64_t seed = 30; seed < 36; seed++) {
         struct rig r;
-        rig_new(&r, seed, 3);
-        for (int i = 0; i < 6; i++)
-            put(&r, i % 3, i);
-        converge_within(&r, 5000);
-        split_off(&r, 2);
-        run_ms(&r, 45000);
+        rig_filled(&r, seed, 3, 6);
+        isolate(&r, 2);
         del(&r, 0, 0);
         del(&r, 2, 1);
         put(&r, 0, 10);
@@ -216,10 +221,7 @@ static void all_may_want_one_at_once(void **state)
     for (uint64_t seed = 300; seed < 312; seed++) {
         struct rig r;
         int nodes = 2 + (int)(seed % 3);
-        rig_new(&r, seed, nodes);
-        for (int i = 0; i < nodes; i++)
-            put(&r, i, i);
-        converge_within(&r, 5000);
+        rig_filled(&r, seed, nodes, nodes);
         for (int i = 0; i < nodes; i++)
             split_off(&r, i);
         run_ms(&r, 45000);
@@ -250,10 +252,7 @@ static void nobody_waits_for_a_member(void **state)
     (void)state;
     for (int nodes = 2; nodes <= 5; nodes++) {
         struct rig r;
-        rig_new(&r, 320, nodes);
-        for (int i = 0; i < nodes; i++)
-            put(&r, i, i);
-        converge_within(&r, 5000);
+        rig_filled(&r, 320, nodes, nodes);
         for (int i = 0; i < nodes; i++)
             split_off(&r, i);
         run_ms(&r, 45000);
@@ -280,11 +279,8 @@ static void what_may_have_been_deleted_is_set_aside(void **state)
 {
     (void)state;
     struct rig r;
-    rig_new(&r, 40, 3);
-    put(&r, 0, 0);
-    converge_within(&r, 5000);
-    split_off(&r, 2);
-    run_ms(&r, 45000);
+    rig_filled(&r, 40, 3, 1);
+    isolate(&r, 2);
     put(&r, 2, 50); /* before the deletion over there */
     run_ms(&r, 1000);
     del(&r, 0, 0);
@@ -316,12 +312,8 @@ static void both_sides_are_in_doubt_about_the_same(void **state)
     for (uint64_t seed = 100; seed < 108; seed++) {
         struct rig r;
         int alone = (int)(seed % 4);
-        rig_new(&r, seed, 4);
-        for (int i = 0; i < 4; i++)
-            put(&r, i, i);
-        converge_within(&r, 5000);
-        split_off(&r, alone);
-        run_ms(&r, 45000);
+        rig_filled(&r, seed, 4, 4);
+        isolate(&r, alone);
         put(&r, (alone + 1) % 4, 50);
         put(&r, alone, 51);
         run_ms(&r, 1000);
@@ -400,8 +392,7 @@ static void a_name_renewed_under_an_old_epoch_is_in_doubt(void **state)
     rig_new(&r, 42, 3);
     put(&r, 2, 0);
     converge_within(&r, 5000);
-    split_off(&r, 2);
-    run_ms(&r, 45000);
+    isolate(&r, 2);
     del(&r, 0, 0);
     want(&r, 201, 0, HTTP_M_PUT, path, address);
     want(&r, 200, 0, HTTP_M_DELETE, path, NULL);
@@ -433,9 +424,7 @@ static void who_knows_all_deletions_has_no_doubts(void **state)
 {
     (void)state;
     struct rig r;
-    rig_new(&r, 41, 3);
-    put(&r, 0, 0);
-    converge_within(&r, 5000);
+    rig_filled(&r, 41, 3, 1);
     split_off(&r, 2);
     put(&r, 2, 50);
     put(&r, 0, 51);

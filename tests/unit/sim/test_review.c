@@ -11,10 +11,9 @@
 
 static void begin(struct rig *r, uint64_t seed, int nodes)
 {
-    struct sim_opts o = sim_opts_default(seed, nodes);
+    struct sim_opts o = rig_opts(seed, nodes);
     o.tombstone_min_ms = MIN_MS;
     o.tombstone_max_ms = MAX_MS;
-    o.loss_ppm = o.slow_commit_ppm = 0;
     o.unique_names = false;
     if (getenv("SKEP_TRACE")) {
         o.log_fd = 2;

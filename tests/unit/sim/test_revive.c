@@ -9,8 +9,7 @@
 
 static void begin(struct rig *r, uint64_t seed)
 {
-    struct sim_opts o = sim_opts_default(seed, 3);
-    o.loss_ppm = o.slow_commit_ppm = 0;
+    struct sim_opts o = rig_opts(seed, 3);
     o.unique_names = false;
     o.tombstone_min_ms = KEEPS;
     o.spare = 1;

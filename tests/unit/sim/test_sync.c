@@ -82,9 +82,7 @@ static void begin(struct rig *r, struct sim_opts *o)
     brain = sim_brain_node;
     brain.request = at_the_door;
     o->loss_ppm = o->slow_commit_ppm = 0;
-    *r = (struct rig){.sim = sim_new(o, &brain)};
-    for (int i = 0; i < o->nodes; i++)
-        assert_true(sim_start(r->sim, i));
+    rig_begin_brain(r, o, &brain);
     agree_within(r, o->nodes, 5000);
 }
 

@@ -23,8 +23,7 @@ static const struct sim_program idle = {.name = "idle", .start = idle_start, .li
 
 static void begin(struct rig *r, uint64_t seed)
 {
-    struct sim_opts o = sim_opts_default(seed, 3);
-    o.loss_ppm = o.slow_commit_ppm = 0;
+    struct sim_opts o = rig_opts(seed, 3);
     *r = (struct rig){.sim = sim_new(&o, &sim_brain_node)};
     sim_program_add(r->sim, &idle);
     for (int i = 0; i < 3; i++)
