@@ -237,23 +237,32 @@ static struct event outcome(struct bench *b, struct id op, uint64_t try, int sta
     return ev;
 }
 
+static void tell(struct bench *b, struct id op, uint64_t try, int status, bool refused, int64_t hlc)
+{
+    struct event ev = outcome(b, op, try, status, refused, hlc);
+    bench_turn(b, 1, &ev);
+}
+
+/* A request is on its way to the peer. */
+static struct id begin_forwarded(struct bench *b, uint64_t *ret_try)
+{
+    bench_begin(b, true, forwards);
+    bench_ask(b);
+    bench_turn(b, 1, NULL);
+    return forwarded(b, ret_try);
+}
+
 static void an_outcome_answers_and_a_former_trys_does_not(void **state)
 {
     (void)state;
     struct bench b;
     uint64_t try;
-    bench_begin(&b, true, forwards);
-    bench_ask(&b);
-    bench_turn(&b, 1, NULL);
-    struct id op = forwarded(&b, &try);
-    struct event ev = outcome(&b, op, try + 1, 200, false, 0);
-    bench_turn(&b, 1, &ev);
+    struct id op = begin_forwarded(&b, &try);
+    tell(&b, op, try + 1, 200, false, 0);
     assert_int_equal(bench_status(&b, 1), 0);
-    ev = outcome(&b, op, try, 201, false, 0);
-    bench_turn(&b, 1, &ev);
+    tell(&b, op, try, 201, false, 0);
     assert_int_equal(bench_status(&b, 1), 201);
-    ev = outcome(&b, op, try, 200, false, 0);
-    bench_turn(&b, 1, &ev);
+    tell(&b, op, try, 200, false, 0);
     assert_int_equal(bench_status(&b, 1), 201);
     bench_end(&b);
 }
@@ -263,12 +272,8 @@ static void an_answer_waits_for_what_it_shows(void **state)
     (void)state;
     struct bench b;
     uint64_t try;
-    bench_begin(&b, true, forwards);
-    bench_ask(&b);
-    bench_turn(&b, 1, NULL);
-    struct id op = forwarded(&b, &try);
-    struct event ev = outcome(&b, op, try, 201, false, 12345);
-    bench_turn(&b, 1, &ev);
+    struct id op = begin_forwarded(&b, &try);
+    tell(&b, op, try, 201, false, 12345);
     bench_run(&b, 900);
     assert_int_equal(bench_status(&b, 1), 0);
     bench_run(&b, 200);
@@ -285,19 +290,14 @@ static void a_refusal_is_asked_again_under_a_new_number(void **state)
     (void)state;
     struct bench b;
     uint64_t first, second;
-    bench_begin(&b, true, forwards);
-    bench_ask(&b);
-    bench_turn(&b, 1, NULL);
-    struct id op = forwarded(&b, &first);
-    struct event ev = outcome(&b, op, first, 0, true, 0);
-    bench_turn(&b, 1, &ev);
+    struct id op = begin_forwarded(&b, &first);
+    tell(&b, op, first, 0, true, 0);
     bench_run(&b, 100);
     assert_int_equal(b.mails, 2);
     struct id again = forwarded(&b, &second);
     assert_true(id_equal(&op, &again));
     assert_int_equal(second, first + 1);
-    ev = outcome(&b, op, second, 200, false, 0);
-    bench_turn(&b, 1, &ev);
+    tell(&b, op, second, 200, false, 0);
     assert_int_equal(bench_status(&b, 1), 200);
     bench_end(&b);
 }
@@ -310,11 +310,7 @@ static void a_lost_try_keeps_its_stamp(void **state)
     for (int lost = 0; lost < 2; lost++) {
         struct bench b;
         uint64_t try;
-        bench_begin(&b, true, forwards);
-        struct event ev = bench_request(&b);
-        bench_turn(&b, 1, &ev);
-        bench_turn(&b, 1, NULL);
-        struct id op = forwarded(&b, &try);
+        struct id op = begin_forwarded(&b, &try);
         int64_t first = forwarded_stamp;
         if (lost) {
             ops_lost(b.n, &b.peer_id, 0);
@@ -322,8 +318,7 @@ static void a_lost_try_keeps_its_stamp(void **state)
             op = forwarded(&b, &try);
             assert_int_equal(forwarded_stamp, first);
         }
-        ev = outcome(&b, op, try, 0, true, 0);
-        bench_turn(&b, 1, &ev);
+        tell(&b, op, try, 0, true, 0);
         bench_run(&b, 500);
         assert_int_equal(b.mails, lost ? 3 : 2);
         forwarded(&b, &try);
@@ -345,8 +340,7 @@ static void nothing_found_after_a_lost_try_is_no_404(void **state)
     bench_run(&b, 200);
     assert_int_equal(b.mails, 2);
     struct id op = forwarded(&b, &try);
-    struct event ev = outcome(&b, op, try, 404, false, 0);
-    bench_turn(&b, 1, &ev);
+    tell(&b, op, try, 404, false, 0);
     assert_int_equal(bench_status(&b, 1), 504);
     bench_end(&b);
 }

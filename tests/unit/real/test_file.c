@@ -1,43 +1,11 @@
 /* Small files: whole or not at all, with the right mode, and never a pipe. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "folder.h"
 
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <limits.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "real/file.h"
-
-static char dir[] = "/tmp/skep-file-XXXXXX";
-
-static char *in_dir(const char *name)
-{
-    static char paths[8][sizeof dir + 1 + NAME_MAX];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
-static int empty_dir(void **state)
-{
-    (void)state;
-    DIR *d = opendir(dir);
-    for (struct dirent *one; (one = readdir(d));)
-        if (one->d_name[0] != '.')
-            unlink(in_dir(one->d_name));
-    closedir(d);
-    return 0;
-}
 
 static void files_are_replaced_whole_or_not_at_all(void **state)
 {
@@ -81,14 +49,9 @@ static void only_regular_files_are_read(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(files_are_replaced_whole_or_not_at_all, empty_dir),
-        cmocka_unit_test_setup(only_regular_files_are_read, empty_dir),
+        cmocka_unit_test_setup(files_are_replaced_whole_or_not_at_all, folder_empty),
+        cmocka_unit_test_setup(only_regular_files_are_read, folder_empty),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    empty_dir(NULL);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -1,47 +1,15 @@
 /* The folder's lock and what is said about a folder that others can write. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "folder.h"
 
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "real/file.h"
 #include "real/identity.h"
-
-static char dir[] = "/tmp/skep-identity-XXXXXX";
-
-static char *in_dir(const char *name)
-{
-    static char paths[8][sizeof dir + 1 + NAME_MAX];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
-static int empty_dir(void **state)
-{
-    (void)state;
-    DIR *d = opendir(dir);
-    for (struct dirent *one; (one = readdir(d));)
-        if (one->d_name[0] != '.')
-            unlink(in_dir(one->d_name));
-    closedir(d);
-    return 0;
-}
 
 #define assert_says(e, word) assert_non_null(strstr((e).text, (word)))
 
@@ -126,15 +94,10 @@ static void folder_faults_are_named(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(folder_has_one_holder, empty_dir),
-        cmocka_unit_test_setup(killed_holder_leaves_no_lock, empty_dir),
-        cmocka_unit_test_setup(folder_faults_are_named, empty_dir),
+        cmocka_unit_test_setup(folder_has_one_holder, folder_empty),
+        cmocka_unit_test_setup(killed_holder_leaves_no_lock, folder_empty),
+        cmocka_unit_test_setup(folder_faults_are_named, folder_empty),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    empty_dir(NULL);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

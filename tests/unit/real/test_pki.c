@@ -1,17 +1,7 @@
 /* The CA, certificates and requests: what they say and what they refuse. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "folder.h"
 
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <limits.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -35,30 +25,10 @@ static int64_t fixed_ms(void *self)
 
 static const struct world_clock fixed = {.self = &clock_ms, .real_ms = fixed_ms, .boot_ms = fixed_ms};
 
-static char dir[] = "/tmp/skep-pki-XXXXXX";
-
-static char *in_dir(const char *name)
-{
-    static char paths[8][sizeof dir + 1 + NAME_MAX];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
-static void empty_dir(void)
-{
-    DIR *d = opendir(dir);
-    for (struct dirent *one; (one = readdir(d));)
-        if (one->d_name[0] != '.')
-            unlink(in_dir(one->d_name));
-    closedir(d);
-}
-
 static int setup(void **state)
 {
     (void)state;
-    empty_dir();
+    folder_empty(state);
     clock_ms = NOW;
     return 0;
 }
@@ -626,8 +596,6 @@ static void fingerprint_is_that_of_the_der(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(ca_is_what_it_should_be, setup),
         cmocka_unit_test_setup(ca_is_never_overwritten, setup),
@@ -650,8 +618,5 @@ int main(void)
         cmocka_unit_test_setup(serials_differ, setup),
         cmocka_unit_test_setup(fingerprint_is_that_of_the_der, setup),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    empty_dir();
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
