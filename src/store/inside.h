@@ -40,6 +40,11 @@ static inline struct span table_span(const struct table *t)
     return (struct span){t->name, strlen(t->name)};
 }
 
+static inline struct span col_span(struct stmt *q, int c)
+{
+    return (struct span){col_text(q, c), col_bytes(q, c)};
+}
+
 /* tbl and key as "change" has them. ret->found says whether there is one. */
 int version_get(struct store *s, struct span tbl, struct span key, struct version *ret, struct err *e);
 /* bytes: canonical, of a live row. What was aside under this key is no longer. */

@@ -1,5 +1,5 @@
 /* store: rows to structs and back, and the version that goes with each write. Beginning is open.c's, what
- * peers need replicate.c's.
+ * goes to peers and comes from them page.c's and replicate.c's.
  */
 #include "store/inside.h"
 

@@ -117,7 +117,7 @@ int store_do(struct store *s, enum query q, struct err *e, const char *kinds, ..
 /* One number of a query, or the fallback. */
 int64_t store_number(struct store *s, enum query q, int64_t fallback, const char *kinds, ...);
 
-/* ---- replication (replicate.c) ---- */
+/* ---- replication (page.c, replicate.c) ---- */
 
 /* The vector as it is on disk, floor included. */
 int store_vv(struct store *s, struct vv *ret, struct err *e);
