@@ -1,3 +1,6 @@
+/* known: see known.h. Decides which node a request about a process goes to; what it does there is its
+ * route's.
+ */
 #include "api/known.h"
 
 #include "node/child.h"

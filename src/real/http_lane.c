@@ -1,4 +1,6 @@
-/* http_lane: see http_lane.h. */
+/* http_lane: see http_lane.h. Decides when to connect, to which address, and who may be on the other side; it
+ * knows nothing of what is called.
+ */
 #include "real/http_lane.h"
 
 #include <errno.h>
