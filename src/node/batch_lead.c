@@ -579,8 +579,15 @@ static int undo(struct node *n, struct batch *b, struct operation_row *op)
     int rc = store_save(n->store, T_OPERATION, op, &n->fault);
     batch_lead_forget(b);
     batch_later(n, op->operation);
+    AUTOSTR struct str data = STR_INIT;
+    struct jw j = jw_init(&data);
+    jw_object(&j);
+    jw_kv_string(&j, "operation", op->operation);
+    jw_object_close(&j);
+    jw_end(&j);
     return rc < 0 ? rc
-                  : node_log(n, "operation_rolled_back", op->swarm, NULL, n->name, op->epoch, op->who, NULL);
+                  : node_log(n, "operation_rolled_back", op->swarm, NULL, n->name, op->epoch, op->who,
+                             str_get(&data));
 }
 
 static int part_finish(struct node *n, struct batch *b, const struct operation_row *op, struct batch_part *p)

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "base/hlc.h"
 #include "node/swarm.h"
 
 #define KILL_AGAIN_MS 10000
@@ -362,12 +363,20 @@ int child_up(struct node *n, struct child *c)
     return rc < 0 ? rc : node_log(n, "child_started", c->swarm, c->name, n->name, c->s.epoch, NULL, NULL);
 }
 
+/* Behind its claim and its last run, whatever this clock says beside those who wrote them: that tells a run
+ * from the next one. */
+static int64_t start_time(const struct node *n, const struct child *c)
+{
+    int64_t claimed = hlc_ms(c->s.epoch), least = c->s.started_at < claimed ? claimed : c->s.started_at + 1;
+    return n->real_ms > least ? n->real_ms : least;
+}
+
 static int spawned(struct node *n, struct child *c, const struct event *ev)
 {
     child_touch(n, c);
     c->s.pid = ev->pid;
     c->s.started_ms = n->now_ms;
-    c->s.started_at = n->real_ms;
+    c->s.started_at = start_time(n, c);
     if (c->s.is_asked) { /* ended while it was being spawned */
         terminate(n, c);
         return 0;

@@ -23,34 +23,20 @@
 
 /* ---- what is said of it ---- */
 
-static void data_of(const char *winner, int64_t winner_epoch, const char *loser, int64_t loser_epoch,
-                    struct str *ret)
+/* Once for each process that lost, where it ran; every other node is told of it. */
+static int log_it(struct node *n, const struct child *c, const struct name_row *now)
 {
-    struct jw j = jw_init(ret);
+    AUTOSTR struct str data = STR_INIT;
+    const char *winner = now->owner ? node_name_of(n, now->owner) : "";
+    struct jw j = jw_init(&data);
     jw_object(&j);
     jw_kv_string(&j, "winner", winner);
-    jw_kv_i64_text(&j, "winner_epoch", winner_epoch);
-    jw_kv_string(&j, "loser", loser);
-    if (loser_epoch)
-        jw_kv_i64_text(&j, "loser_epoch", loser_epoch);
+    jw_kv_i64_text(&j, "winner_epoch", now->epoch);
+    jw_kv_string(&j, "loser", n->name);
+    jw_kv_i64_text(&j, "loser_epoch", c->s.epoch);
     jw_object_close(&j);
     jw_end(&j);
-}
-
-static int log_it(struct node *n, const char *swarm, const char *name, const char *winner,
-                  int64_t winner_epoch, const char *loser, int64_t loser_epoch)
-{
-    AUTOSTR struct str data = STR_INIT;
-    data_of(winner, winner_epoch, loser, loser_epoch, &data);
-    return node_log(n, "name_conflict", swarm, name, winner, winner_epoch, NULL, str_get(&data));
-}
-
-int conflict_told(struct node *n, const char *swarm, const char *name, const char *winner,
-                  int64_t winner_epoch, const char *loser, int64_t loser_epoch)
-{
-    AUTOSTR struct str data = STR_INIT;
-    data_of(winner, winner_epoch, loser, loser_epoch, &data);
-    return node_told(n, "name_conflict", swarm, name, winner, winner_epoch, str_get(&data));
+    return node_log(n, "name_conflict", c->swarm, c->name, winner, now->epoch, NULL, str_get(&data));
 }
 
 /* ---- the loser's last state ---- */
@@ -190,7 +176,6 @@ static int claim_again(struct node *n, struct child *c, const struct name_row *n
                            .op = mem_dup(c->op),
                            .since = c->s.since,
                            .incarnation = c->s.incarnation};
-    int64_t beaten = now->epoch;
     AUTOSTR struct str data = STR_INIT;
     own_claim(n, &row, &n->self, now->epoch);
     own_taken(node_name_of(n, now->owner), "oldest", &data);
@@ -203,8 +188,6 @@ static int claim_again(struct node *n, struct child *c, const struct name_row *n
         rc = metadata_again(n, c, row.epoch);
     if (rc == 0)
         rc = child_adopt(n, c, &row);
-    if (rc == 0)
-        rc = log_it(n, c->swarm, c->name, n->name, row.epoch, node_name_of(n, now->owner), beaten);
     row_fini(T_NAME, &row);
     return rc < 0 ? rc : 1;
 }
@@ -216,20 +199,10 @@ int conflict_beaten(struct node *n, struct child *c, const struct name_row *now)
         return claim_again(n, c, now);
     int rc = save(n, c);
     child_end(n, c, EXIT_FENCED, CHAN_NAME_CONFLICT);
-    return rc < 0 ? rc
-                  : log_it(n, c->swarm, c->name, now->owner ? node_name_of(n, now->owner) : "", now->epoch,
-                           n->name, c->s.epoch);
+    return rc < 0 ? rc : log_it(n, c, now);
 }
 
 /* ---- offered to the winner ---- */
-
-static int done(struct node *n, const struct conflict_row *row, const struct name_row *claim)
-{
-    int rc = store_kill(n->store, T_CONFLICT, row, 0, &n->fault);
-    return rc < 0 ? rc
-                  : log_it(n, row->swarm, row->name, n->name, claim->epoch, node_name_of(n, row->node),
-                           row->epoch);
-}
 
 static bool is_callback(struct node *n, const char *swarm)
 {
@@ -237,8 +210,7 @@ static bool is_callback(struct node *n, const char *swarm)
 }
 
 /* One at a time: the next one follows when this one has left and its row is dead. */
-static int offer(struct node *n, struct child *c, const struct conflict_row *row,
-                 const struct name_row *claim)
+static int offer(struct node *n, struct child *c, const struct conflict_row *row)
 {
     struct str line = STR_INIT;
     struct err e;
@@ -247,7 +219,7 @@ static int offer(struct node *n, struct child *c, const struct conflict_row *row
         return 0; /* told; its answer ends it (conflict_answer), or the time to live of what the loser left */
     if (c->s.resolving == row->epoch && c->s.queued_bytes == 0) {
         c->s.resolving = 0;
-        return done(n, row, claim);
+        return store_kill(n->store, T_CONFLICT, row, 0, &n->fault);
     }
     if (c->s.resolving)
         return 0;
@@ -271,11 +243,11 @@ static int settle_under(struct node *n, const struct conflict_row *row, const st
     if (!c || claim->owner_actor != n->actor || claim->epoch <= row->epoch)
         return 0;
     int stale = is_stale(n, row, claim);
-    if (stale)
-        return stale < 0 ? stale : store_kill(n->store, T_CONFLICT, row, 0, &n->fault);
-    if (!row->data.p)
-        return done(n, row, claim);
-    return c->s.phase == PHASE_RUNNING && !c->s.is_asked ? offer(n, c, row, claim) : 0;
+    if (stale < 0)
+        return stale;
+    if (stale || !row->data.p)
+        return store_kill(n->store, T_CONFLICT, row, 0, &n->fault);
+    return c->s.phase == PHASE_RUNNING && !c->s.is_asked ? offer(n, c, row) : 0;
 }
 
 static int settle(struct node *n, const struct conflict_row *row)

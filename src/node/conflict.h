@@ -13,9 +13,6 @@ int conflict_losing(void *ctx, const struct remote_row *row, const struct stamp 
 /* The claim `now` is merged, and our process runs under an older one. Ends it, or, under the policy `oldest`,
  * claims again: 1 if it did and the process goes on. Inside handlers, in the merging transaction. */
 int conflict_beaten(struct node *n, struct child *c, const struct name_row *now);
-/* It was merged that somebody lost a name elsewhere. loser_epoch 0: not known. */
-int conflict_told(struct node *n, const char *swarm, const char *name, const char *winner,
-                  int64_t winner_epoch, const char *loser, int64_t loser_epoch);
 /* Offers what losers left to the processes that this node runs now. Inside a handler, every second. */
 int conflicts_offer(struct node *n);
 /* What hangs on a name that is no more. */

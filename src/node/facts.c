@@ -167,7 +167,8 @@ static bool published(const struct child_row *r)
     return r->started_at && r->status && !ended(r);
 }
 
-/* The same process under its claim: what comes now is the next run of it, where it was. */
+/* The same process under its claim: what comes now is the next run of it, where it was. The rows between may
+ * have been replaced on the way. */
 static bool is_again(const struct child_row *old, const struct child_row *now)
 {
     bool up = is(old->status, "running") || is(old->status, "stopping") || is(old->status, "moving");
@@ -204,7 +205,7 @@ int facts_registry(struct node *n, const struct child_row *old, const struct chi
     bool here = was && old->node && now->node && strcmp(old->node, now->node) == 0;
     if (!is(now->status, "running") || (here && old->pid == now->pid))
         return 0;
-    return say(n, was && is_again(old, now) ? "child_pid_updated" : "child_registered", now, now, told);
+    return say(n, is_again(old, now) ? "child_pid_updated" : "child_registered", now, now, told);
 }
 
 /* A start that came to be told of, once: its row before it ran may have been replaced on the way. */

@@ -1,17 +1,20 @@
 /* homeless: processes that no node may take. Their owner is gone, and every other node is full, does not
  * serve their swarm, or was not named.
  *
- * Known at their home, in memory; said once per claim. What changes who may take what looks at every name
- * (own_scan); room that becomes free elsewhere is nobody's event, so a part of them is looked at again each
- * second. Decides nothing about them: own.c does.
+ * Known at their home, in memory; said once per claim, which the log remembers. What changes who may take
+ * what looks at every name (own_scan); room that becomes free elsewhere is nobody's event, so a part of them
+ * is looked at again each second. Decides nothing about them: own.c does.
  */
 #include <string.h>
 
 #include "node/brain.h"
+#include "node/child.h"
 
 #define LOOK_MS   1000
 #define LOOKS_MIN 100 /* each time: all of them within ten seconds, unless they are very many */
 #define LOOKS_MAX 500
+
+#define EVENTS_BACK 100 /* of the name that are looked through */
 
 struct homeless {
     char *key; /* "swarm\nname" */
@@ -76,6 +79,35 @@ static void add_not(void *arg)
     free(h);
 }
 
+/* By its home as it was, or by this one before it started again; and it has not run since. */
+static bool was_said(struct node *n, const struct name_row *row)
+{
+    bool said = false, ran = false;
+    struct stmt *q = store_ask(n->store, Q_LOG_LAST, "tti", row->swarm, row->name, (int64_t)EVENTS_BACK);
+    while (!said && !ran && stmt_step(q, NULL) == 1) {
+        const char *type = col_text(q, 2);
+        said = strcmp(type, "child_unplaced") == 0 && col_i64(q, 6) == row->epoch;
+        ran = strcmp(type, "child_registered") == 0 || strcmp(type, "child_pid_updated") == 0;
+    }
+    stmt_reset(q);
+    return said;
+}
+
+/* No row of it changes: its owner has gone. */
+static int say(struct node *n, const struct name_row *row)
+{
+    AUTOFREE char *reason =
+        child_reason("no_node_available", -1, 0, "its node is gone, and no other may take it");
+    struct log_entry l = {.type = "child_unplaced",
+                          .swarm = row->swarm,
+                          .name = row->name,
+                          .node = node_name_of(n, row->owner),
+                          .epoch = row->epoch,
+                          .data = reason};
+    int rc = node_log(n, l.type, l.swarm, l.name, l.node, l.epoch, NULL, l.data);
+    return rc < 0 ? rc : told_carry(n, &l);
+}
+
 int homeless_found(struct node *n, const struct name_row *row)
 {
     struct homeless *h = find(n, row->swarm, row->name);
@@ -86,8 +118,7 @@ int homeless_found(struct node *n, const struct name_row *row)
     *h = (struct homeless){.key = mem_printf("%s\n%s", row->swarm, row->name), .epoch = row->epoch};
     eff_do(n, add, h, add_not);
     node_wake(n, row->swarm, row->name);
-    return node_log(n, "child_unplaced", row->swarm, row->name, node_name_of(n, row->owner), row->epoch, NULL,
-                    "{\"code\":\"no_node_available\"}");
+    return was_said(n, row) ? 0 : say(n, row);
 }
 
 static void over(struct node *n, void *arg)

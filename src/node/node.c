@@ -42,7 +42,7 @@ int node_log(struct node *n, const char *type, const char *swarm, const char *na
                           .epoch = epoch,
                           .data = data_json};
     int rc = store_log(n->store, &l, &n->fault);
-    if (rc == 0)
+    if (rc == 0 && told_by_no_row(type))
         rc = told_carry(n, &l);
     return rc < 0 ? rc : hooks_fact(n, &l, true);
 }

@@ -562,6 +562,8 @@ int own_expire(struct node *n)
             } else {
                 r->expires_at = lease_expires(n, r); /* renewed in memory only: now it must be written */
                 rc = store_save(n->store, T_NAME, r, &n->fault);
+                if (rc == 0)
+                    rc = node_log(n, "name_renewed", r->swarm, r->name, NULL, r->epoch, NULL, NULL);
             }
         }
         row_fini(T_NAME, r);

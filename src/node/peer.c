@@ -177,7 +177,7 @@ static void peer_alive(struct node *n, struct peer *p)
     down_batch_cancel(&n->down_batch, &p->id);
     brake_alive(&n->brake, &p->id);
     if (p->down || p->liveness != LIVENESS_HEALTHY || !p->known) {
-        fact(n, p->known ? "node_up" : "node_joined", p);
+        fact(n, "node_up", p);
         if (p->down && !p->proven && p->lost_actor == p->actor)
             fact(n, "cluster_healed", p);
         fact(n, "pre_node_join", p);

@@ -18,7 +18,9 @@ struct node;
 int told_losing(struct node *n, const struct remote_row *row);
 /* All of these have been merged. Inside handlers. 0 or < 0. */
 int told_merged(struct node *n, const struct remote_row *rows, size_t count);
-/* This happened here, and was logged: if no row says so to the others, one is written. */
+/* Whether events of this type are carried, wherever they happen. */
+bool told_by_no_row(const char *type);
+/* This happened here, and was logged, and no row says so to the others: one is written. */
 int told_carry(struct node *n, const struct log_entry *l);
 /* What was in the place of rows of a transaction that came to nothing. */
 void told_clear(struct node *n);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/hlc.h"
-#include "node/conflict.h"
 #include "node/told_inside.h"
 #include "node/turn.h"
 #include "wire/json.h"
@@ -69,11 +68,9 @@ static int child_claim(struct node *n, const struct telling *t)
     bool moved = is_move(why);
     int rc = node_told(n, moved ? "child_moved" : "child_claimed", now->swarm, now->name, to, now->epoch,
                        now->cause);
-    if (rc == 0 && is(why, "oldest"))
-        rc = conflict_told(n, now->swarm, now->name, to, now->epoch, from, 0);
     if (rc == 0 && moved)
         facts_moved(n, teller, now->swarm, now->name, to);
-    else if (rc == 0 && why)
+    else if (rc == 0 && why && !is(why, "oldest"))
         facts_taken(n, teller, now->swarm, now->name, from, to);
     return rc < 0 ? rc : child_of_claim(n, t, now);
 }
@@ -92,9 +89,9 @@ static bool session_ran_out(struct node *n, const struct telling *t, const char 
 static int name_ended(struct node *n, const struct telling *t)
 {
     const struct name_row *old = t->old;
-    AUTOFREE char *by = old ? writer_of(n, t->row) : NULL;
     if (!old || is(old->kind, "child")) /* the row of its process says so */
         return 0;
+    AUTOFREE char *by = writer_of(n, t->row);
     bool address = is(old->kind, "address");
     bool late = address ? old->expires_at && old->expires_at <= hlc_ms(t->row->stamp.hlc)
                         : session_ran_out(n, t, old->name);
@@ -102,7 +99,7 @@ static int name_ended(struct node *n, const struct telling *t)
                      address ? late ? "name_expired" : "name_released"
                      : late  ? "session_expired"
                              : "session_ended",
-                     old->swarm, old->name, by, old->epoch, NULL);
+                     old->swarm, old->name, address ? by : node_name_of(n, old->owner), old->epoch, NULL);
 }
 
 static int name_told(struct node *n, const struct telling *t)
@@ -162,32 +159,33 @@ static int child_told(struct node *n, const struct telling *t)
 
 /* ---- turns ---- */
 
-static const char *turn_word(const struct turn_row *old, const struct turn_row *now)
+static int turn_say(struct node *n, const struct telling *t, const char *type, bool ended)
 {
-    bool other = !old || !is(old->status, now->status);
-    if (is(now->status, "running"))
-        return !other && old->attempts == now->attempts ? NULL
-               : now->attempts > 1                      ? "turn_resumed"
-                                                        : "turn_started";
-    if (!other)
-        return NULL;
-    return is(now->status, "queued")      ? old ? NULL : "turn_queued"
-           : is(now->status, "done")      ? "turn_done"
-           : is(now->status, "failed")    ? "turn_failed"
-           : is(now->status, "cancelled") ? "turn_cancelled"
-                                          : NULL;
-}
-
-static int turn_told(struct node *n, const struct telling *t)
-{
-    const struct turn_row *now = t->now;
-    const char *type = now ? turn_word(t->old, now) : NULL;
-    if (!type)
-        return 0;
+    struct turn_row turn = *(const struct turn_row *)t->now;
     AUTOFREE char *by = writer_of(n, t->row);
     AUTOSTR struct str data = STR_INIT;
-    turn_data(now, &data);
-    return node_told(n, type, "", now->session, by, now->epoch, str_get(&data));
+    turn.detail = ended ? turn.detail : NULL;
+    turn_data(&turn, &data);
+    return node_told(n, type, "", turn.session, by, turn.epoch, str_get(&data));
+}
+
+/* Its row is often replaced before it comes: each step that it has taken since is told. */
+static int turn_told(struct node *n, const struct telling *t)
+{
+    const struct turn_row *old = t->old, *now = t->now;
+    int64_t tried = old ? old->attempts : 0;
+    if (!now)
+        return 0;
+    int rc = old ? 0 : turn_say(n, t, "turn_queued", false);
+    if (rc == 0 && tried < 1 && now->attempts >= 1)
+        rc = turn_say(n, t, "turn_started", false);
+    if (rc == 0 && now->attempts > 1 && now->attempts > tried)
+        rc = turn_say(n, t, "turn_resumed", false);
+    const char *end = is(now->status, "done")        ? "turn_done"
+                      : is(now->status, "failed")    ? "turn_failed"
+                      : is(now->status, "cancelled") ? "turn_cancelled"
+                                                     : NULL;
+    return rc == 0 && end && !(old && is(old->status, now->status)) ? turn_say(n, t, end, true) : rc;
 }
 
 /* ---- groups ---- */
@@ -280,25 +278,6 @@ static int mark_told(struct node *n, const struct telling *t)
     return node_told(n, "node_forgotten", NULL, NULL, node_name_of(n, now->node), 0, NULL);
 }
 
-/* ---- conflicts ---- */
-
-/* Who has the name says so itself, once it has what the other left. */
-static int loser_told(struct node *n, const struct telling *t)
-{
-    const struct conflict_row *lost = t->now;
-    if (!lost || t->old)
-        return 0;
-    struct name_row claim = {.swarm = mem_dup(lost->swarm), .name = mem_dup(lost->name)};
-    int rc = store_load(n->store, T_NAME, &claim, &n->fault);
-    bool says = rc == 1 && claim.owner_actor != n->actor && claim.epoch > lost->epoch &&
-                claim.incarnation < t->row->stamp.hlc;
-    if (says)
-        rc = conflict_told(n, lost->swarm, lost->name, node_name_of(n, claim.owner), claim.epoch,
-                           node_name_of(n, lost->node), lost->epoch);
-    row_fini(T_NAME, &claim);
-    return rc < 0 ? rc : 0;
-}
-
 /* ---- what has a row of its own ---- */
 
 static int news_told(struct node *n, const struct telling *t)
@@ -312,10 +291,9 @@ static int news_told(struct node *n, const struct telling *t)
 /* ---- all of them ---- */
 
 static int (*const tellers[T_N])(struct node *n, const struct telling *t) = {
-    [T_NAME] = name_told,           [T_CHILD] = child_told,    [T_TURN] = turn_told,
-    [T_MEMBER] = member_told,       [T_CONFLICT] = loser_told, [T_NEWS] = news_told,
-    [T_PROCESS_GROUP] = group_told, [T_SWARM] = swarm_told,    [T_SERVE] = serve_told,
-    [T_NODE_MARK] = mark_told,
+    [T_NAME] = name_told,     [T_CHILD] = child_told, [T_TURN] = turn_told,
+    [T_MEMBER] = member_told, [T_NEWS] = news_told,   [T_PROCESS_GROUP] = group_told,
+    [T_SWARM] = swarm_told,   [T_SERVE] = serve_told, [T_NODE_MARK] = mark_told,
 };
 
 bool told_speaks(enum table_id t)

@@ -1,5 +1,6 @@
 /* Many started and stopped at once, and the node that was asked dies in the middle: all or none. */
 #include "batch.h"
+#include "told.h"
 
 static void each_child_has_its_result(void **state)
 {
@@ -332,8 +333,11 @@ static void who_is_asked_for_others_names_hands_them_back(void **state)
         if (r.status != 200 || running(&r, "j", CHILDREN) != CHILDREN)
             fail_msg("seed %d: %d, %d run: %s", (int)seed, r.status, running(&r, "j", CHILDREN),
                      str_get(&r.body));
-        for (int i = 0; i < 3; i++)
-            forwarded += events(&r, i, "children_forwarded");
+        int times = events(&r, 0, "children_forwarded");
+        told_with(&r, "children_forwarded", NULL, times, times ? "\"operation\":\"" : "");
+        told_with(&r, "children_forwarded", NULL, times, times ? "\"part\":" : "");
+        told_with(&r, "children_forwarded", NULL, times, times ? "\"names\":[\"j" : "");
+        forwarded += times;
         rig_end(&r);
     }
     assert_true(forwarded > 0);

@@ -249,12 +249,11 @@ static void what_a_folded_run_deleted_stays_deleted(void **state)
     }
 }
 
-/* What is dropped at the other side between two pages is missing in the second one. */
-static void deletions_dropped_during_a_resync_count(void **state)
+/* Whether the two that stayed began no RESYNC before the one that was away: who asks first is luck. */
+static bool dropped_during_a_resync(uint64_t seed)
 {
-    (void)state;
     struct rig r;
-    begin(&r, 9, 3);
+    begin(&r, seed, 3);
     AUTOFREE char *big = mem_alloc(60001);
     memset(big, 'x', 60000);
     for (int i = 0; i < 20; i++) {
@@ -279,6 +278,8 @@ static void deletions_dropped_during_a_resync_count(void **state)
         run_ms(&r, 1);
     assert_true(node_at(&r, 2)->resync.active);
     assert_true(strcmp(node_at(&r, 2)->resync.key, "zz") < 0);
+    bool first = !node_at(&r, 0)->resync.wanted && !node_at(&r, 1)->resync.wanted &&
+                 events(&r, 0, "resync_started") + events(&r, 1, "resync_started") == 0;
     sim_crash(r.sim, 2);
     run_ms(&r, 45000);
     for (int i = 0; i < 2; i++)
@@ -286,11 +287,21 @@ static void deletions_dropped_during_a_resync_count(void **state)
                          0);
     sim_start(r.sim, 2);
     converge_within(&r, 60000);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 && first; i++) {
         assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM aside WHERE key = 'zz'"), 1);
         assert_int_equal(look(&r, i, "zz"), 404);
     }
     rig_end(&r);
+    return first;
+}
+
+static void deletions_dropped_during_a_resync_count(void **state)
+{
+    (void)state;
+    int met = 0;
+    for (uint64_t seed = 9; seed < 60 && met < 2; seed++)
+        met += dropped_during_a_resync(seed);
+    assert_int_equal(met, 2);
 }
 
 /* A configured address at which nobody ever answered, or whose node was forgotten. */
