@@ -71,18 +71,28 @@ int handoff_chunk_merged(struct node *n, const char *swarm, const char *name, in
     return rc < 0 ? rc : 0;
 }
 
-/* Every node does this by itself when either is merged, in whatever order they come: no tombstones. */
+/* Every node does this by itself when either is merged, in whatever order they come: no tombstones. Also of
+ * chunks that lie aside: nobody need decide about what is over. */
 int handoff_settle(struct node *n, const char *swarm, const char *name)
 {
+    struct handoff_row row = {.swarm = (char *)(uintptr_t)swarm, .name = (char *)(uintptr_t)name};
+    AUTOSTR struct str first = STR_INIT, memory = STR_INIT;
+    store_key(T_HANDOFF, &row, &first);
+    str_putc(&first, '/');
+    AUTOFREE char *end = mem_printf("%s\xff", str_get(&first));
     struct place {
         int64_t epoch, idx;
     } *list = NULL;
     size_t count = 0, cap = 0;
-    struct stmt *q = store_ask(n->store, Q_CHUNK_PLACES, "tt", swarm, name);
+    struct stmt *q =
+        store_ask(n->store, Q_CHANGE_PREFIX, "ttt", table_get(T_CHUNK)->name, str_get(&first), end);
     int rc;
     while ((rc = stmt_step(q, &n->fault)) == 1) {
+        struct val key[TABLE_KEYS_MAX];
+        if (!table_unkey(table_get(T_CHUNK), (struct span){col_text(q, 0), col_bytes(q, 0)}, &memory, key))
+            continue;
         ARRAY_GROW(list, count, cap);
-        list[count++] = (struct place){col_i64(q, 0), col_i64(q, 1)};
+        list[count++] = (struct place){key[2].i, key[3].i};
     }
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = handoff_chunk_merged(n, swarm, name, list[i].epoch, list[i].idx);

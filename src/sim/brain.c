@@ -118,6 +118,11 @@ struct node *sim_brain_of(void *brain)
     return b->node;
 }
 
+bool sim_brain_was_full(const struct sim_node *n)
+{
+    return !sim_node_up(n) || sim_brain_of(sim_node_brain(n))->counters.disk_full > 0;
+}
+
 /* ---- what needs no turn ---- */
 
 /* Answers, and tells the brain of it. rc: of node_serve_*. */

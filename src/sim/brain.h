@@ -9,5 +9,8 @@ extern const struct sim_brain sim_brain_node;
 struct node;
 /* The node behind what sim_node_brain gives. */
 struct node *sim_brain_of(void *brain);
+/* Whether it is down, or there was no room once, in this run, to write what others had done: it may not know.
+ */
+bool sim_brain_was_full(const struct sim_node *n);
 
 #endif

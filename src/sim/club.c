@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "sim/brain.h"
 #include "sim/ear.h"
 #include "sim/worker.h"
 #include "wire/json.h"
@@ -245,7 +246,8 @@ static void after_message(const struct errand *e, const struct sim_reply *r)
     if (r->status == 200 && member_int(r, "data", 0) != e->letter)
         odd(e, r);
     ears_reached(c->ears, e->letter, 1);
-    if (k && k->version == e->version && k->led.known == IN)
+    bool sure = k && k->version == e->version && k->led.known == IN && !k->busy && !c->busy[k->ear];
+    if (sure && !sim_brain_was_full(sim_node(c->sim, e->node)))
         ears_only(c->ears, e->letter, 1u << k->ear);
 }
 

@@ -8,6 +8,9 @@
 
 #define CLAIMS "('child_claimed', 'child_moved', 'session_claimed', 'session_created', 'name_registered')"
 
+/* A node whose rows were from the future, and only its own, begins anew behind them. */
+#define RESTAMPED "(SELECT coalesce(max(seq), 0) FROM log WHERE type = 'clock_restamped')"
+
 /* Each row of the answer is a claim that is not told as it should be. */
 static void none_of(struct invariants *v, int i, const char *sql, int64_t since, const char *what)
 {
@@ -25,8 +28,9 @@ static int64_t tells_since_ms(struct invariants *v, int i)
 {
     struct node *n = look_node(v, i);
     struct stmt *q =
-        stmt_new(store_db(n->store), "SELECT coalesce(max(at), 0) FROM log WHERE type = 'resync_done' "
-                                     "OR type = 'node_joined' AND node = ?1");
+        stmt_new(store_db(n->store),
+                 "SELECT coalesce(max(at), 0) FROM log WHERE type IN ('resync_done', 'clock_restamped') "
+                 "OR type = 'node_joined' AND node = ?1");
     stmt_text(q, 1, look_name(v, i));
     int64_t at_ms = stmt_step(q, NULL) == 1 ? col_i64(q, 0) : 0,
             kept_ms = v->looks[i].real_max_ms - n->o.events_keep_ms;
@@ -45,7 +49,8 @@ void heard_hold(struct invariants *v, int i)
     none_of(v, i,
             "SELECT swarm, name, epoch FROM (SELECT swarm, name, epoch, lag(epoch) OVER (PARTITION BY swarm, "
             "name "
-            "ORDER BY seq) AS before FROM log WHERE type IN " CLAIMS ") WHERE epoch < before",
+            "ORDER BY seq) AS before FROM log WHERE type IN " CLAIMS " AND seq > " RESTAMPED
+            ") WHERE epoch < before",
             -1, "after a later one");
     none_of(
         v, i,

@@ -260,9 +260,11 @@ static void thrust_fire(struct sim *s, void *arg)
     AUTOFREE struct thrust *t = arg;
     struct nemesis *n = t->n;
     bool settling = n->suspended && !n->cuts;
+    int members, gone;
+    count(n, &members, &gone);
     if (settling || sim_now_us(s) >= n->opts.calm_us || !is_member(n, t->node))
         return;
-    if (sim_nodes(s) == 1 && !blows[t->kind].single)
+    if (members == 1 && !blows[t->kind].single)
         return;
     if (blows[t->kind].calm && !is_well(n)) {
         n->wish = t->kind;

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/ensure.h"
-#include "node/brain.h"
 #include "sim/brain.h"
 #include "sim/worker.h"
 #include "wire/json.h"
@@ -144,13 +143,6 @@ static bool definite(const struct errand *e, const struct sim_reply *a)
            (copies > 0 || sim_nodes(s) == 1);
 }
 
-/* It could not write down what others did, for a while of this life. */
-static bool had_no_room(const struct errand *e)
-{
-    const struct sim_node *n = sim_node(e->rules->sim, e->node);
-    return !sim_node_up(n) || sim_brain_of(sim_node_brain(n))->counters.disk_full > 0;
-}
-
 static void after_change(const struct errand *e, const struct sim_reply *a)
 {
     struct rules *r = e->rules;
@@ -181,7 +173,8 @@ static void after(const struct errand *e, const struct sim_reply *a)
         learn(r, b, b->known == ABSENT ? UNSURE : THERE);
     else if (e->deed == DO_STOP ? a->status == 200 : a->status == 422 && b->known != THERE)
         learn(r, b, ABSENT);
-    else if (a->status == 404 && (b->known != THERE || had_no_room(e))) /* also: no such swarm yet */
+    else if (a->status == 404 && (b->known != THERE || sim_brain_was_full(sim_node(
+                                                           r->sim, e->node)))) /* also: no such swarm yet */
         learn(r, b, b->known);
     else
         odd(e, a);

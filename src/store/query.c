@@ -179,8 +179,6 @@ static const struct query_text queries[Q_N] = {
                                                 "result IS NOT NULL ORDER BY part"},
     [Q_OPERATION_RESULTS] = {T_OPERATION_PART, "WHERE operation = ?1 AND result IS NOT NULL ORDER BY part"},
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
-    [Q_CHUNK_PLACES] = {T_N,
-                        "SELECT epoch, idx FROM chunk WHERE swarm = ?1 AND name = ?2 ORDER BY epoch, idx"},
     [Q_CHUNKS] = {T_CHUNK, "WHERE swarm = ?1 AND name = ?2 AND epoch = ?3 ORDER BY idx"},
     [Q_TEMPLATE_LIST] = {T_TEMPLATE, "WHERE template > ?1 ORDER BY template LIMIT ?2"},
     [Q_SESSION_LIST] = {T_SESSION,

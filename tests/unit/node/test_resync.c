@@ -3,6 +3,7 @@
  */
 #include "base/hlc.h"
 #include "bench.h"
+#include "node/child.h"
 
 #define A INT64_C(500)
 #define B INT64_C(600)
@@ -216,12 +217,41 @@ static void who_is_cut_for_ever_does_not_keep_others_from_copying(void **state)
     bench_end(&b);
 }
 
+static int handed_over_in_doubt(struct node *n, void *arg)
+{
+    struct handoff_row handoff = {.swarm = "default", .name = "web", .epoch = 7, .chunks = 1};
+    struct chunk_row chunk = {.swarm = "default", .name = "web", .epoch = 7};
+    AUTOSTR struct str key = STR_INIT;
+    store_key(T_CHUNK, &chunk, &key);
+    assert_int_equal(store_save(n->store, T_CHUNK, &chunk, &n->fault), 0);
+    assert_int_equal(store_save(n->store, T_HANDOFF, &handoff, &n->fault), 0);
+    assert_int_equal(
+        store_doubt(n->store, (struct span){"chunk", 5}, (struct span){str_get(&key), key.n}, &n->fault), 1);
+    assert_int_equal(handoff_forget(n, "default", "web"), 0);
+    struct stamp stamp;
+    *(bool *)arg = store_version(n->store, T_CHUNK, &chunk, &stamp, NULL, &n->fault) == 0;
+    return 0;
+}
+
+/* Others have dropped it without a word: it must not wait here for somebody to decide. */
+static void a_chunk_in_doubt_goes_with_its_handoff(void **state)
+{
+    (void)state;
+    struct bench b;
+    bool gone = false;
+    bench_begin(&b, false, NULL);
+    assert_int_equal(node_transact(b.n, handed_over_in_doubt, &gone), 0);
+    assert_true(gone);
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_from_the_future_is_left_out),
         cmocka_unit_test(who_copies_is_not_ready_until_nobody_answers),
         cmocka_unit_test(what_a_page_writes_is_small),
+        cmocka_unit_test(a_chunk_in_doubt_goes_with_its_handoff),
         cmocka_unit_test(who_is_cut_for_ever_does_not_keep_others_from_copying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
