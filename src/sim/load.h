@@ -44,7 +44,8 @@ void load_burst(struct load *l);
 void load_audit(struct load *l);
 /* Operations without an answer yet. */
 int load_open(const struct load *l);
-/* The cluster has to tell of something yet, and takes its time; when it never does, a check fails. */
+/* The cluster has to tell of something yet, or to believe a clock, and takes its time; when it never does, a
+ * check fails. */
 bool load_owed(const struct load *l);
 /* Notes how many operations ended how. */
 void load_summary(struct load *l);
