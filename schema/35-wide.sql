@@ -12,7 +12,7 @@ CREATE TABLE operation (
     kind TEXT,                -- start | stop
     node TEXT,                -- node id of its coordinator
     options TEXT,             -- JSON: mode, on_failure, and what holds for all
-    state TEXT,               -- running | rolling_back | done
+    state TEXT,               -- running | rolling_back | done | partly
     swarm TEXT,
     who TEXT
 ) STRICT;
@@ -28,7 +28,7 @@ CREATE TABLE operation_part (
     extra BLOB,
     node TEXT,                -- node id it is for
     result TEXT,              -- JSON array: what became of each, in the order of the body
-    state TEXT,               -- waiting | running | done | undone
+    state TEXT,               -- waiting | running | done | partly | undone
     PRIMARY KEY (operation, part)
 ) STRICT;
 

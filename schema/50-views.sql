@@ -104,10 +104,10 @@ SELECT o.operation, o.kind, o.swarm, o.state, n.name AS coordinator, o.who,
        strftime('%Y-%m-%dT%H:%M:%fZ', o.at / 1000.0, 'unixepoch') AS began,
        CASE WHEN o.ended_at <> 0 THEN strftime('%Y-%m-%dT%H:%M:%fZ', o.ended_at / 1000.0, 'unixepoch') END AS ended,
        strftime('%Y-%m-%dT%H:%M:%fZ', o.deadline / 1000.0, 'unixepoch') AS deadline,
-       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation) AS parts,
-       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation AND p.state IN ('done', 'undone')) AS parts_done,
-       (SELECT coalesce(sum(json_array_length(p.body) - 1), 0) FROM operation_part p WHERE p.operation = o.operation) AS names,
-       (SELECT coalesce(sum(json_array_length(p.result)), 0) FROM operation_part p WHERE p.operation = o.operation) AS answered
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0) AS parts,
+       (SELECT count(*) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0 AND p.state IN ('done', 'partly', 'undone')) AS parts_done,
+       (SELECT coalesce(sum(max(json_array_length(p.body) - 1, 0)), 0) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0) AS names,
+       (SELECT coalesce(sum(json_array_length(p.result)), 0) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0) AS answered
 FROM operation o LEFT JOIN node n ON n.node = o.node;
 
 -- What depends on a row that is not there (yet): normal for a moment, worth a look when it stays.

@@ -316,7 +316,7 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
     struct jw j = jw_init(&body);
     show_address(row, lease_expires(n, row), rev_of(n->store, row), &j);
     int64_t incarnation = row->incarnation;
-    int rc = own_end_address(n, row, "name_released", op->request->who.name);
+    int rc = own_end_address(n, row, store_stamp(n->store), "name_released", op->request->who.name);
     lease_forget(n, row->swarm, row->name);
     if (rc < 0) {
         str_fini(&body);

@@ -21,11 +21,12 @@ struct lists {
     struct str text[L_N];
     struct jw j[L_N];
     size_t n[L_N];
+    bool undone; /* it was rolled back, by this coordinator or by one that it did not know of */
 };
 
-static void lists_init(struct lists *l)
+static void lists_init(struct lists *l, const struct operation_row *op)
 {
-    *l = (struct lists){0};
+    *l = (struct lists){.undone = is(op->state, "rolling_back")};
     for (int i = 0; i < L_N; i++) {
         l->j[i] = jw_init(&l->text[i]);
         jw_array(&l->j[i]);
@@ -92,7 +93,7 @@ static void sort_item(struct lists *l, const struct batch_options *o, const stru
 {
     switch ((enum batch_is)i->is) {
     case IS_STARTED:
-        add(l, L_STARTED, i);
+        add(l, l->undone ? L_UNDONE : L_STARTED, i);
         break;
     case IS_STOPPED:
         add(l, L_STOPPED, i);
@@ -128,6 +129,7 @@ static int lists_read(struct store *s, const struct operation_row *op, const str
     while ((rc = store_next(q, T_OPERATION_PART, &part, e)) == 1) {
         struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
         *ret_waiting |= is(part.state, "waiting");
+        l->undone |= part.part == BATCH_UNDONE; /* the first of them */
         while (item_next(&it, &item))
             sort_item(l, o, &item);
     }
@@ -145,7 +147,7 @@ static void kv_list(struct jw *j, const char *key, const struct lists *l, enum l
 
 static void result_write(struct jw *j, const struct operation_row *op, const struct lists *l)
 {
-    bool stop = is(op->kind, "stop"), undone = is(op->state, "rolling_back");
+    bool stop = is(op->kind, "stop"), undone = l->undone;
     jw_object(j);
     jw_kv_string(j, "status", l->n[L_ERRORS] || undone ? "error" : "ok");
     jw_kv_string(j, "operation", op->operation);
@@ -164,8 +166,7 @@ static void result_write(struct jw *j, const struct operation_row *op, const str
 static enum list refused_for(const struct operation_row *op, const struct batch_options *o,
                              const struct lists *l, bool waiting)
 {
-    bool undone = is(op->state, "rolling_back");
-    if (!is(op->kind, "start") || o->mode != BATCH_ALL_OR_NONE || !(waiting || undone))
+    if (!is(op->kind, "start") || o->mode != BATCH_ALL_OR_NONE || !(waiting || l->undone))
         return L_N;
     if (l->n[L_TAKEN])
         return L_TAKEN;
@@ -179,7 +180,7 @@ int operation_result(struct store *s, const struct operation_row *op, struct str
     CLEANUP(lists_fini) struct lists l;
     bool waiting = false;
     batch_options_read(op, &o);
-    lists_init(&l);
+    lists_init(&l, op);
     int rc = lists_read(s, op, &o, &l, &waiting, e);
     enum list why = refused_for(op, &o, &l, waiting);
     *ret_refused = why == L_TAKEN ? SKEP_ESTARTED : why == L_HOMELESS ? SKEP_ENONODE : 0;

@@ -50,7 +50,7 @@ static int sweep_one(struct node *n, const struct name_row *row)
     if (!own_is_home(n, row->swarm, row->name))
         return 0;
     int rc = gone_long(n, row);
-    return rc == 1 ? own_end_address(n, row, "name_released", NULL) : rc;
+    return rc == 1 ? own_end_address(n, row, 0, "name_released", NULL) : rc;
 }
 
 int aliases_sweep(struct node *n)

@@ -238,9 +238,13 @@ static int look_at(struct node *n, struct batch *b, struct operation_row *op)
     int rc = store_version(n->store, T_OPERATION, op, &v, NULL, &n->fault);
     if (rc >= 0)
         rc = batch_end_mine(n, op);
+    bool leads = op->node && strcmp(op->node, n->self_text) == 0 && v.actor == n->actor;
+    if (rc >= 0 && leads && op->ended_at && strcmp(op->state, "rolling_back") != 0) {
+        int marked = batch_is_marked(n, op);
+        rc = marked == 1 ? batch_undo(n, b, op) : marked;
+    }
     if (rc < 0 || op->ended_at)
         return rc;
-    bool leads = op->node && strcmp(op->node, n->self_text) == 0 && v.actor == n->actor;
     if (!leads)
         rc = take_over(n, op, v.actor);
     if (rc < 0)

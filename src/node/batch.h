@@ -13,7 +13,11 @@
  *                      what was claimed
  *   running   list     the owners start or stop; the coordinator watches the rows of each name
  *   done      list     what became of each
+ *   partly    list     the same, but of some nobody knew in time: what was claimed of those is taken back
  *   undone    list     the same, and nothing of it is left
+ *
+ * Who rolls back adds a part of the number BATCH_UNDONE: two coordinators that did not know of each other may
+ * have come to different ends, and of their rows of the operation one remains. That part stays whatever does.
  *
  * The coordinator asks under a new, higher epoch of the part, the home answers under that epoch: so an answer
  * to an older question never wins. A claim carries the operation's id as its op; with the name that tells
@@ -34,7 +38,8 @@ struct node;
 #define BATCH_BODY_BYTES (256 * 1024)   /* of a part, but for its last child */
 #define BATCH_LIFE_MS    (10 * 60000)   /* after which what has no outcome has none */
 #define BATCH_KEEP_MS    (10 * 60000)   /* results, after the end */
-#define BATCH_UNDONE_MS  (24 * 3600000) /* the row of one that was rolled back: a claim may come late */
+#define BATCH_UNDONE_MS  (24 * 3600000) /* the rows of what was taken back: a claim may come late */
+#define BATCH_UNDONE     (-1)           /* the part that says it */
 #define BATCH_KEY        "operation"    /* who waits for one waits for (this, its id) */
 
 /* ---- what a part says (batch_part.c) ---- */
@@ -63,6 +68,8 @@ struct batch_item {
 };
 void item_fini(struct batch_item *i);
 void item_write(struct jw *j, const struct batch_item *i);
+/* Nobody knows whether it was claimed: if it was, that must not run. */
+bool item_is_unknown(const struct batch_item *i);
 /* The next of an answer. ret is emptied first; what cannot be read is passed over. */
 bool item_next(struct json_iter *it, struct batch_item *ret);
 
@@ -145,8 +152,11 @@ struct batch_order {
  * why.
  */
 int batch_begin(struct node *n, const struct batch_order *o, struct str *ret_refused, struct err *ret_why);
-/* Rolled back, or about to be: its claims must not run. 1 yes, 0 no, < 0. */
-int batch_is_undone(struct node *n, const char *op);
+/* Rolled back, or about to be, or over before anybody knew of that claim: it must not run. 1 yes, 0 no, < 0.
+ */
+int batch_is_undone(struct node *n, const char *op, const char *name);
+/* Whether anybody has begun to roll it back: 1, 0, < 0. */
+int batch_is_marked(struct node *n, const struct operation_row *op);
 
 /* ---- looking (batch.c) ---- */
 
@@ -180,6 +190,8 @@ void batches_fini(struct node *n);
 
 /* batch_lead.c */
 int batch_lead(struct node *n, struct batch *b, struct operation_row *op);
+/* From now on it rolls back; also one that had ended. */
+int batch_undo(struct node *n, struct batch *b, struct operation_row *op);
 void batch_lead_wake(struct batch *b, const char *name);
 void batch_lead_forget(struct batch *b);
 

@@ -176,6 +176,10 @@ static int start_one(struct answering *a, const struct batch_want *w, struct the
         refused(ret, SKEP_EARG, "it has no specification");
         return 0;
     }
+    if (a->n->real_ms >= a->op->deadline) {
+        refused(ret, SKEP_ETIMEOUT, "its time was up before it could be started");
+        return 0;
+    }
     if (is_late(a, t->version.hlc)) {
         late(a, ret);
         return 0;
@@ -373,17 +377,24 @@ static int end_child(struct node *n, struct child *c, const struct operation_row
     return rc < 0 ? rc : 0;
 }
 
-static int end_found(struct node *n, const struct operation_row *op)
+/* Of a stop what was found, of a start what nobody knew of in time. */
+static bool is_meant(const struct operation_row *op, const struct batch_item *i, const struct child *c)
+{
+    return is(op->kind, "stop") ? i->is == IS_FOUND && c->s.incarnation == i->epoch
+                                : item_is_unknown(i) && is(c->op, op->operation);
+}
+
+static int end_listed(struct node *n, const struct operation_row *op, const char *state)
 {
     struct operation_part_row part = {0};
     struct batch_item item = {0};
     int rc, end = 0;
-    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "t", op->operation);
+    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "tt", op->operation, state);
     while (end == 0 && (rc = store_next(q, T_OPERATION_PART, &part, &n->fault)) == 1) {
         struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
         while (end == 0 && item_next(&it, &item)) {
-            struct child *c = item.is == IS_FOUND ? child_find(n, op->swarm, item.name) : NULL;
-            if (c && !c->s.session && c->s.incarnation == item.epoch)
+            struct child *c = child_find(n, op->swarm, item.name);
+            if (c && !c->s.session && is_meant(op, &item, c))
                 end = end_child(n, c, op);
         }
     }
@@ -432,24 +443,53 @@ int batch_end_mine(struct node *n, const struct operation_row *op)
     struct child *c, *next;
     int rc = 0;
     bool stop = is(op->kind, "stop");
-    if (!stop && !is(op->state, "rolling_back"))
-        return 0;
+    int undone = stop || is(op->state, "rolling_back") ? 1 : batch_is_marked(n, op);
+    if (undone != 1)
+        return undone == 0 && is(op->state, "partly") ? end_listed(n, op, "partly") : undone;
     if ((rc = end_all_homeless(n, op)) < 0 || stop)
-        return rc < 0 || op->ended_at ? rc : end_found(n, op);
+        return rc < 0 || op->ended_at ? rc : end_listed(n, op, "running");
     HASH_ITER(hh, n->children, c, next)
     if (rc == 0 && !c->s.session && is(c->op, op->operation))
         rc = end_child(n, c, op);
     return rc;
 }
 
-int batch_is_undone(struct node *n, const char *op)
+static int is_unknown(struct node *n, const char *op, const char *name)
+{
+    struct operation_part_row part = {0};
+    struct batch_item item = {0};
+    bool yes = false;
+    int rc = 0;
+    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "tt", op, "partly");
+    while (!yes && (rc = store_next(q, T_OPERATION_PART, &part, &n->fault)) == 1) {
+        struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
+        while (!yes && item_next(&it, &item))
+            yes = item_is_unknown(&item) && is(item.name, name);
+    }
+    stmt_reset(q);
+    item_fini(&item);
+    row_fini(T_OPERATION_PART, &part);
+    return yes ? 1 : rc;
+}
+
+int batch_is_marked(struct node *n, const struct operation_row *op)
+{
+    struct operation_part_row mark = {.operation = mem_dup(op->operation), .part = BATCH_UNDONE};
+    int rc = store_load(n->store, T_OPERATION_PART, &mark, &n->fault);
+    row_fini(T_OPERATION_PART, &mark);
+    return rc;
+}
+
+int batch_is_undone(struct node *n, const char *op, const char *name)
 {
     if (!op)
         return 0;
     struct operation_row row = {.operation = mem_dup(op)};
     int rc = store_load(n->store, T_OPERATION, &row, &n->fault);
     if (rc == 1)
-        rc = is(row.state, "rolling_back");
+        rc = is(row.state, "rolling_back") ? 1 : batch_is_marked(n, &row);
+    if (rc == 0 && is(row.state, "partly"))
+        rc = is_unknown(n, op, name);
     row_fini(T_OPERATION, &row);
     return rc;
 }

@@ -88,13 +88,19 @@ struct seen {
     struct name_row name;
     struct child_row child;
     struct stamp version;
-    bool found, dead, current;
+    bool found, dead, current, forgotten;
 };
 
 static void seen_fini(struct seen *s)
 {
     row_fini(T_NAME, &s->name);
     row_fini(T_CHILD, &s->child);
+}
+
+/* What ended since it began may have been forgotten by now, and what took its place has come. */
+static bool is_old(const struct node *n, const struct operation_row *op)
+{
+    return n->real_ms - op->at >= n->o.tombstone_min_ms;
 }
 
 static int seen_load(struct node *n, const struct operation_row *op, const char *name, struct seen *s)
@@ -108,6 +114,7 @@ static int seen_load(struct node *n, const struct operation_row *op, const char 
     if (rc >= 0)
         rc = store_load(n->store, T_CHILD, &s->child, &n->fault);
     s->current = s->found && rc == 1 && s->child.epoch == s->name.epoch;
+    s->forgotten = !s->found && !s->dead && is_old(n, op);
     return rc < 0 ? rc : 0;
 }
 
@@ -171,9 +178,11 @@ static bool after_start(struct node *n, const struct operation_row *op, const st
     return true;
 }
 
-/* Absence proves nothing: the row that took the place of the claim may be on its way here. */
+/* Absence proves nothing at first: the row that took the place of the claim may be on its way here. */
 static bool is_over(const struct seen *s, int64_t incarnation)
 {
+    if (s->forgotten)
+        return true;
     return s->found ? s->name.incarnation > incarnation : s->dead && s->version.rank >= incarnation;
 }
 
@@ -357,7 +366,7 @@ struct lines {
     struct line *list;
     size_t n;
     int64_t next; /* number of a new part */
-    size_t waiting, unanswered, running, open;
+    size_t waiting, unanswered, running, open, partly;
 };
 
 static int lines_read(struct node *n, const struct operation_row *op, struct lines *ret)
@@ -381,20 +390,24 @@ static int lines_read(struct node *n, const struct operation_row *op, struct lin
         ret->running += l->running;
         ret->unanswered += (l->waiting || l->running) && !l->answered;
         ret->open += l->waiting || l->running;
+        ret->partly += is(col_text(q, 2), "partly");
     }
     return rc;
 }
 
+/* Whether it may still be home of anything; one whose clock is off answers nothing. */
 static bool is_there(struct node *n, const char *node)
 {
+    CLEANUP(places_fini) struct places homes;
     struct id id;
-    if (!id_parse(node, &id))
-        return false;
-    const struct view_node *v = view_find(&n->view, &id);
-    return id_equal(&id, &n->self) || (v && v->member && v->in_view);
+    bool there = false;
+    own_homes(n, &homes);
+    for (size_t i = 0; i < homes.n && id_parse(node, &id); i++)
+        there |= homes.list[i].eligible && id_equal(&homes.list[i].id, &id);
+    return there;
 }
 
-/* Nobody has answered it, and its time is up. */
+/* Its time is up: nobody has answered it, or it was never more than a question. */
 static int part_give_up(struct node *n, const struct operation_row *op, struct operation_part_row *row)
 {
     struct batch_head head;
@@ -406,14 +419,16 @@ static int part_give_up(struct node *n, const struct operation_row *op, struct o
     jw_array(&j);
     for (size_t i = 0; i < count; i++) {
         struct batch_item item = {.name = mem_dup(wants[i].name)};
-        error_set(&item, SKEP_ETIMEOUT, "no outcome in time; it may still happen");
+        error_set(&item, SKEP_ETIMEOUT,
+                  is(op->kind, "stop") ? "no outcome in time; it may still happen"
+                                       : "no outcome in time; if it was started, that is taken back");
         item_write(&j, &item);
         item_fini(&item);
     }
     jw_array_close(&j);
     wants_free(wants, count);
     head_fini(&head);
-    mem_replace(&row->state, "done");
+    mem_replace(&row->state, is(op->kind, "stop") ? "done" : "partly");
     mem_replace(&row->body, "[]");
     mem_replace(&row->result, str_get(&result));
     row->epoch = part_epoch(n, op, row->epoch);
@@ -441,14 +456,15 @@ static int one_line(struct node *n, struct batch *b, const struct operation_row 
     struct operation_part_row row;
     struct batch_part *p = collected(b, l->number);
     bool open = l->waiting || l->running, asked = open && !l->answered;
+    bool over = (asked || l->waiting) && is_overdue(n, b, op);
     if (p)
         p->written = b->undo ? l->undone : !open;
-    if (p || (asked && is_there(n, l->node) && !is_overdue(n, b, op)) || (l->waiting && l->answered))
+    if (p || (!over && (asked ? is_there(n, l->node) : l->waiting)))
         return 0;
     if (!open && (l->undone || !wants_closed(b, op)))
         return 0;
     int rc = part_load(n, op, l->number, &row);
-    if (rc == 0 && asked && !row.result && is_overdue(n, b, op)) {
+    if (rc == 0 && over) {
         rc = part_give_up(n, op, &row);
         batch_later(n, op->operation);
     } else if (rc == 0 && open && !row.result) {
@@ -495,7 +511,7 @@ static int go_on(struct node *n, const struct operation_row *op, const struct li
     return rc;
 }
 
-static int end(struct node *n, struct operation_row *op)
+static int end(struct node *n, struct operation_row *op, bool partly)
 {
     AUTOSTR struct str data = STR_INIT;
     struct jw j = jw_init(&data);
@@ -506,7 +522,7 @@ static int end(struct node *n, struct operation_row *op)
     jw_end(&j);
     op->ended_at = n->real_ms;
     if (is(op->state, "running"))
-        mem_replace(&op->state, "done");
+        mem_replace(&op->state, partly ? "partly" : "done");
     int rc = store_save(n->store, T_OPERATION, op, &n->fault);
     node_wake(n, BATCH_KEY, op->operation);
     return rc < 0
@@ -539,7 +555,7 @@ static int decide_waiting(struct node *n, struct operation_row *op, struct lines
     if (lines->running == 0)
         rc = is_taken(n, op, lines, &taken);
     if (rc == 0 && taken)
-        return end(n, op);
+        return end(n, op, false);
     for (size_t i = 0; rc == 0 && i < lines->n; i++)
         if (lines->list[i].waiting)
             rc = go_on(n, op, &lines->list[i]);
@@ -549,12 +565,13 @@ static int decide_waiting(struct node *n, struct operation_row *op, struct lines
 
 /* ---- outcomes ---- */
 
-/* In all_or_none a name that was taken in between, or finds no node, and with rollback any error, undoes
- * everything. */
+/* In all_or_none a name that was taken in between, or finds no node, or of which nobody knows whether it was
+ * claimed, and with rollback any error, undoes everything. */
 static bool is_bad(const struct batch_item *i, const struct batch_options *o)
 {
     bool taken = i->is == IS_EXISTING, error = i->is == IS_ERROR;
-    if (o->mode == BATCH_ALL_OR_NONE && (taken || (error && is(i->code, err_info(SKEP_ENONODE)->word))))
+    bool nowhere = error && is(i->code, err_info(SKEP_ENONODE)->word);
+    if (o->mode == BATCH_ALL_OR_NONE && (taken || nowhere || item_is_unknown(i)))
         return true;
     return o->on_failure && (error || (taken && o->mode == BATCH_EACH));
 }
@@ -573,10 +590,22 @@ static bool wants_undo(const struct batch *b, const struct operation_row *op)
     return bad;
 }
 
-static int undo(struct node *n, struct batch *b, struct operation_row *op)
+int batch_undo(struct node *n, struct batch *b, struct operation_row *op)
 {
+    struct operation_part_row mark = {.operation = op->operation,
+                                      .part = BATCH_UNDONE,
+                                      .body = (char[]){"[]"},
+                                      .node = n->self_text,
+                                      .result = (char[]){"[]"},
+                                      .state = (char[]){"undone"}};
+    if (op->ended_at)
+        op->epoch = part_epoch(n, op, op->epoch);
+    op->ended_at = 0;
     mem_replace(&op->state, "rolling_back");
+    mark.epoch = part_epoch(n, op, 0);
     int rc = store_save(n->store, T_OPERATION, op, &n->fault);
+    if (rc == 0)
+        rc = store_save(n->store, T_OPERATION_PART, &mark, &n->fault);
     batch_lead_forget(b);
     batch_later(n, op->operation);
     AUTOSTR struct str data = STR_INIT;
@@ -595,14 +624,17 @@ static int part_finish(struct node *n, struct batch *b, const struct operation_r
     struct operation_part_row row;
     AUTOSTR struct str result = STR_INIT;
     struct jw j = jw_init(&result);
+    bool partly = false;
     jw_array(&j);
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->n; i++) {
         if (p->list[i].item.is != IS_MOVED && p->list[i].item.is != IS_NONE)
             item_write(&j, &p->list[i].item);
+        partly |= item_is_unknown(&p->list[i].item);
+    }
     jw_array_close(&j);
     int rc = part_load(n, op, p->number, &row);
     if (rc == 0) {
-        mem_replace(&row.state, b->undo ? "undone" : "done");
+        mem_replace(&row.state, b->undo ? "undone" : partly ? "partly" : "done");
         mem_replace(&row.body, "[]");
         mem_replace(&row.result, str_get(&result));
         row.epoch = part_epoch(n, op, row.epoch);
@@ -623,7 +655,9 @@ static void give_up(struct node *n, struct batch *b, const struct operation_row 
             if (p->list[i].waits) {
                 p->list[i].waits = false;
                 p->left--;
-                error_set(&p->list[i].item, SKEP_ETIMEOUT, "no outcome in time; it may still happen");
+                error_set(&p->list[i].item, SKEP_ETIMEOUT,
+                          is(op->kind, "stop") ? "no outcome in time; it may still happen"
+                                               : "it has not got ready in time; it may still do so");
             }
 }
 
@@ -647,10 +681,16 @@ static int watch_names(struct node *n, struct batch *b, const struct operation_r
 
 static int watch_parts(struct node *n, struct batch *b, struct operation_row *op)
 {
+    for (struct batch_part *p = is_old(n, op) ? b->parts : NULL; p; p = p->next)
+        for (size_t i = 0; i < p->n; i++)
+            wake(b, &p->list[i]);
     int rc = watch_names(n, b, op);
     give_up(n, b, op);
-    if (rc == 0 && wants_undo(b, op))
-        return undo(n, b, op);
+    int marked = rc == 0 && !b->undo ? batch_is_marked(n, op) : 0;
+    if (marked < 0)
+        return marked;
+    if (rc == 0 && (marked || wants_undo(b, op)))
+        return batch_undo(n, b, op);
     for (struct batch_part *p = b->parts; rc == 0 && p; p = p->next)
         if (p->left == 0 && !p->written)
             rc = part_finish(n, b, op, p);
@@ -670,7 +710,9 @@ int batch_lead(struct node *n, struct batch *b, struct operation_row *op)
     int rc = lines_read(n, op, &lines);
     for (size_t i = 0; rc == 0 && i < lines.n; i++)
         rc = one_line(n, b, op, &lines.list[i], &lines.next);
-    if (rc == 0 && lines.waiting && (lines.unanswered == 0 || lines.running > 0))
+    if (rc == 0 && lines.waiting && is_overdue(n, b, op))
+        batch_later(n, op->operation);
+    else if (rc == 0 && lines.waiting && (lines.unanswered == 0 || lines.running > 0))
         rc = decide_waiting(n, op, &lines);
     else if (rc == 0 && lines.waiting == 0)
         rc = watch_parts(n, b, op);
@@ -678,7 +720,7 @@ int batch_lead(struct node *n, struct batch *b, struct operation_row *op)
     for (struct batch_part *p = b->parts; p; p = p->next)
         all &= p->written;
     if (rc == 0 && all && !op->ended_at && is(op->state, undo_now ? "rolling_back" : "running"))
-        rc = end(n, op);
+        rc = end(n, op, lines.partly > 0);
     free(lines.list);
     return rc;
 }

@@ -32,6 +32,11 @@ void item_fini(struct batch_item *i)
     free(TAKE(i->reason_text));
 }
 
+bool item_is_unknown(const struct batch_item *i)
+{
+    return i->is == IS_ERROR && !i->node && i->code && strcmp(i->code, err_info(SKEP_ETIMEOUT)->word) == 0;
+}
+
 void item_write(struct jw *j, const struct batch_item *i)
 {
     jw_object(j);

@@ -132,7 +132,7 @@ static int idle(struct node *n, struct child *c, const struct name_row *row, boo
         return handoff_claim(n, c, &moved);
     if (!covered || n->now_ms < c->s.backoff_until_ms)
         return 0;
-    int undone = batch_is_undone(n, c->op);
+    int undone = batch_is_undone(n, c->op, c->name);
     if (undone != 0)
         return undone < 0 ? undone : stop_idle(n, c, EXIT_ASKED_STOP);
     return swarm_room_here(n, c->swarm) ? child_spawn(n, c) : no_room(n, c);
@@ -144,8 +144,12 @@ int child_owned(struct node *n, const struct name_row *row, bool covered)
     int rc = 0;
     if (!c)
         c = child_new(n, row->swarm, row->name);
-    if (c->s.run && c->s.incarnation == row->incarnation)
-        return child_adopt(n, c, row);
+    if (c->s.run && c->s.incarnation == row->incarnation) {
+        rc = c->s.is_asked ? 0 : batch_is_undone(n, c->op, c->name);
+        return rc < 0    ? rc
+               : rc == 1 ? child_stop(n, c->swarm, c->name, EXIT_ASKED_STOP)
+                         : child_adopt(n, c, row);
+    }
     if (c->s.run) { /* the process of a former life: the new one starts when it is gone */
         if (!c->s.is_asked)
             child_end(n, c, EXIT_FENCED, CHAN_NAME_CONFLICT);

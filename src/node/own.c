@@ -528,11 +528,12 @@ void leases_fini(struct node *n)
     }
 }
 
-int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who)
+int own_end_address(struct node *n, const struct name_row *row, int64_t rank, const char *type,
+                    const char *who)
 {
     int rc = group_forget(n, row->swarm, row->name);
     if (rc == 0)
-        rc = store_kill(n->store, T_NAME, row, 0, &n->fault);
+        rc = store_kill(n->store, T_NAME, row, rank, &n->fault);
     if (rc == 0)
         rc = node_log(n, type, row->swarm, row->name, NULL, row->epoch, who, NULL);
     node_wake(n, row->swarm, row->name);
@@ -557,7 +558,7 @@ int own_expire(struct node *n)
         bool period = n->now_ms - n->opened_at_ms >= r->ttl_ms && watch_period(n, r->ttl_ms);
         if (rc == 0 && period && own_is_home(n, r->swarm, r->name)) {
             if (lease_expires(n, r) <= n->real_ms) {
-                rc = own_end_address(n, r, "name_expired", NULL);
+                rc = own_end_address(n, r, 0, "name_expired", NULL);
                 lease_forget(n, r->swarm, r->name);
             } else {
                 r->expires_at = lease_expires(n, r); /* renewed in memory only: now it must be written */

@@ -109,8 +109,10 @@ int alias_child(struct store *s, const struct name_row *row, struct name_row *re
 int alias_dead(struct store *s, const struct name_row *row, struct err *e);
 /* At the home: those whose process is gone go after it. */
 int aliases_sweep(struct node *n);
-/* Ends an external name: tombstone and log row. */
-int own_end_address(struct node *n, const struct name_row *row, const char *type, const char *who);
+/* Ends an external name: tombstone and log row. rank: of store_kill; a new stamp where nothing that was
+ * written before may win, whoever has it still. */
+int own_end_address(struct node *n, const struct name_row *row, int64_t rank, const char *type,
+                    const char *who);
 int own_expire(struct node *n);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "sim/brain.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/api.h"
@@ -24,11 +25,18 @@ struct sim_mind {
 static char *const allow_exec[] = {(char[]){"/bin/*"}, NULL};
 static char *const child_env[] = {(char[]){"PATH=/bin"}, NULL};
 
+bool sim_is_odd(const char *name)
+{
+    int number = 0;
+    return sscanf(name, "n%d", &number) == 1 && number % 2;
+}
+
 /* The defaults of skepd. */
 static struct node_options options_of(const struct sim_home *home)
 {
     return (struct node_options){
         .url = home->url,
+        .labels = sim_is_odd(home->name) ? "{\"disk\":\"ssd\",\"zone\":\"a\"}" : "{\"zone\":\"b\"}",
         .version = SKEP_VERSION,
         .peers = (char *const *)(uintptr_t)home->peers,
         .allow_exec = allow_exec,

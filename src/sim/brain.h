@@ -13,4 +13,7 @@ struct node *sim_brain_of(void *brain);
  */
 bool sim_brain_was_full(const struct sim_node *n);
 
+/* Every node has a label "zone": "a" on n1, n3, n5 …, which also have "disk": "ssd"; "b" on the others. */
+bool sim_is_odd(const char *name);
+
 #endif

@@ -10,6 +10,7 @@
 #include "node/brain.h"
 #include "sim/bell.h"
 #include "sim/brain.h"
+#include "sim/brawl.h"
 #include "sim/bulk.h"
 #include "sim/chat.h"
 #include "sim/club.h"
@@ -66,6 +67,7 @@ struct load {
     struct club *club;   /* NULL = none */
     struct bell *bell;   /* NULL = none */
     struct rules *rules; /* NULL = none */
+    struct brawl *brawl; /* NULL = none */
     int slots_n, open;
     int64_t until_us;
     bool audited;
@@ -382,7 +384,7 @@ static void act(struct load *l)
 {
     if (l->opts.gossip && prng_below(sim_prng(l->sim), WHIM_EACH) == 0)
         whim_act(l->sim);
-    uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 16) : 15;
+    uint64_t dice = l->opts.rich ? prng_below(sim_prng(l->sim), 17) : 16;
     if (dice < 3)
         crowd_act(l->crowd);
     else if (dice < 5)
@@ -397,6 +399,8 @@ static void act(struct load *l)
         bell_act(l->bell);
     else if (dice == 11)
         rules_act(l->rules);
+    else if (dice == 12)
+        brawl_act(l->brawl);
     else
         errand_any(l);
 }
@@ -424,6 +428,7 @@ void load_begin(struct load *l, int64_t until_us)
     if (l->opts.rich) {
         bell_begin(l->bell, until_us);
         rules_begin(l->rules, until_us);
+        brawl_begin(l->brawl);
     }
     if (l->opts.gossip)
         whim_act(l->sim);
@@ -435,7 +440,7 @@ int load_open(const struct load *l)
 {
     return l->open + (l->opts.rich ? crowd_open(l->crowd) + chat_open(l->chat) + tally_open(l->tally) +
                                          bulk_open(l->bulk) + club_open(l->club) + bell_open(l->bell) +
-                                         rules_open(l->rules)
+                                         rules_open(l->rules) + brawl_open(l->brawl)
                                    : 0);
 }
 
@@ -515,6 +520,7 @@ void load_audit(struct load *l)
         bulk_audit(l->bulk);
         club_audit(l->club);
         rules_audit(l->rules);
+        brawl_audit(l->brawl);
     }
     l->audited = true;
 }
@@ -600,6 +606,7 @@ struct load *load_new(struct sim *s, const struct load_opts *o)
         l->club = club_new(s);
         l->bell = bell_new(s);
         l->rules = rules_new(s);
+        l->brawl = brawl_new(s);
     }
     sim_check_add(s, &(struct sim_check){"every node gives the acknowledged answer", false, answers_hold, l});
     sim_check_add(
@@ -618,6 +625,7 @@ void load_free(struct load *l)
     club_free(l->club);
     bell_free(l->bell);
     rules_free(l->rules);
+    brawl_free(l->brawl);
     free(l->slots);
     str_fini(&l->broken);
     free(l);
@@ -643,6 +651,7 @@ void load_summary(struct load *l)
         club_summary(l->club);
         bell_summary(l->bell);
         rules_summary(l->rules);
+        brawl_summary(l->brawl);
     }
     sim_note(l->sim, NULL, "%d names there, %d absent, %d unknown", there, l->slots_n - there - nothing,
              nothing);

@@ -14,8 +14,8 @@
  * behind: it proves nothing before the audit. What a fault suspends (sim_promised) proves nothing either.
  *
  * Some names have several clients at once (crowd.h), some clients talk (chat.h), count (tally.h), start many
- * at once (bulk.h), join groups and send messages (club.h), wait for hooks (bell.h), or change the settings
- * of a swarm (rules.h).
+ * at once (bulk.h), join groups and send messages (club.h), wait for hooks (bell.h), change the settings
+ * of a swarm (rules.h), or are in each other's way (brawl.h).
  */
 #ifndef SKEP_SIM_LOAD_H
 #define SKEP_SIM_LOAD_H

@@ -38,6 +38,11 @@ static bool serves_not_first(const char *name)
     return strcmp(name, "n1") != 0;
 }
 
+static bool serves_zone_a(const char *name)
+{
+    return sim_is_odd(name);
+}
+
 static bool serves_none(const char *name UNUSED)
 {
     return false;
@@ -51,6 +56,7 @@ static const struct who {
     {"\"nodes\":[\"n1\",\"n3\"]", serves_some},
     {"\"nodes\":[\"!n1\"],\"handoff\":false", serves_not_first},
     {"\"serve\":\"joined\"", NULL},
+    {"\"labels\":{\"zone\":\"a\"}", serves_zone_a},
     {"\"labels\":{\"zone\":\"none\"}", serves_none},
 };
 
@@ -59,6 +65,8 @@ static const char *const strategies[] = {
     "{\"kind\":\"consistent_hash\",\"bound_percent\":125,\"spread\":\"zone\"}",
     "\"random\"",
     "\"load_balancer\"",
+    /* the last: it moves some on purpose */
+    "{\"kind\":\"load_balancer\",\"push_interval_ms\":1000,\"nodeup_redistribution\":true}",
 };
 
 enum deed { DO_CHANGE, DO_JOIN, DO_LEAVE, DO_START, DO_STOP, DO_ASK };
@@ -223,7 +231,7 @@ static void errand_send(struct rules *r, enum deed deed, int which, const char *
                               .arg = e});
 }
 
-static void change(struct rules *r, const struct who *who)
+static void change(struct rules *r, const struct who *who, bool quiet)
 {
     char body[200];
     if (r->changing || sim_now_us(r->sim) < r->rest_us || r->changes_n == CHANGES_MAX)
@@ -231,7 +239,7 @@ static void change(struct rules *r, const struct who *who)
     r->changes[r->changes_n++] = who;
     r->changing = true;
     snprintf(body, sizeof body, "{%s,\"distribution\":%s,\"limits\":{\"max_children\":%d}}", who->says,
-             strategies[draw(r, COUNT(strategies))], FIRST + r->changes_n);
+             strategies[draw(r, COUNT(strategies) - quiet)], FIRST + r->changes_n);
     errand_send(r, DO_CHANGE, r->changes_n, SWARM, body);
 }
 
@@ -263,7 +271,7 @@ void rules_act(struct rules *r)
     int dice = draw(r, 10), which = draw(r, CHILDREN);
     char path[64];
     if (!r->changes_n || dice < 3)
-        change(r, &whos[draw(r, COUNT(whos))]);
+        change(r, &whos[draw(r, COUNT(whos))], false);
     else if (dice < 5 && who && !who->serves)
         serve(r);
     else if (!r->children[which].busy) {
@@ -298,15 +306,16 @@ static void quiet_fire(struct sim *s, void *arg)
     const struct who *who = in_force(r);
     if (r->audited || (!r->snapshot_us && (!who || r->open)))
         return;
-    for (int i = 0; i < CHILDREN && !r->snapshot_us; i++)
-        r->pids[i] = pid_of(r, i, &r->nodes[i]);
-    if (!r->snapshot_us)
+    if (r->quiet_changes == 1) { /* from here on no strategy moves anybody */
         r->snapshot_us = sim_now_us(s);
-    r->quiet_changes++;
+        for (int i = 0; i < CHILDREN; i++)
+            r->pids[i] = pid_of(r, i, &r->nodes[i]);
+    }
     if (who)
-        change(r, who);
-    if (r->quiet_changes < 3)
-        sim_at(s, sim_now_us(s) + REST_US + SIM_SECOND / 10, quiet_fire, r, NULL);
+        change(r, who, true);
+    if (++r->quiet_changes < 4)
+        sim_at(s, sim_now_us(s) + (r->snapshot_us ? REST_US + SIM_SECOND / 10 : CALM_US / 4), quiet_fire, r,
+               NULL);
 }
 
 void rules_begin(struct rules *r, int64_t until_us)

@@ -182,7 +182,8 @@ static void a_rollback_is_finished_by_others(void **state)
  * word of the operation says any more that the rest has to go, too. */
 static void a_rollback_goes_on_where_it_was(void **state)
 {
-    static const char half_way[] = "SELECT sum(state = 'undone') = 1 AND count(*) = 2 FROM operation_part";
+    static const char half_way[] = "SELECT sum(state = 'undone') = 1 AND count(*) = 2 FROM operation_part "
+                                   "WHERE part >= 0";
     (void)state;
     struct rig r, answer = {0};
     begin(&r, 3, 3);

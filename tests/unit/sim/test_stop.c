@@ -203,10 +203,52 @@ static void a_release_that_was_overtaken_is_not_called_done(void **state)
     rig_end(&r);
 }
 
+/* A home writes a replacement and dies before it has told anybody. What it had replaced is released
+ * meanwhile: when it is back, so it stays. */
+static void what_was_released_is_not_replaced_from_a_former_life(void **state)
+{
+    (void)state;
+    struct rig r, lost = {0};
+    struct sim_opts opts = sim_opts_default(6, 3);
+    opts.loss_ppm = 0;
+    rig_begin_opts(&r, &opts);
+    agree_within(&r, 3, 5000);
+    AUTOFREE char *name = name_at(&r, 0), *path = mem_printf("/v1/swarms/default/names/%s", name);
+    want(&r, 201, 0, HTTP_M_PUT, path, "{\"address\":\"old\"}");
+    AUTOFREE char *rev = mem_printf("\"%s\"", member(&r, "rev"));
+    run_ms(&r, 1000);
+    split_off(&r, 0);
+    sim_ask(r.sim, &(struct sim_ask){.node = 0,
+                                     .method = HTTP_M_PUT,
+                                     .path = path,
+                                     .body = "{\"address\":\"new\"}",
+                                     .if_match = rev,
+                                     .timeout_ms = 60000,
+                                     .done = rig_answered,
+                                     .arg = &lost});
+    static const char is_new[] = "SELECT count(*) FROM name WHERE address = 'new'";
+    for (int i = 0; i < 1000 && rows_number(&r, 0, is_new) != 1; i++)
+        run_ms(&r, 1);
+    assert_int_equal(rows_number(&r, 0, is_new), 1);
+    sim_crash(r.sim, 0);
+    sim_heal_all(r.sim);
+    run_ms(&r, 2000);
+    agree_within(&r, 2, 10000);
+    want(&r, 200, 1, HTTP_M_DELETE, path, NULL);
+    assert_true(sim_start(r.sim, 0));
+    agree_within(&r, 3, 20000);
+    converge_within(&r, 20000);
+    for (int i = 0; i < 3; i++)
+        want(&r, 404, i, HTTP_M_GET, path, NULL);
+    str_fini(&lost.body);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_that_was_overtaken_is_not_called_done),
+        cmocka_unit_test(what_was_released_is_not_replaced_from_a_former_life),
         cmocka_unit_test(a_stop_beside_a_new_claim_is_not_undone),
         cmocka_unit_test(who_is_alone_and_drained_no_more_takes_again),
         cmocka_unit_test(who_is_ended_while_it_starts_is_told),

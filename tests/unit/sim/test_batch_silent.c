@@ -1,0 +1,254 @@
+/* Many at once, and a home that lives and does not answer, or may have answered to nobody: what is not listed
+ * as started does not run in the end, and all or none are started. */
+#include "batch.h"
+
+#define LIFE_MS (10 * 60000)
+
+static const char *const rests[] = {",\"await\":false",
+                                    ",\"mode\":\"each\",\"on_failure\":\"rollback\",\"await\":false",
+                                    ",\"mode\":\"missing\",\"await\":false"};
+
+static void ask_many(struct rig *r, int node, const char *rest, char ret_path[64])
+{
+    AUTOFREE char *all = body_of("q", CHILDREN, NULL, rest);
+    want(r, 202, node, HTTP_M_POST, MANY, all);
+    snprintf(ret_path, 64, "/v1/operations/%s", member(r, "operation"));
+}
+
+/* Whether an item of this list of the result has that name, and names its node. */
+static bool lists(struct rig *r, const char *list, const char *name)
+{
+    struct span result = json_raw_member(str_get(&r->body), r->body.n, "result"), one;
+    struct json_iter it = json_iter_init(json_raw_member(result.p, result.n, list));
+    AUTOFREE char *named = mem_printf("\"name\":\"%s\"", name);
+    while (json_iter_next(&it, NULL, &one)) {
+        AUTOFREE char *text = mem_copy(one.p, one.n);
+        if (strstr(text, named) && json_raw_member(one.p, one.n, "node").p)
+            return true;
+    }
+    return false;
+}
+
+/* What it lists with a node, as started or as not ready in time, is there, and nothing else of it; of all or
+ * none, and with rollback, all are or none is. How many are.
+ */
+static int keeps_its_word(struct rig *r, int node, const char *path, bool whole, const char *what)
+{
+    int n = 0;
+    want(r, 200, node, HTTP_M_GET, path, NULL);
+    if (strcmp(member(r, "state"), "done") != 0)
+        fail_msg("%s: %s", what, str_get(&r->body));
+    for (int i = 0; i < CHILDREN; i++) {
+        AUTOFREE char *name = mem_printf("q%02d", i);
+        bool said = lists(r, "started", name) || lists(r, "errors", name);
+        int runs = sim_running(r->sim, "default", name, NULL);
+        n += said;
+        if (runs != said)
+            fail_msg("%s: %s runs %d times: %s", what, name, runs, str_get(&r->body));
+    }
+    if (whole && n != 0 && n != CHILDREN)
+        fail_msg("%s: %d of %d run: %s", what, n, CHILDREN, str_get(&r->body));
+    return n;
+}
+
+/* ---- it lives ---- */
+
+/* Its disk is full from some moment on, and until all is over: it pings, and writes nothing. */
+static void a_home_whose_disk_is_full(void **state)
+{
+    (void)state;
+    int partly = 0, late = 0;
+    for (size_t k = 0; k < COUNT(rests); k++)
+        for (int64_t us = 0; us < 40000; us = us ? us * 3 : 1500) {
+            struct rig r;
+            char path[64];
+            begin(&r, 1 + k, 3);
+            struct simdisk *disk = sim_node_disk(sim_node(r.sim, 1));
+            if (us == 0)
+                simdisk_limit(disk, simdisk_bytes(disk));
+            ask_many(&r, 0, rests[k], path);
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + us));
+            simdisk_limit(disk, simdisk_bytes(disk));
+            run_ms(&r, 60000);
+            want(&r, 200, 0, HTTP_M_GET, path, NULL);
+            bool soon = strcmp(member(&r, "state"), "done") == 0;
+            if (!soon)
+                run_ms(&r, LIFE_MS - 30000);
+            late += !soon;
+            simdisk_limit(disk, 0);
+            run_ms(&r, 30000);
+            AUTOFREE char *what = mem_printf("%s, %d us", rests[k], (int)us);
+            int n = keeps_its_word(&r, 2, path, k < 2, what);
+            partly += n > 0 && n < CHILDREN;
+            converge_within(&r, 30000);
+            rig_end(&r);
+        }
+    assert_true(partly > 0 && late > partly);
+}
+
+/* Its clock is off: it decides nothing, and is asked no longer. */
+static void a_home_whose_clock_is_off(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT(rests); k++) {
+        struct rig r;
+        char path[64];
+        begin(&r, 7 + k, 3);
+        sim_step_clock(r.sim, 1, 3600000);
+        ask_many(&r, 0, rests[k], path);
+        run_ms(&r, 90000);
+        assert_int_equal(keeps_its_word(&r, 2, path, true, rests[k]), CHILDREN);
+        sim_step_clock(r.sim, 1, -3600000);
+        run_ms(&r, 60000);
+        assert_int_equal(keeps_its_word(&r, 1, path, true, rests[k]), CHILDREN);
+        rig_end(&r);
+    }
+}
+
+/* Nothing comes from one to the other: the third one carries it. */
+static void a_home_behind_a_broken_link(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT(rests); k++) {
+        struct rig r;
+        char path[64];
+        begin(&r, 11 + k, 3);
+        sim_cut(r.sim, 0, 1);
+        sim_cut(r.sim, 1, 0);
+        ask_many(&r, 0, rests[k], path);
+        run_ms(&r, 60000);
+        assert_int_equal(keeps_its_word(&r, 0, path, true, rests[k]), CHILDREN);
+        sim_heal_all(r.sim);
+        run_ms(&r, 60000);
+        assert_int_equal(keeps_its_word(&r, 1, path, true, rests[k]), CHILDREN);
+        rig_end(&r);
+    }
+}
+
+/* ---- it may have answered ---- */
+
+/* A home is cut off, with its claims or before them, for longer than tombstones are kept: whoever is asked in
+ * its place cannot know what it has done. */
+static void what_nobody_knows_is_taken_back(void **state)
+{
+    (void)state;
+    int undone = 0;
+    for (size_t k = 0; k < 2; k++)
+        for (int64_t us = 500; us < 60000; us = us * 2) {
+            struct rig r;
+            char path[64];
+            struct sim_opts o = sim_opts_default(20 + k, 3);
+            o.loss_ppm = 0;
+            o.tombstone_min_ms = 3000;
+            o.tombstone_max_ms = 3600000;
+            o.unique_names = false;
+            rig_begin_opts(&r, &o);
+            agree_within(&r, 3, 5000);
+            ask_many(&r, 0, rests[k], path);
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + us));
+            split_off(&r, 1);
+            run_ms(&r, 100000);
+            sim_heal_all(r.sim);
+            run_ms(&r, 90000);
+            all_ended_within(&r, 30000);
+            int n = running(&r, "q", CHILDREN); /* the lists are those of one side */
+            if (n != 0 && n != CHILDREN)
+                fail_msg("%s, %d us: %d run", rests[k], (int)us, n);
+            undone += n == 0;
+            converge_within(&r, 30000);
+            rig_end(&r);
+        }
+    assert_true(undone > 0);
+}
+
+/* A home claims, and is gone before anybody has heard of it; nobody can know that any more when its names are
+ * asked of others. Each for itself: the others stay, and its claims are not carried out when it is back. */
+static void what_was_claimed_in_vain_does_not_run(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 30; seed < 33; seed++) {
+        struct rig r, answer = {0};
+        struct sim_opts o = sim_opts_default(seed, 3);
+        o.loss_ppm = 0;
+        o.tombstone_min_ms = 3000;
+        o.tombstone_max_ms = 3600000;
+        rig_begin_opts(&r, &o);
+        agree_within(&r, 3, 5000);
+        AUTOFREE char *claims = mem_printf("SELECT count(*) FROM change WHERE tbl = 'name' AND actor = %lld",
+                                           (long long)node_at(&r, 1)->actor);
+        AUTOFREE char *all = body_of("q", CHILDREN, NULL, rests[2]);
+        ask_later(&r, &answer, 0, HTTP_M_POST, MANY, all);
+        for (int i = 0; i < 100000 && rows_number(&r, 1, claims) == 0; i++)
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + 10));
+        split_off(&r, 1);
+        int64_t had = rows_number(&r, 1, claims);
+        assert_true(had > 0);
+        sim_crash(r.sim, 1);
+        run_ms(&r, 60000);
+        assert_int_equal(answer.status, 202);
+        AUTOFREE char *path = mem_printf("/v1/operations/%s", member(&answer, "operation"));
+        int told = keeps_its_word(&r, 0, path, false, "without it");
+        if (told == 0 || told == CHILDREN)
+            fail_msg("seed %d: %d of %d: %s", (int)seed, told, CHILDREN, str_get(&r.body));
+        sim_heal_all(r.sim);
+        assert_true(sim_start(r.sim, 1));
+        run_ms(&r, 30000);
+        assert_int_equal(keeps_its_word(&r, 1, path, false, "with it"), told);
+        converge_within(&r, 30000);
+        str_fini(&answer.body);
+        rig_end(&r);
+    }
+}
+
+/* One side of a split has no node for one of them, and rolls back; the other one, which took it over or began
+ * it, starts them all. Together again nothing of it runs, whoever ended last. */
+static void what_one_side_took_back_is_taken_back(void **state)
+{
+    static const char bound[] = "{\"name\":\"bound\",\"argv\":[\"/bin/counter\"],\"nodes\":[\"n2\"]}";
+    (void)state;
+    int differed = 0;
+    for (int asked_at = 0; asked_at < 2; asked_at++)
+        for (int64_t us = 500; us < 60000; us = us * 2) {
+            struct rig r;
+            struct sim_opts o = sim_opts_default(40 + (uint64_t)us / 500, 3);
+            o.loss_ppm = 0;
+            o.unique_names = false;
+            rig_begin_opts(&r, &o);
+            agree_within(&r, 3, 5000);
+            AUTOFREE char *all = body_of("q", CHILDREN, bound, ",\"await\":false");
+            want(&r, 202, asked_at, HTTP_M_POST, MANY, all);
+            AUTOFREE char *path = mem_printf("/v1/operations/%s", member(&r, "operation"));
+            assert_true(sim_run(r.sim, sim_now_us(r.sim) + us));
+            split_off(&r, 1);
+            run_ms(&r, 100000);
+            static const char back[] = "SELECT count(*) FROM operation WHERE state = 'rolling_back'";
+            bool mixed = rows_number(&r, 0, back) != rows_number(&r, 1, back);
+            differed += mixed;
+            sim_heal_all(r.sim);
+            run_ms(&r, 60000);
+            all_ended_within(&r, 30000);
+            AUTOFREE char *what = mem_printf("asked at n%d, %d us", asked_at + 1, (int)us);
+            want(&r, 200, 0, HTTP_M_GET, path, NULL);
+            int n = running(&r, "q", CHILDREN) + sim_running(r.sim, "default", "bound", NULL);
+            if (n != CHILDREN + 1 && n != 0)
+                fail_msg("%s: %d are left: %s", what, n, str_get(&r.body));
+            if (mixed && n != 0)
+                fail_msg("%s: one side took it back, and all run: %s", what, str_get(&r.body));
+            converge_within(&r, 30000);
+            rig_end(&r);
+        }
+    assert_true(differed > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_home_whose_disk_is_full),
+        cmocka_unit_test(a_home_whose_clock_is_off),
+        cmocka_unit_test(a_home_behind_a_broken_link),
+        cmocka_unit_test(what_nobody_knows_is_taken_back),
+        cmocka_unit_test(what_was_claimed_in_vain_does_not_run),
+        cmocka_unit_test(what_one_side_took_back_is_taken_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
