@@ -44,6 +44,7 @@ static int look(struct node *n, struct timer *t)
     struct homeless *h, *next;
     size_t looks = HASH_COUNT(n->homeless) / 10, i = 0;
     looks = looks < LOOKS_MIN ? LOOKS_MIN : looks > LOOKS_MAX ? LOOKS_MAX : looks;
+    looks = looks < HASH_COUNT(n->homeless) ? looks : HASH_COUNT(n->homeless);
     HASH_ITER(hh, n->homeless, h, next)
     {
         if (i++ == looks)

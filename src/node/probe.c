@@ -8,6 +8,7 @@
 
 #define CLAIM_KEEP_MS INT64_C(86400000)
 #define ECHOES        3
+#define DIALS         10
 #define CLONE_SAY_MS  60000
 #define OTHER_KEY     "other_run" /* where the last run was told that a later one is */
 #define AGAIN_STATUS  75          /* a new run finds out more */
@@ -77,7 +78,11 @@ static bool answered(struct node *n, const struct event *ev)
         bool us = ev->kind == EV_PEER_ANSWERED && ping_answer(n, ev, &m) && id_equal(&m.id, &n->self);
         if (us && m.actor != n->actor && !m.left)
             refuse_to_run(n, n->probe.urls[i], &m);
-        free(TAKE(n->probe.urls[i]));
+        /* somebody listens, and was not understood */
+        if (ev->kind == EV_PEER_FAILED && ev->failure == NET_CLOSED && n->probe.again++ < DIALS)
+            dial(n, i);
+        else
+            free(TAKE(n->probe.urls[i]));
         return true;
     }
     return false;
@@ -96,6 +101,7 @@ bool probe_turn(struct node *n, struct event *events, size_t count)
         else
             node_hold(n, ev);
     }
+    effects_release(n);
     if ((n->probe.urls[0] || n->probe.urls[1]) && n->now_ms < n->probe.until_ms)
         return false;
     n->probe.running = false;

@@ -25,6 +25,7 @@ struct probe {
     uint64_t calls[2];
     char *urls[2]; /* owned; NULL = not asked (any more) */
     int64_t until_ms;
+    int again; /* dials after a broken connection */
     char *met; /* owned; where a later run of this node is: this one ends once that is on disk */
 };
 

@@ -238,9 +238,9 @@ static void errand_send(struct bell *b, enum deed deed, size_t ring)
 static bool all_have_it(const struct bell *b)
 {
     for (int i = 0; i < sim_nodes(b->sim); i++) {
-        const struct sim_node *n = sim_node(b->sim, i);
-        if (!sim_node_retired(n) &&
-            (!sim_node_up(n) || !hook_find(sim_brain_of(sim_node_brain(n)), "name_re*", "bell")))
+        const struct sim_node *at = sim_node(b->sim, i);
+        struct node *n = sim_node_up(at) ? sim_brain_of(sim_node_brain(at)) : NULL;
+        if (!sim_node_retired(at) && (!n || !n->hooks || !hook_find(n, "name_re*", "bell")))
             return false;
     }
     return true;

@@ -416,6 +416,8 @@ static bool strike_restore(struct nemesis *n, int node)
 {
     if (!nemesis_spare(n, node))
         return false;
+    if (!n->backups[node] && n->one_drain) /* it would come back drained, and nobody knows */
+        return false;
     if (!n->backups[node]) {
         n->backups[node] = sim_backup_new(n->sim, node);
         return true;

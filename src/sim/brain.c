@@ -131,6 +131,18 @@ bool sim_brain_was_full(const struct sim_node *n)
     return !sim_node_up(n) || sim_brain_of(sim_node_brain(n))->counters.disk_full > 0;
 }
 
+bool sim_brain_in_doubt(struct sim *s)
+{
+    static const char some[] = "SELECT (SELECT count(*) FROM aside) + (SELECT count(*) FROM quarantine)";
+    for (int i = 0; i < sim_nodes(s); i++) {
+        const struct sim_node *n = sim_node(s, i);
+        struct store *store = sim_node_up(n) ? node_store(sim_brain_of(sim_node_brain(n))) : NULL;
+        if (store && db_i64(store_db(store), some, 0) > 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- what needs no turn ---- */
 
 /* Answers, and tells the brain of it. rc: of node_serve_*. */

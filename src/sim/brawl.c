@@ -292,17 +292,6 @@ static struct stmt *query(struct sim_node *at, const char *sql)
     return stmt_new(store_db(node_store(sim_brain_of(sim_node_brain(at)))), sql);
 }
 
-/* Rows that wait for a person's decision somewhere: what they are about waits, too. */
-static bool waits_for_doctor(struct sim *s)
-{
-    static const char some[] = "SELECT (SELECT count(*) FROM aside) + (SELECT count(*) FROM quarantine)";
-    for (int i = 0; i < sim_nodes(s); i++)
-        if (sim_node_up(sim_node(s, i)) &&
-            db_i64(store_db(node_store(sim_brain_of(sim_node_brain(sim_node(s, i))))), some, 0) > 0)
-            return true;
-    return false;
-}
-
 struct tally {
     struct brawl *brawl;
     int runs;
@@ -320,7 +309,7 @@ static bool names_run(struct sim *s, void *ctx, struct str *why)
     struct tally t = {b, 0};
     struct sim_node *at = any_node(s);
     int want = 0;
-    if (!b->audited || !at || waits_for_doctor(s))
+    if (!b->audited || !at || sim_brain_in_doubt(s))
         return true;
     struct stmt *q =
         query(at, "SELECT n.swarm, n.name, c.status IS 'failed', coalesce(c.status, 'nothing') || ' at ' || "
@@ -379,7 +368,7 @@ static bool operations_hold(struct sim *s, void *ctx, struct str *why)
 {
     const struct brawl *b = ctx;
     struct sim_node *at = any_node(s);
-    for (size_t i = 0; i < COUNT(betrayals) && b->audited && at && !waits_for_doctor(s); i++) {
+    for (size_t i = 0; i < COUNT(betrayals) && b->audited && at && !sim_brain_in_doubt(s); i++) {
         struct stmt *q = query(at, betrayals[i]);
         bool read = stmt_step(q, NULL) == 1;
         if (!read || (col_text(q, 0) && !excused(s, q)))

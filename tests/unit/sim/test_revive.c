@@ -163,7 +163,7 @@ static void it_is_kept_until_the_claim_is_here(void **state)
     char much[100001];
     memset(much, 'x', sizeof much);
     much[sizeof much - 1] = 0;
-    begin(&r, 414);
+    begin(&r, 415);
     made(&r, 0);
     say_as(&r, 0, "first", "1");
     say_as(&r, 1, "second", "2");
