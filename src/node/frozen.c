@@ -120,6 +120,7 @@ static struct frozen_node of_peer(struct node *n, struct peer *p)
                                 .member = p->member,
                                 .in_view = v && v->in_view,
                                 .actor = p->actor,
+                                .born = p->born,
                                 .started_at_ms = p->born >> 16,
                                 .rtt_ms = rtt_last_ms(&p->detector.rtt),
                                 .avg_rtt_ms = rtt_avg_ms(&p->detector.rtt),

@@ -16,7 +16,7 @@ struct frozen_node {
     char *link;   /* how it is reached: "direct", "via NAME", "down"; NULL = it is ourselves, or has left */
     enum liveness liveness;
     bool self, left, draining, member, forgotten, in_view;
-    int64_t actor, started_at_ms, rtt_ms, load, weight, max_children;
+    int64_t actor, born, started_at_ms, rtt_ms, load, weight, max_children;
     int64_t down_at_ms;   /* since when it is down, as far as this run knows; 0 = it is not */
     int64_t clock_off_ms; /* its clock's distance from what this node believes */
     int64_t lag_ms;       /* how far what it has of our writes is behind */

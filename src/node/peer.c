@@ -229,6 +229,7 @@ bool peer_pong(struct node *n, struct peer *p, const struct event *ev, int64_t s
     CLEANUP(ping_fini) struct ping m;
     if (!ping_answer(n, ev, &m))
         return false;
+    probe_met(n, m.later.actor, m.later.born, m.later.url);
     if (id_is_zero(&p->id)) { /* a static peer says who it is */
         struct peer *known = peer_find(n, &m.id);
         if (known || id_equal(&m.id, &n->self) || node_is_forgotten(n, &m.id)) {

@@ -96,6 +96,11 @@ struct ping {
     int64_t actor, born, signature, brain_age_ms, real_ms, load, weight, life;
     int64_t score; /* of its machine, and 1; 0: it does not say */
     bool member, draining, left;
+    struct {
+        int64_t actor, born; /* 0: none */
+        char *url;
+    } later; /* of an answer: the run of the one who asked that the answering one knows, if it is a later one
+              */
 };
 void ping_fini(struct ping *p);
 bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret);

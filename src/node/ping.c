@@ -5,6 +5,7 @@
  *   ping   := cluster id, node id, name, url, actor i64, born i64, member u8, weight varint, score varint
  *   answer := cluster id, node id, name, url, actor i64, born i64, signature i64, brain age varint, real time
  * i64, member u8, weight varint, draining u8, left u8, load varint, version, life i64, score varint
+ * and, to a run that is not the last one its node is known to have had: that one's actor i64, born i64, url
  * An older program's end before the life or the score.
  */
 #include <string.h>
@@ -20,6 +21,7 @@ void ping_fini(struct ping *p)
     free(p->name);
     free(p->url);
     free(p->version);
+    free(p->later.url);
 }
 
 bool peer_is_line(const char *text, size_t bytes_max)
@@ -54,9 +56,28 @@ bool ping_decode(const char *body, size_t n, bool answer, struct ping *ret)
     }
     if (r.n > 0)
         ret->score = (int64_t)(read_varint(&r) & INT32_MAX);
-    return !r.bad && peer_is_line(ret->name, PEER_NAME_MAX) && peer_is_line(ret->url, PEER_URL_MAX) &&
-           ret->actor > 0 && ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX &&
-           !id_is_zero(&ret->id);
+    if (answer && r.n > 0) {
+        ret->later.actor = read_i64(&r);
+        ret->later.born = read_i64(&r);
+        ret->later.url = read_text(&r);
+    }
+    return !r.bad && (!ret->later.url || peer_is_line(ret->later.url, PEER_URL_MAX)) &&
+           peer_is_line(ret->name, PEER_NAME_MAX) && peer_is_line(ret->url, PEER_URL_MAX) && ret->actor > 0 &&
+           ret->born >= 0 && ret->real_ms >= 0 && ret->real_ms <= HLC_REAL_MS_MAX && !id_is_zero(&ret->id);
+}
+
+/* A run that was copied, or slept while another one began, hears of it here: that one's rows may be on no
+ * node that it pulls from. */
+static void later_run(const struct frozen *f, const struct ping *p, struct str *ret)
+{
+    for (int i = 0; i < f->nodes_n; i++) {
+        const struct frozen_node *known = &f->nodes[i];
+        if (!id_equal(&known->id, &p->id) || known->actor == p->actor || known->born <= p->born)
+            continue;
+        buf_i64(ret, known->actor);
+        buf_i64(ret, known->born);
+        buf_text(ret, known->url);
+    }
 }
 
 int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_ms, const char *body, size_t n,
@@ -87,6 +108,7 @@ int node_serve_ping(const struct frozen *f, int64_t brain_age_ms, int64_t real_m
     buf_text(ret, f->version);
     buf_i64(ret, f->life);
     buf_varint(ret, (uint64_t)f->score);
+    later_run(f, &p, ret);
     return 0;
 }
 

@@ -38,8 +38,8 @@ int probe_passed(struct node *n);
 bool probe_turn(struct node *n, struct event *events, size_t count);
 void probe_fini(struct probe *p);
 
-/* Word of a run of this node that is not this one, by a merged row or a ping, in or outside of a handler. If
- * it is the newer one this run ends, once all that came is on disk. */
+/* Word of a run of this node that is not this one, by a merged row, a ping of that run or the answer to one
+ * of ours, in or outside of a handler. A newer one ends this run, once all that came is on disk. */
 void probe_met(struct node *n, int64_t actor, int64_t born, const char *where);
 /* Ends this run if a later one was met; inside a handler. */
 int probe_work(struct node *n);

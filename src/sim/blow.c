@@ -540,9 +540,17 @@ static void clone_start(struct nemesis *n, int node)
     sim_start(n->sim, node);
 }
 
-/* By now it must have noticed. */
+/* For about as long as its copy looks for it. */
+static void clone_sleep(struct nemesis *n, int node)
+{
+    if (sim_node_up(sim_node(n->sim, node)))
+        sim_pause(n->sim, node, nemesis_draw(n, SIM_SECOND / 2, 3 * SIM_SECOND));
+}
+
+/* By now it must have noticed. What it took of clients before goes with its disk. */
 static void clone_end(struct nemesis *n, int node)
 {
+    sim_loses(n->sim);
     if (sim_node_up(sim_node(n->sim, node)))
         sim_violation(n->sim, "%s is a clone of a node that is up, and runs",
                       sim_node_name(sim_node(n->sim, node)));
@@ -555,11 +563,15 @@ static bool strike_clone(struct nemesis *n, int node)
     const int64_t notices_us = 15 * SIM_SECOND;
     if (n->one_clone || !nemesis_spare(n, node) || sim_spare(n->sim) == 0)
         return false;
-    int twin = sim_clone(n->sim, node, nemesis_toss(n, 2));
+    bool same_url = nemesis_toss(n, 2), asleep = same_url && nemesis_toss(n, 2);
+    int twin = sim_clone(n->sim, node, same_url);
+    int64_t start_us = nemesis_draw(n, SIM_SECOND / 10, 2 * SIM_SECOND);
     n->one_clone = true;
     n->held[twin]++;
     weaken(n, node, notices_us + 3 * SIM_SECOND);
-    nemesis_later(n, nemesis_draw(n, SIM_SECOND / 10, 2 * SIM_SECOND), clone_start, twin);
+    if (asleep) /* at another address the copy would stay, and the node go */
+        nemesis_later(n, start_us, clone_sleep, node);
+    nemesis_later(n, start_us, clone_start, twin);
     nemesis_later(n, notices_us + 2 * SIM_SECOND, clone_end, twin);
     return true;
 }

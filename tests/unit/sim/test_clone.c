@@ -167,20 +167,13 @@ static void who_slept_while_its_copy_ran_ends_once_and_is_refused(void **state)
     cluster_free(s);
 }
 
-/* The keeper of the one that slept has ended it, so it knows of nothing and begins a run of its own. */
-static void of_two_that_are_started_again_and_again_one_stays(void **state)
+/* Both are started whenever they end, as by a supervisor; each a few times. Which one is up in the end. */
+static int one_stays(struct sim *s, int twin, int seconds)
 {
-    (void)state;
-    struct sim *s = cluster_new(18);
-    settle(s);
-    int twin = sim_clone(s, 1, false), starts = 0;
-    sim_may_refuse(s, 1, true);
-    sim_pause(s, 1, 60 * SIM_SECOND);
-    run_ms(s, 1000);
-    sim_start(s, twin);
-    for (int second = 0; second < 180; second++) {
+    const int both[] = {1, twin};
+    int starts = 0;
+    for (int second = 0; second < seconds; second++) {
         run_ms(s, 1000);
-        const int both[] = {1, twin};
         for (int i = 0; i < 2; i++)
             if (!up(s, both[i]) && starts < 6) {
                 starts++;
@@ -188,8 +181,57 @@ static void of_two_that_are_started_again_and_again_one_stays(void **state)
             }
     }
     assert_int_equal(up(s, 1) + up(s, twin), 1);
-    assert_true(is_open(s, up(s, 1) ? 1 : twin));
-    sim_retire(s, up(s, 1) ? twin : 1);
+    int stays = up(s, 1) ? 1 : twin;
+    assert_true(is_open(s, stays));
+    sim_retire(s, stays == 1 ? twin : 1);
+    return stays;
+}
+
+/* The keeper of the one that slept has ended it, so it knows of nothing and begins a run of its own. */
+static void of_two_that_are_started_again_and_again_one_stays(void **state)
+{
+    (void)state;
+    struct sim *s = cluster_new(18);
+    settle(s);
+    int twin = sim_clone(s, 1, false);
+    sim_may_refuse(s, 1, true);
+    sim_pause(s, 1, 60 * SIM_SECOND);
+    run_ms(s, 1000);
+    sim_start(s, twin);
+    one_stays(s, twin, 180);
+    cluster_free(s);
+}
+
+static struct sim *copied_in_its_sleep(uint64_t seed, bool same_url, int *ret_twin)
+{
+    struct sim *s = cluster_new(seed);
+    settle(s);
+    *ret_twin = sim_clone(s, 1, same_url);
+    run_ms(s, 2000); /* what the copy does not have */
+    sim_may_refuse(s, 1, true);
+    sim_may_refuse(s, *ret_twin, true);
+    sim_pause(s, 1, 1300000); /* longer than its copy looks for it */
+    sim_start(s, *ret_twin);
+    return s;
+}
+
+static void who_was_copied_in_its_sleep_ends(void **state)
+{
+    (void)state;
+    int twin;
+    struct sim *s = copied_in_its_sleep(19, false, &twin);
+    assert_int_equal(one_stays(s, twin, 30), twin);
+    cluster_free(s);
+}
+
+/* No ping of the others reaches the copy, and what it writes reaches nobody as long as the other one writes:
+ * each time it copies what there is. That there are two, the others say. */
+static void a_copy_at_the_address_of_who_slept_ends(void **state)
+{
+    (void)state;
+    int twin;
+    struct sim *s = copied_in_its_sleep(20, true, &twin);
+    assert_int_equal(one_stays(s, twin, 30), 1);
     cluster_free(s);
 }
 
@@ -260,6 +302,8 @@ int main(void)
         cmocka_unit_test(a_copy_runs_where_the_other_one_is_gone),
         cmocka_unit_test(who_slept_while_its_copy_ran_ends_once_and_is_refused),
         cmocka_unit_test(of_two_that_are_started_again_and_again_one_stays),
+        cmocka_unit_test(who_was_copied_in_its_sleep_ends),
+        cmocka_unit_test(a_copy_at_the_address_of_who_slept_ends),
         cmocka_unit_test(two_runs_that_alternate_are_seen),
         cmocka_unit_test(the_same_peer_ends_a_run_by_its_word_only_once_a_day),
     };
