@@ -3,7 +3,7 @@
  *  1. Nothing is accepted before the run's first row is on disk: sockets are bound early, so that a port in
  * use is said before anything was touched, but the loop that accepts begins after node_open.
  *  2. The keeper is fed from the brain's progress, never from ours: at 0.8 x down_ms without a turn every
- * child is dead, and if the brain then still does not turn, so are we: the next run is a new actor.
+ * child is dead, and if there are others who may take over, so are we: the next run is a new actor.
  *  3. What the brain asked of a keeper that died is not asked of its successor (struct command, keeper).
  */
 #include "real/host.h"
@@ -79,17 +79,6 @@ static void drained(void *ctx, uint64_t run, size_t queued)
     host_post(ctx, (struct event){.kind = EV_CHILD_DRAINED, .run = run, .bytes_n = queued});
 }
 
-/* A new one waits until the brain turns again: children of a wedged brain must stay dead. */
-static void died(void *ctx)
-{
-    struct host *h = ctx;
-    log_error(&h->log, "%s: every child is dead", keeper_link_why(h->keeper));
-    keeper_link_free(TAKE(h->keeper));
-    h->keeper_died_ms = machine_boot_ms();
-    if (!h->ended)
-        loop_timer_start(h->revive, 0);
-}
-
 /* Somebody else may take over what is ours once we are silent for down_ms. */
 static bool has_peers(struct host *h)
 {
@@ -99,6 +88,31 @@ static bool has_peers(struct host *h)
         some = !f->nodes[i].self && !f->nodes[i].left;
     frozen_unref(f);
     return some;
+}
+
+/* Without a goodbye: the keeper dies of our end, and the next run begins with a sweep. */
+_Noreturn static void give_up(struct host *h, const char *why)
+{
+    log_error(&h->log, "%s; ending, so that a new run can begin", why);
+    if (h->keeper)
+        keeper_link_shutdown(h->keeper, KEEPER_END_MS);
+    _exit(WEDGED_STATUS);
+}
+
+/* A new one waits until the brain turns again: children of a wedged brain must stay dead. Who was killed for
+ * standing still does not go on at all: others may have taken over, and what it was about to do is forgotten.
+ */
+static void died(void *ctx)
+{
+    struct host *h = ctx;
+    bool starved = keeper_link_starved(h->keeper);
+    log_error(&h->log, "%s: every child is dead", keeper_link_why(h->keeper));
+    keeper_link_free(TAKE(h->keeper));
+    if (starved && !h->ended && has_peers(h))
+        give_up(h, "there was no turn for too long");
+    h->keeper_died_ms = machine_boot_ms();
+    if (!h->ended)
+        loop_timer_start(h->revive, 0);
 }
 
 static void keeper_feed(struct host *h)
@@ -125,15 +139,6 @@ static int keeper_start(struct host *h, struct err *e)
     if (rc == 0)
         keeper_feed(h);
     return rc;
-}
-
-/* Without a goodbye: the keeper dies of our end, and the next run begins with a sweep. */
-_Noreturn static void give_up(struct host *h, const char *why)
-{
-    log_error(&h->log, "%s; ending, so that a new run can begin", why);
-    if (h->keeper)
-        keeper_link_shutdown(h->keeper, KEEPER_END_MS);
-    _exit(WEDGED_STATUS);
 }
 
 static void keeper_revive(void *ctx)

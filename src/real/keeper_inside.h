@@ -37,6 +37,8 @@ struct keeper_link {
     int socket, pidfd;
     struct event *readable, *writable, *ended, *tick, *funeral;
     bool ready, pinged, dead, shut;
+    int64_t deadline_ms; /* as it was fed last, CLOCK_BOOTTIME; 0: none */
+    bool starved;        /* that had passed when it died */
     int silent_ticks, funeral_ms;
     size_t open; /* spawns sent and not answered */
     struct link_run *runs;

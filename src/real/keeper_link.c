@@ -124,12 +124,18 @@ static void funeral_cb(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
     evtimer_add(k->funeral, &t);
 }
 
+static bool deadline_passed(const struct keeper_link *k)
+{
+    return k->deadline_ms && boot_ms() >= k->deadline_ms;
+}
+
 /* The groups first: a keeper that only hung would otherwise not see whom it loses. */
 static void die(struct keeper_link *k, const char *why)
 {
     if (k->dead)
         return;
     k->dead = true;
+    k->starved = deadline_passed(k);
     snprintf(k->why, sizeof k->why, "%s", why);
     stop_listening(k);
     groups_killed(k);
@@ -424,8 +430,10 @@ void keeper_link_kill(struct keeper_link *k, uint64_t run)
 
 void keeper_link_feed(struct keeper_link *k, int64_t deadline_ms)
 {
-    int64_t at = deadline_ms ? boot_ms() + deadline_ms : 0;
-    tell(k, (struct keep_msg){.kind = KEEP_FEED, .value = at});
+    if (deadline_passed(k))
+        return; /* its children are dead, or about to be */
+    k->deadline_ms = deadline_ms ? boot_ms() + deadline_ms : 0;
+    tell(k, (struct keep_msg){.kind = KEEP_FEED, .value = k->deadline_ms});
 }
 
 void keeper_link_reopen_logs(struct keeper_link *k)
@@ -441,6 +449,11 @@ pid_t keeper_link_pid(const struct keeper_link *k)
 const char *keeper_link_why(const struct keeper_link *k)
 {
     return k->why;
+}
+
+bool keeper_link_starved(const struct keeper_link *k)
+{
+    return k->starved;
 }
 
 /* ---- life ---- */

@@ -79,5 +79,7 @@ void keeper_link_shutdown(struct keeper_link *k, int wait_ms);
 pid_t keeper_link_pid(const struct keeper_link *k);
 /* After died: why, for the log. Borrowed. */
 const char *keeper_link_why(const struct keeper_link *k);
+/* After died: it was not fed in time, and has killed all for that, or would have. */
+bool keeper_link_starved(const struct keeper_link *k);
 
 #endif

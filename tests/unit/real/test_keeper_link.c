@@ -985,6 +985,7 @@ static void test_deadline_can_be_taken_back(void **state)
     keeper_link_feed(t->link, 100);
     until(t, t->died);
     assert_false(alive(t->run[1].pid));
+    assert_true(keeper_link_starved(t->link));
 }
 
 /* A feed that arrives after the deadline does not undo it: the lease is gone. */
@@ -1001,6 +1002,16 @@ static void test_a_passed_deadline_is_final(void **state)
     kill(keeper_link_pid(t->link), SIGCONT);
     until(t, t->died);
     assert_false(alive(t->run[1].pid));
+    assert_true(keeper_link_starved(t->link));
+}
+
+static void test_a_keeper_that_was_fed_did_not_starve(void **state)
+{
+    struct test *t = *state;
+    keeper_link_feed(t->link, 60000);
+    kill(keeper_link_pid(t->link), SIGKILL);
+    until(t, t->died);
+    assert_false(keeper_link_starved(t->link));
 }
 
 /* ---- the keeper gone, stopped ---- */
@@ -1320,6 +1331,7 @@ int main(int argc, char **argv)
         BARE(test_skepd_stopped_without_a_deadline),
         T(test_deadline_can_be_taken_back),
         T(test_a_passed_deadline_is_final),
+        T(test_a_keeper_that_was_fed_did_not_starve),
         T(test_keeper_killed),
         T(test_keeper_stopped),
         T(test_another_keeper_after_a_dead_one),
