@@ -232,15 +232,24 @@ static void name_differences(struct doctor *d, struct cli *c, const struct holde
         doctor_finding(d, BAD, "rows", "there is more that differs than is named here");
 }
 
+/* Side by side, what each node has. */
+static void tell_each(struct doctor *d, enum verdict how, const struct holders *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        char *rows AUTOFREE = text_at((struct span){all->at[i].body, all->at[i].body_n}, "rows");
+        doctor_finding(d, how, "rows", "%s has %s rows, digest %s", all->at[i].name, rows, all->at[i].digest);
+    }
+}
+
 static void tell_equal(struct doctor *d, const struct holders *all)
 {
-    struct span doc = {all->at[0].body, all->at[0].body_n};
-    char *rows AUTOFREE = text_at(doc, "rows");
     struct str names AUTOSTR = STR_INIT;
+    tell_each(d, GOOD, all);
+    if (all->n < 2)
+        return;
     for (size_t i = 0; i < all->n; i++)
         str_printf(&names, "%s%s", i ? ", " : "", all->at[i].name);
-    doctor_finding(d, GOOD, "rows", "%s rows, %s on %s: digest %s", rows, all->n > 1 ? "the same" : "checked",
-                   str_get(&names), all->at[0].digest);
+    doctor_finding(d, GOOD, "rows", "the same on %s", str_get(&names));
 }
 
 static void tell_different(struct doctor *d, struct cli *c, const struct holders *all)
@@ -250,10 +259,7 @@ static void tell_different(struct doctor *d, struct cli *c, const struct holders
                        "the nodes differ, but somebody writes all the time: ask again when it is quiet");
         return;
     }
-    for (size_t i = 0; i < all->n; i++) {
-        char *rows AUTOFREE = text_at((struct span){all->at[i].body, all->at[i].body_n}, "rows");
-        doctor_finding(d, BAD, "rows", "%s has %s rows, digest %s", all->at[i].name, rows, all->at[i].digest);
-    }
+    tell_each(d, BAD, all);
     name_differences(d, c, all);
 }
 
