@@ -433,6 +433,23 @@ static void the_brake_holds_back_a_mass_failure(void **state)
     rig_end(&r);
 }
 
+/* Nobody waits for the verdict about who refuses connections: it is no opinion. */
+static void the_brake_counts_no_proven_deaths(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 32, 5);
+    run_ms(&r, 3000);
+    children_start(&r, "{\"argv\":[\"counter\"],\"restart\":\"permanent\",\"nodes\":[\"n4\",\"n5\",\"n1\"]}");
+    assert_true(children_on(&r, 3) + children_on(&r, 4) > 0);
+    sim_crash(r.sim, 3);
+    sim_crash(r.sim, 4);
+    run_ms(&r, 5000);
+    assert_int_equal(running(&r), CHILDREN);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM log WHERE type = 'brake_pulled'"), 0);
+    rig_end(&r);
+}
+
 static void nothing_starts_before_its_claim_has_a_copy(void **state)
 {
     (void)state;
@@ -624,6 +641,7 @@ int main(void)
         cmocka_unit_test(a_cluster_that_is_killed_as_a_whole_comes_back),
         cmocka_unit_test(a_silent_nodes_children_wait_for_the_verdict),
         cmocka_unit_test(the_brake_holds_back_a_mass_failure),
+        cmocka_unit_test(the_brake_counts_no_proven_deaths),
         cmocka_unit_test(nothing_starts_before_its_claim_has_a_copy),
         cmocka_unit_test(nothing_starts_while_the_view_is_closed),
         cmocka_unit_test(one_of_many_starts_wins),

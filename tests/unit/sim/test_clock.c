@@ -197,6 +197,54 @@ static void leases_get_a_whole_period_after_a_jump_that_is_right(void **state)
     rig_end(&r);
 }
 
+#define LEASE "/v1/swarms/default/names/lease"
+
+/* Renewed in the memory of its home only: the rows of all say that its time is up. */
+static void renewed_in_memory(struct rig *r, uint64_t seed)
+{
+    rig_begin(r, seed, 3);
+    run_ms(r, 12000); /* each has been open for a whole period */
+    want(r, 201, 0, HTTP_M_PUT, LEASE, "{\"address\":\"x\",\"ttl_ms\":10000}");
+    run_ms(r, 4500);
+    want(r, 200, 1, HTTP_M_PUT, LEASE, "{\"address\":\"x\",\"ttl_ms\":10000}");
+}
+
+static void only_its_home_ends_a_lease(void **state)
+{
+    (void)state;
+    struct rig r;
+    renewed_in_memory(&r, 7);
+    for (int s = 0; s < 9; s++) { /* up to 13.5 s after the registration, 9 after the renewal */
+        run_ms(&r, 1000);
+        for (int i = 0; i < 3; i++)
+            want(&r, 200, i, HTTP_M_GET, LEASE, NULL);
+    }
+    run_ms(&r, 15000);
+    for (int i = 0; i < 3; i++)
+        want(&r, 404, i, HTTP_M_GET, LEASE, NULL);
+    digests_equal(&r);
+    rig_end(&r);
+}
+
+static void a_new_home_grants_a_lease_a_whole_period(void **state)
+{
+    (void)state;
+    struct rig r;
+    renewed_in_memory(&r, 8);
+    int home = home_of(&r, "lease");
+    run_ms(&r, 500);
+    sim_crash(r.sim, home);
+    for (int s = 0; s < 9; s++) {
+        run_ms(&r, 1000);
+        for (int i = 0; i < 3; i++)
+            if (i != home)
+                want(&r, 200, i, HTTP_M_GET, LEASE, NULL);
+    }
+    run_ms(&r, 20000);
+    want(&r, 404, (home + 1) % 3, HTTP_M_GET, LEASE, NULL);
+    rig_end(&r);
+}
+
 static void nothing_ends_while_it_is_frozen(void **state)
 {
     (void)state;
@@ -422,6 +470,8 @@ int main(void)
         cmocka_unit_test(jumps_are_frozen_out),
         cmocka_unit_test(what_happens_meanwhile_is_carried_out_later),
         cmocka_unit_test(leases_get_a_whole_period_after_a_jump_that_is_right),
+        cmocka_unit_test(only_its_home_ends_a_lease),
+        cmocka_unit_test(a_new_home_grants_a_lease_a_whole_period),
         cmocka_unit_test(nothing_ends_while_it_is_frozen),
         cmocka_unit_test(a_first_start_in_2038_is_healed),
         cmocka_unit_test(a_node_that_starts_in_2038_is_refused_and_healed),

@@ -175,6 +175,26 @@ static void a_handoff_comes_again_until_it_is_restored(void **state)
     end(&r, 3);
 }
 
+/* Nothing of an earlier hand-off of that life gets in the way of a later one. */
+static void each_handoff_of_a_life_arrives(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_acting(&r, 12, 3);
+    seen.handed = 1; /* it restores at once */
+    want(&r, 201, 0, HTTP_M_PUT, ONE, "{\"argv\":[\"actor\"],\"restart\":\"permanent\",\"nodes\":[\"n1\"]}");
+    run_ms(&r, 1000);
+    static const char *const to[] = {"{\"node\":\"n2\"}", "{\"node\":\"n3\"}", "{\"node\":\"n2\"}"};
+    for (int i = 0; i < 3; i++) {
+        seen.state[0] = 0;
+        want(&r, 200, 0, HTTP_M_POST, ONE "/move", to[i]);
+        run_ms(&r, 3000);
+        assert_int_equal(seen.handed, 2 + i);
+        assert_string_equal(seen.state, "42");
+    }
+    end(&r, 3);
+}
+
 static void a_new_life_begins_without_the_old_state(void **state)
 {
     (void)state;
@@ -511,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_is_acknowledged_with_its_copy),
         cmocka_unit_test(a_stop_is_answered_with_its_copy),
         cmocka_unit_test(a_handoff_comes_again_until_it_is_restored),
+        cmocka_unit_test(each_handoff_of_a_life_arrives),
         cmocka_unit_test(a_new_life_begins_without_the_old_state),
         cmocka_unit_test(a_slow_start_outlives_a_change_of_the_view),
         cmocka_unit_test(a_silent_owner_is_not_given_up),
