@@ -322,7 +322,7 @@ static int replay_kept(struct node *n, struct op *op, const struct idem_row *row
 static int replay(struct node *n, struct op *op)
 {
     const struct request *r = op->request;
-    if (!r->idempotency_key || r->method == HTTP_M_GET)
+    if (!r->idempotency_key || r->method == HTTP_M_GET || op->st.remembered)
         return 0;
     struct idem_row row = {.key = op_idem_key(r)};
     int rc = store_load(n->store, T_IDEM, &row, &n->fault);
@@ -506,12 +506,13 @@ static int read_here(struct node *n, struct op *op, const struct call *c)
 int api_serve(struct node *n, struct op *op)
 {
     struct err e;
-    if (!op->args) {
-        if (prepare(n, op, &e) < 0)
-            return api_fail(n, op, &e);
-        int rc = replay(n, op);
-        if (rc != 0)
-            return rc < 0 ? rc : 0;
+    bool first = !op->args;
+    if (first && prepare(n, op, &e) < 0)
+        return api_fail(n, op, &e);
+    int rc = replay(n, op); /* also of one that came while this one waited */
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    if (first) {
         if (room_refuses(n, op->request->method, op->request->path, &e) < 0) {
             node_touch(n, &n->counters.disk_full, sizeof n->counters.disk_full);
             n->counters.disk_full++;
