@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/child.h"
 #include "node/session.h"
+#include "node/settings.h"
 #include "wire/digest.h"
 
 static const char *const method_words[] = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OTHER"};
@@ -377,6 +379,23 @@ int api_match(const struct request *r, int64_t rev, struct err *e)
     if (strlen(now) == n && memcmp(now, p, n) == 0)
         return 0;
     return err_field(e, SKEP_ECONFLICT, "If-Match", "its rev is %s now; read it again and decide anew", now);
+}
+
+bool api_is_itself(struct node *n, const struct op *op, const char *swarm, const char *name)
+{
+    const struct child *child = child_find(n, swarm, name);
+    return op->source == OP_WORKER && child && child->s.run == op->run;
+}
+
+bool api_may_change(struct node *n, const struct op *op, const char *swarm, const char *name,
+                    const char *what, struct err *e)
+{
+    if (op->request->who.role >= ROLE_ADMIN || !node_settings(n, swarm)->strict ||
+        api_is_itself(n, op, swarm, name))
+        return true;
+    err_set(e, SKEP_EFORBIDDEN, "the swarm %s is strict: only %s itself %s, by its channel, or an admin",
+            swarm, name, what);
+    return false;
 }
 
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e)

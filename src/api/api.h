@@ -106,6 +106,12 @@ int api_to_owner(struct node *n, struct op *op, const struct name_row *name, boo
 int api_homeless(struct node *n, struct op *op, const struct name_row *name);
 /* If-Match of the request against this rev. */
 int api_match(const struct request *r, int64_t rev, struct err *e);
+/* Whether the request is this process's own, by the channel of its run. On the node where it runs. */
+bool api_is_itself(struct node *n, const struct op *op, const char *swarm, const char *name);
+/* In a strict swarm the process itself writes its entry; and an admin, who may have to mend it. what: for the
+ * error, "changes its metadata". */
+bool api_may_change(struct node *n, const struct op *op, const char *swarm, const char *name,
+                    const char *what, struct err *e);
 /* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the
  * answer leaves. Call before the op is answered. */
 void api_show_soon(struct node *n);

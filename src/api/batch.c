@@ -223,9 +223,9 @@ static int nodes_fit(struct node *n, const char *swarm, const struct start_body 
                      struct err *e)
 {
     for (size_t i = 0; i < m->n; i++) {
-        size_t nodes = nodes_of(&m->list[i])->n;
+        const struct json_strings *nodes = nodes_of(&m->list[i]);
         int rc = plan_check(n, swarm, "child_mapping", m->list[i].name, nodes, e);
-        if (rc < 0 && nodes == 0 && b->child_mapping.p)
+        if (rc < 0 && nodes->n == 0 && b->child_mapping.p)
             return err_field(e, SKEP_EARG, "child_mapping",
                              "child_mapping_mismatch: it says no node for %.200s", m->list[i].name);
         if (rc < 0)

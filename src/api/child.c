@@ -43,7 +43,7 @@ static int stop_homeless(struct node *n, struct op *op, const struct call *c, co
         return 0;
     }
     int rc = stop_begin(n, op, c, k);
-    return rc < 0 ? rc : child_stop_homeless(n, &k->name);
+    return rc < 0 ? rc : child_end_homeless(n, &k->name, EXIT_ASKED_STOP);
 }
 
 static int stop_serve(struct node *n, struct op *op, const struct call *c)
@@ -178,20 +178,6 @@ static const struct json_field patch_fields[] = {JSON_FIELD(struct patch_body, m
                                                  JSON_FIELD(struct patch_body, increment, JSON_RAW_OBJECT)};
 static const struct json_table patch_table = JSON_TABLE(struct patch_body, patch_fields);
 
-/* In a strict swarm the process itself writes its entry, by its channel; and an admin, who may have to mend
- * it. */
-static bool may_change(struct node *n, const struct op *op, const struct call *c, struct err *e)
-{
-    const struct child *child = child_find(n, c->param[0], c->param[1]);
-    bool itself = op->source == OP_WORKER && child && child->s.run == op->run;
-    if (itself || op->request->who.role >= ROLE_ADMIN || !node_settings(n, c->param[0])->strict)
-        return true;
-    err_set(e, SKEP_EFORBIDDEN,
-            "the swarm %s is strict: only %s itself changes its metadata, by its channel, or an admin",
-            c->param[0], c->param[1]);
-    return false;
-}
-
 static int patch_serve(struct node *n, struct op *op, const struct call *c)
 {
     const struct patch_body *b = c->body;
@@ -208,7 +194,8 @@ static int patch_serve(struct node *n, struct op *op, const struct call *c)
         return rc;
     if ((rc = show_rev(n->store, c->param[0], c->param[1], &rev, &n->fault)) < 0)
         return rc;
-    if (!may_change(n, op, c, &e) || api_match(op->request, rev, &e) < 0)
+    if (!api_may_change(n, op, c->param[0], c->param[1], "changes its metadata", &e) ||
+        api_match(op->request, rev, &e) < 0)
         return api_fail(n, op, &e);
     struct metadata_row old = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
     rc = store_load(n->store, T_METADATA, &old, &n->fault);

@@ -171,7 +171,7 @@ static int start_serve(struct node *n, struct op *op, const struct call *c)
     int rc = api_swarm_known(n, op, c->param[0]);
     if (rc <= 0)
         return rc;
-    if (plan_check(n, c->param[0], "nodes", c->param[1], b->spec.nodes.n, &e) < 0)
+    if (plan_check(n, c->param[0], "nodes", c->param[1], &b->spec.nodes, &e) < 0)
         return api_fail(n, op, &e);
     rc = known_load(n, c, &k);
     if (rc < 0)

@@ -116,9 +116,12 @@ static int checkpoint_serve(struct node *n, struct op *op, const struct call *c)
     const struct data_body *b = c->body;
     CLEANUP(known_fini) struct known k = {0};
     struct str body = STR_INIT;
+    struct err e;
     int rc = known_at_owner(n, op, c, &k, false);
     if (rc <= 0)
         return rc;
+    if (!api_may_change(n, op, c->param[0], c->param[1], "says its state", &e))
+        return api_fail(n, op, &e);
     struct checkpoint_row row = {.swarm = k.name.swarm,
                                  .name = k.name.name,
                                  .at = n->real_ms,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "node/settings.h"
 
 #define MEMBERS_LIMIT 1000 /* of the members of a group, unless ?limit= says less */
 
@@ -256,6 +257,13 @@ static int group_delete(struct node *n, struct op *op, const struct call *c)
         return rc;
     if ((rc = rev_of(n->store, &g, &rev, &n->fault)) < 0)
         return rc;
+    if (node_settings(n, g.swarm)->strict && op->request->who.role < ROLE_ADMIN) {
+        err_set(&e, SKEP_EFORBIDDEN,
+                "the swarm %s is strict: its processes leave a group themselves, and an admin "
+                "deletes it",
+                g.swarm);
+        return api_fail(n, op, &e);
+    }
     if (!rev && store_number(n->store, Q_MEMBER_COUNT, 0, "tt", g.swarm, g.group) == 0) {
         err_set(&e, SKEP_ENOTFOUND, "there is no group %s in swarm %s", g.group, g.swarm);
         return api_fail(n, op, &e);
@@ -332,6 +340,21 @@ static int at_decider(struct node *n, struct op *op, const struct call *c, struc
     return api_fail(n, op, &e);
 }
 
+/* In a strict swarm a process joins and leaves itself; an address belongs to nobody. */
+static bool may_change(struct node *n, const struct op *op, const struct name_row *name, struct err *e)
+{
+    return is(name->kind, "address") ||
+           api_may_change(n, op, name->swarm, name->name, "joins and leaves groups", e);
+}
+
+static bool may_join(struct node *n, const struct op *op, const struct name_row *name, struct err *e)
+{
+    if (alias_is(name))
+        err_field(e, SKEP_EARG, "name", "%s is another name of %s; let that one join", name->name,
+                  name->address);
+    return !alias_is(name) && may_change(n, op, name, e);
+}
+
 static void name_fini(struct name_row *row)
 {
     row_fini(T_NAME, row);
@@ -372,9 +395,12 @@ static int join_serve(struct node *n, struct op *op, const struct call *c)
     CLEANUP(name_fini) struct name_row name = {0};
     char tag[ID_TEXT];
     bool dead, is_new, wrote;
+    struct err e;
     int rc = at_decider(n, op, c, &name);
     if (rc <= 0)
         return rc;
+    if (!may_join(n, op, &name, &e))
+        return api_fail(n, op, &e);
     if ((rc = joined_before(n, c, id_text(&op->id, tag), &dead)) != 0)
         return rc < 0 ? rc : answer_member(n, op, c, 201, store_written(n->store));
     if (op_is_late(n, op, 0)) {
@@ -401,6 +427,8 @@ static int leave_serve(struct node *n, struct op *op, const struct call *c)
     int rc = at_decider(n, op, c, &name);
     if (rc <= 0)
         return rc;
+    if (!may_change(n, op, &name, &e))
+        return api_fail(n, op, &e);
     const struct frozen *f = node_frozen(n);
     int shown = show_member(n->store, f, c, &body, &n->fault);
     frozen_unref(f);

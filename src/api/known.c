@@ -76,8 +76,9 @@ int known_none(struct node *n, struct op *op, const struct call *c)
 
 int known_not_started(struct node *n, struct op *op, const struct call *c, const struct known *k)
 {
-    AUTOSTR struct str extras = STR_INIT;
+    AUTOSTR struct str extras = STR_INIT, why = STR_INIT;
     const char *reason = k->child.reason ? k->child.reason : "{}";
+    child_reason_words(reason, &why);
     bool refused = strstr(reason, "\"exec_not_allowed\"") != NULL;
     struct err e;
     if (strstr(reason, "\"no_node_available\""))
@@ -87,9 +88,8 @@ int known_not_started(struct node *n, struct op *op, const struct call *c, const
                   "node %s does not allow this program; add its path to allow_exec there",
                   node_name_of(n, k->child.node));
     else
-        err_set(&e, SKEP_ESTARTFAILED,
-                "the process did not start on %s; reason says why, skep logs %s its output",
-                node_name_of(n, k->child.node), k->child.name);
+        err_set(&e, SKEP_ESTARTFAILED, "the process did not start on %s: %s", node_name_of(n, k->child.node),
+                str_get(&why));
     int rc = known_shows(n, op, c);
     if (rc < 0)
         return rc;

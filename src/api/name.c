@@ -261,18 +261,22 @@ static int child_life(struct node *n, struct op *op, const struct call *c, int64
     return 0;
 }
 
-/* In a strict swarm a process takes its other names itself. Looked at where the request comes in. */
-static bool may_name(struct node *n, const struct op *op, const struct call *c, struct err *e)
+/* In a strict swarm a process takes its other names, and lets go of them, itself. Looked at where the request
+ * comes in: there the process is, if it is the one that asks. child: NULL: of nobody in particular. */
+static bool may_name(struct node *n, const struct op *op, const struct call *c, const char *child,
+                     struct err *e)
 {
-    const struct register_body *b = c->body;
-    const struct child *child = child_find(n, c->param[0], b->child);
-    bool itself = op->source == OP_WORKER && child && child->s.run == op->run;
-    if (itself || op->source == OP_PEER || op->request->who.role >= ROLE_ADMIN ||
-        !node_settings(n, c->param[0])->strict)
+    bool has = false;
+    if (op->source == OP_PEER || !node_settings(n, c->param[0])->strict)
         return true;
-    err_set(e, SKEP_EFORBIDDEN, "the swarm %s is strict: only %s itself takes another name, or an admin",
-            c->param[0], b->child);
-    return false;
+    if (child && !api_may_change(n, op, c->param[0], child, "takes another name", e))
+        return false;
+    struct name_row row = {.swarm = mem_dup(c->param[0]), .name = mem_dup(c->param[1])};
+    if (store_load(n->store, T_NAME, &row, NULL) == 1 && alias_is(&row) &&
+        alias_dead(n->store, &row, NULL) == 0)
+        has = !api_may_change(n, op, c->param[0], row.address, "lets go of its other names", e);
+    row_fini(T_NAME, &row);
+    return !has;
 }
 
 static int register_serve(struct node *n, struct op *op, const struct call *c)
@@ -280,7 +284,7 @@ static int register_serve(struct node *n, struct op *op, const struct call *c)
     const struct register_body *b = c->body;
     struct err e;
     int64_t life = 0;
-    if (body_check(b, &e) < 0 || (b->child && !may_name(n, op, c, &e)))
+    if (body_check(b, &e) < 0 || !may_name(n, op, c, b->child, &e))
         return api_fail(n, op, &e);
     int rc = api_swarm_known(n, op, c->param[0]);
     if (rc <= 0 || (b->child && op->st.step != 1 && (rc = child_life(n, op, c, &life)) <= 0))
@@ -332,6 +336,8 @@ static int release_at_home(struct node *n, struct op *op, struct name_row *row, 
 static int release_serve(struct node *n, struct op *op, const struct call *c)
 {
     struct err e;
+    if (op->st.step == 0 && !may_name(n, op, c, NULL, &e))
+        return api_fail(n, op, &e);
     int rc = at_home(n, op, c);
     if (rc != 1)
         return rc;

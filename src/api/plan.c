@@ -142,12 +142,19 @@ int plan_answer(struct node *n, struct op *op, const char *swarm, const struct p
     return rc;
 }
 
-int plan_check(struct node *n, const char *swarm, const char *field, const char *name, size_t nodes_n,
-               struct err *e)
+int plan_check(struct node *n, const char *swarm, const char *field, const char *name,
+               const struct json_strings *nodes, struct err *e)
 {
-    if (node_settings(n, swarm)->distribution.kind != DISTRIBUTION_GUIDED || nodes_n == 1)
+    if (node_settings(n, swarm)->distribution.kind != DISTRIBUTION_GUIDED)
         return 0;
-    if (nodes_n == 0)
+    if (nodes->n == 1 && nodes->list[0][0] != '!' && !strpbrk(nodes->list[0], "*?"))
+        return 0;
+    if (nodes->n == 1)
+        return err_field(
+            e, SKEP_EARG, field,
+            "invalid_child_mapping: swarm %.100s is guided, and %.200s names a pattern, not a node", swarm,
+            name);
+    if (nodes->n == 0)
         return err_field(e, SKEP_EARG, field,
                          "missing_child_mapping: swarm %.100s is guided, so each child says its node; %.200s "
                          "does not",
@@ -156,5 +163,5 @@ int plan_check(struct node *n, const char *swarm, const char *field, const char 
         e, SKEP_EARG, field,
         "child_replication_mismatch: swarm %.100s keeps one copy of a child, and %.200s names %zu "
         "nodes",
-        swarm, name, nodes_n);
+        swarm, name, nodes->n);
 }

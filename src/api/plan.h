@@ -14,8 +14,8 @@ int plan_answer(struct node *n, struct op *op, const char *swarm, const struct p
                 size_t count);
 /* What each node would be to the choice for one name now, as objects of an array that is open. */
 void plan_candidates(struct node *n, const char *swarm, const char *name, char *const *nodes, struct jw *j);
-/* What this swarm asks of the nodes that a child names: of "guided" exactly one. */
-int plan_check(struct node *n, const char *swarm, const char *field, const char *name, size_t nodes_n,
-               struct err *e);
+/* What this swarm asks of the nodes that a child names: of "guided" exactly one, and no pattern. */
+int plan_check(struct node *n, const char *swarm, const char *field, const char *name,
+               const struct json_strings *nodes, struct err *e);
 
 #endif

@@ -411,7 +411,7 @@ static int end_homeless(struct node *n, const struct operation_row *op, const st
     bool meant = i->is == IS_FOUND ? row.incarnation == i->epoch : is(row.op, op->operation);
     if (rc == 1 && meant && homeless_is(n, &row)) {
         rc = node_log(n, "child_stop_asked", row.swarm, row.name, n->name, row.epoch, op->who, NULL);
-        rc = rc < 0 ? rc : child_stop_homeless(n, &row);
+        rc = rc < 0 ? rc : child_end_homeless(n, &row, EXIT_ASKED_STOP);
     }
     row_fini(T_NAME, &row);
     return rc < 0 ? rc : 0;

@@ -129,17 +129,20 @@ static void start_failed(struct node *n, struct batch_item *i, const struct chil
 {
     bool refused = child->reason && strstr(child->reason, "\"exec_not_allowed\"");
     bool full = child->reason && strstr(child->reason, "\"no_node_available\"");
+    AUTOSTR struct str detail = STR_INIT;
+    str_puts(&detail, "the process did not start: ");
     mem_replace(&i->reason_text, child->reason);
     if (i->reason_text && json_check(i->reason_text, strlen(i->reason_text), NULL) == 0)
         i->reason = (struct span){i->reason_text, strlen(i->reason_text)};
     mem_replace(&i->node, node_name_of(n, child->node));
+    child_reason_words(child->reason, &detail);
     error_set(i,
               refused ? SKEP_EEXEC
               : full  ? SKEP_ENONODE
                       : SKEP_ESTARTFAILED,
               refused ? "the node does not allow this program; add its path to allow_exec there"
               : full  ? "no node may take it: every one is full (max_children)"
-                      : "the process did not start; reason says why");
+                      : str_get(&detail));
 }
 
 static void started(struct node *n, struct batch_item *i, const struct child_row *child)

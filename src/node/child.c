@@ -412,7 +412,10 @@ static int spawn_failed(struct node *n, struct child *c, const struct event *ev)
 {
     if (ev->error == NOT_TRIED && !c->s.is_asked)
         return not_spawned(n, c);
-    AUTOFREE char *reason = child_reason("start_failed", -1, 0, strerror(ev->error));
+    const char *in = c->spec.cwd ? c->spec.cwd : "its working directory";
+    AUTOFREE char *detail = mem_printf("%.1000s in %.1000s: %s", c->spec.argv.n ? c->spec.argv.list[0] : "",
+                                       in, strerror(ev->error));
+    AUTOFREE char *reason = child_reason("start_failed", -1, 0, detail);
     return child_run_ended(n, c,
                            c->s.is_asked    ? c->s.asked
                            : c->s.published ? EXIT_UNREADY

@@ -101,6 +101,22 @@ char *child_reason(const char *code, int exit_status, int sig, const char *detai
     return str_take(&s);
 }
 
+void child_reason_words(const char *reason, struct str *out)
+{
+    static const char *const members[] = {"detail", "exit_status", "signal"}, *const before[] = {
+                                                                                  "", "status ", "signal "};
+    size_t begin = out->n;
+    for (size_t i = 0; reason && i < 3; i++) {
+        AUTOSTR struct str text = STR_INIT;
+        struct span raw = json_raw_member(reason, strlen(reason), members[i]);
+        if (!raw.p)
+            continue;
+        if (!json_unquote(raw, &text))
+            str_add(&text, raw.p, raw.n);
+        str_printf(out, "%s%s%s", out->n > begin ? ", " : "", before[i], str_get(&text));
+    }
+}
+
 /* Finds the program and asks the configuration. NULL, or the reason why not. */
 static char *program_find(struct node *n, struct spawn *s)
 {
@@ -111,8 +127,10 @@ static char *program_find(struct node *n, struct spawn *s)
         return child_reason("start_failed", -1, 0,
                             "its specification names no program that this node understands");
     int error = n->w.proc.find(n->w.proc.self, s->argv[0], s->env, s->cwd, path, sizeof path);
-    if (error)
-        return child_reason("start_failed", -1, 0, strerror(error));
+    if (error) {
+        AUTOFREE char *detail = mem_printf("%.1000s: %s", s->argv[0], strerror(error));
+        return child_reason("start_failed", -1, 0, detail);
+    }
     if (!child_exec_allowed(n, path))
         return child_reason("exec_not_allowed", -1, 0, "allow_exec of this node does not name this program");
     mem_replace(&s->argv[0], path);

@@ -237,9 +237,13 @@ int child_free_name(struct node *n, struct child *c, const char *type, const cha
     return rc;
 }
 
-int child_stop_homeless(struct node *n, const struct name_row *row)
+int child_end_homeless(struct node *n, const struct name_row *row, enum exit_kind why)
 {
+    bool lost = why == EXIT_LOST;
     struct child nowhere = {.swarm = row->swarm, .name = row->name, .s.epoch = row->epoch};
-    AUTOFREE char *reason = child_reason(exit_kind_word(EXIT_ASKED_STOP), -1, 0, NULL);
-    return free_name(n, &nowhere, "child_stopped", reason);
+    AUTOFREE char *reason =
+        child_reason(exit_kind_word(why), -1, 0, lost ? "its node ended, and it is temporary" : NULL);
+    int rc = free_name(n, &nowhere, lost ? "child_exited" : "child_stopped", reason);
+    node_wake(n, row->swarm, row->name);
+    return rc;
 }

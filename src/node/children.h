@@ -43,8 +43,11 @@ int child_owned(struct node *n, const struct name_row *row, bool covered);
 int child_disowned(struct node *n, const char *swarm, const char *name, const struct name_row *now_or_null);
 /* Asked by the owner's side of DELETE, restart and move. 0 = under way: wait for the row to change. */
 int child_stop(struct node *n, const char *swarm, const char *name, enum exit_kind why);
-/* At its home: a process whose owner is gone, and that no other node may take. Its name is free again. */
-int child_stop_homeless(struct node *n, const struct name_row *row);
+/* Why a run ended, of the JSON that its row has, in words: "No such file or directory", "…, status 3". */
+void child_reason_words(const char *reason, struct str *out);
+/* At its home: a process whose owner is gone, and that no other node may take (EXIT_ASKED_STOP), or that went
+ * with it for good (EXIT_LOST). Its name is free again. */
+int child_end_homeless(struct node *n, const struct name_row *row, enum exit_kind why);
 int child_event(struct node *n, const struct event *ev);
 #define LEAVE_MOVE_MS 15000 /* how long a stopping node looks for takers */
 #define BATCHES_KEPT  63    /* transactions whose sizes are remembered, for /metrics */

@@ -14,6 +14,7 @@
 
 #include "base/hlc.h"
 #include "node/brain.h"
+#include "node/settings.h"
 #include "node/spec.h"
 #include "node/swarm.h"
 #include "wire/json.h"
@@ -281,6 +282,24 @@ static int confirm(struct node *n, struct name_row *row, const struct child_row 
     return take_over(n, row, "confirmed");
 }
 
+/* Its owner is gone and had it running: that was its end, if it is never to be started again. What had not
+ * begun to run, or was on its way, goes on elsewhere like any other. */
+static bool ended_with_owner(struct node *n, const struct name_row *row, const struct child_row *seen)
+{
+    static const char *const ran[] = {"running", "stopping", "moving", NULL};
+    struct spec spec;
+    size_t i = 0;
+    while (seen->status && ran[i] && strcmp(ran[i], seen->status) != 0)
+        i++;
+    if (!seen->status || !ran[i])
+        return false;
+    spec_defaults(&spec);
+    bool read = row->spec && spec_parse(row->spec, &spec, NULL) == 0;
+    int restart = read && spec.restart_said ? spec.restart : node_settings(n, row->swarm)->restart;
+    spec_fini(&spec);
+    return restart == RESTART_TEMPORARY;
+}
+
 static int home_side(struct node *n, struct name_row *row)
 {
     int64_t down_since_ms;
@@ -301,6 +320,8 @@ static int home_side(struct node *n, struct name_row *row)
     else if (rc == 0 && state == OWNER_DOWN_SILENT &&
              (brake_held(&n->brake, n->now_ms) || n->now_ms < down_since_ms + ORPHAN_DELAY_MS))
         own_scan_at(n, n->now_ms + 1000);
+    else if (rc == 0 && ended_with_owner(n, row, &seen))
+        rc = child_end_homeless(n, row, EXIT_LOST);
     else if (rc == 0)
         rc = take_over(n, row,
                        state == OWNER_NEWER_ACTOR ? "restarted"

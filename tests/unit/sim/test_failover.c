@@ -90,11 +90,82 @@ static void who_watches_is_told_of_each_fail_over(void **state)
     rig_end(&r);
 }
 
+/* ---- a temporary process ends with its node ---- */
+
+#define TEMPORARY "{\"argv\":[\"/bin/counter\"],\"restart\":\"temporary\"}"
+
+static void gone_everywhere(struct rig *r, int but)
+{
+    for (int i = 0; i < NODES; i++)
+        if (i != but)
+            want(r, 404, i, HTTP_M_GET, CHILD, NULL);
+    assert_int_equal(sim_running(r->sim, "default", "x", NULL), 0);
+}
+
+static void begin_temporary(struct rig *r, uint64_t seed)
+{
+    begin(r, seed);
+    want(r, 200, 0, HTTP_M_DELETE, CHILD, NULL);
+    want(r, 201, 0, HTTP_M_PUT, CHILD, TEMPORARY);
+    run_ms(r, 500);
+}
+
+/* Its node dies and comes back, at once or after the others have seen it: it does not, and its name is free.
+ */
+static void what_is_temporary_ends_with_its_node(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct rig r;
+        begin_temporary(&r, seed);
+        int old = holder(&r, 0);
+        sim_crash(r.sim, old);
+        if (seed % 2) {
+            agree_within(&r, NODES - 1, 10000);
+            run_ms(&r, 2000);
+            gone_everywhere(&r, old);
+        }
+        assert_true(sim_start(r.sim, old));
+        agree_within(&r, NODES, 10000);
+        run_ms(&r, 3000);
+        gone_everywhere(&r, -1);
+        want(&r, 201, old, HTTP_M_PUT, CHILD, TEMPORARY);
+        run_ms(&r, 500);
+        process_of(&r, "x");
+        converge_within(&r, 10000);
+        rig_end(&r);
+    }
+}
+
+/* A move is a wish, and no end. */
+static void what_is_temporary_moves_like_any_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct rig r;
+        begin_temporary(&r, seed);
+        want(&r, 200, 0, HTTP_M_POST, CHILD "/calls", "{\"data\":1}");
+        int old = holder(&r, 0);
+        if (seed % 2)
+            want(&r, 200, 0, HTTP_M_POST, CHILD "/move", "{}");
+        else
+            sim_stop(r.sim, old);
+        for (int ms = 0; ms < 10000 && holder(&r, (old + 1) % NODES) == old; ms += 100)
+            run_ms(&r, 100);
+        run_ms(&r, 3000);
+        assert_int_equal(process_of(&r, "x").value, 1);
+        assert_true(holder(&r, (old + 1) % NODES) != old);
+        rig_end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_second_and_the_third_fail_over_work),
         cmocka_unit_test(who_watches_is_told_of_each_fail_over),
+        cmocka_unit_test(what_is_temporary_ends_with_its_node),
+        cmocka_unit_test(what_is_temporary_moves_like_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
