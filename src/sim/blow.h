@@ -38,6 +38,24 @@ extern const struct blow blows[NEMESIS_KINDS];
 /* Ends what the blows have left that does not end by itself. */
 void blows_end(struct nemesis *n);
 
+/* ---- blow_net.c ---- */
+
+bool strike_partition(struct nemesis *n, int node);
+bool strike_oneway(struct nemesis *n, int node);
+bool strike_reject(struct nemesis *n, int node);
+bool strike_slow(struct nemesis *n, int node);
+bool strike_break(struct nemesis *n, int node);
+
+/* ---- blow_files.c ---- */
+
+bool strike_restore(struct nemesis *n, int node);
+bool strike_away(struct nemesis *n, int node);
+bool strike_wipe(struct nemesis *n, int node);
+bool strike_flip(struct nemesis *n, int node);
+bool strike_clone(struct nemesis *n, int node);
+bool strike_join(struct nemesis *n, int node);
+bool strike_drain(struct nemesis *n, int node);
+
 /* ---- nemesis.c ---- */
 
 /* Somebody who is part of the cluster, up, and whose absence a fault may add to those of others. */
@@ -48,6 +66,11 @@ int64_t nemesis_span(struct nemesis *n, int64_t min_us, int64_t max_us);
 bool nemesis_toss(struct nemesis *n, unsigned one_in);
 /* fn(n, node) after that time. */
 void nemesis_later(struct nemesis *n, int64_t after_us, void (*fn)(struct nemesis *n, int node), int node);
+/* The same after seconds of that range, but not beyond the calm. */
+void nemesis_within_s(struct nemesis *n, int min_s, int max_s, void (*fn)(struct nemesis *n, int node),
+                      int node);
+/* It counts as away for so long. */
+void nemesis_weaken(struct nemesis *n, int node, int64_t for_us);
 /* Suspends them until the cluster has settled; once. */
 void nemesis_suspend(struct nemesis *n, unsigned promises);
 void nemesis_start(struct nemesis *n, int node, int64_t after_us);

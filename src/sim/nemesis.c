@@ -143,6 +143,23 @@ void nemesis_later(struct nemesis *n, int64_t after_us, void (*fn)(struct nemesi
     sim_at(n->sim, sim_now_us(n->sim) + after_us, later_fire, l, free);
 }
 
+void nemesis_within_s(struct nemesis *n, int min_s, int max_s, void (*fn)(struct nemesis *n, int node),
+                      int node)
+{
+    nemesis_later(n, nemesis_span(n, min_s * SIM_SECOND, max_s * SIM_SECOND), fn, node);
+}
+
+static void weak_end(struct nemesis *n, int node)
+{
+    n->weak[node]--;
+}
+
+void nemesis_weaken(struct nemesis *n, int node, int64_t for_us)
+{
+    n->weak[node]++;
+    nemesis_later(n, for_us, weak_end, node);
+}
+
 /* ---- Bounds ---- */
 
 static bool is_member(const struct nemesis *n, int node)
