@@ -114,6 +114,7 @@ bool simlink_breaks(struct sim *s, int from, int to);
 struct simnet *simnet_new(struct sim *s);
 void simnet_free(struct simnet *net);
 void simnet_world(struct sim_node *n, struct world_net *ret);
+void simnet_hook(void *node, struct hook_call *c TAKES); /* of that world; in outside.c */
 /* After its crash or end: its calls are forgotten, connections to it break (or go silent without power). */
 void simnet_down(struct sim_node *n);
 
