@@ -1,11 +1,13 @@
 /* node: the turn. Takes events, runs each in a savepoint, commits once, lets the effects go.
  *
- * Decides when rows become durable and what happens when they do not; knows nothing of names or sessions.
+ * Decides what is done in which order, and what becomes of what could not be written; knows nothing of names
+ * or sessions.
  */
 #include <string.h>
 
 #include "base/hlc.h"
 #include "node/brain.h"
+#include "node/commit.h"
 #include "node/compare.h"
 #include "node/hook.h"
 #include "wire/json.h"
@@ -17,9 +19,6 @@
 #define LEAVE_ANSWERS_MS 1000  /* of these, for what was asked here and is under way */
 #define STOP_STUCK_MS    10000 /* a stop that cannot be written ends all the same */
 #define MAIL_PATH        "/v1/peer/mail"
-#define WAL_IDLE_BYTES   (256 << 10)
-#define WAL_SOFT_BYTES   (4 << 20)
-#define WAL_HARD_BYTES   (64 << 20)
 
 uint64_t node_random(struct node *n)
 {
@@ -104,202 +103,6 @@ int node_ended(const struct node *n)
 bool node_unclean(const struct node *n)
 {
     return n->unclean;
-}
-
-/* ---- the batch ---- */
-
-static void read_clocks(struct node *n)
-{
-    n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
-    n->real_ms = n->w.clock.real_ms(n->w.clock.self);
-    watch_read(n);
-}
-
-static bool fatal(int rc)
-{
-    return rc == SKEP_EIO || rc == SKEP_EDAMAGED;
-}
-
-static void die(struct node *n)
-{
-    log_error(n->w.log, "%s; ending, for nothing can be promised on this disk", n->fault.text);
-    n->exit_status = err_info(SKEP_EIO)->exit_status;
-}
-
-/* One handler in a savepoint. < 0: it never happened. */
-static int run_one(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
-{
-    struct mark m = effects_mark(n->fx);
-    int64_t written = store_written(n->store);
-    int rc = db_savepoint(store_db(n->store), &n->fault);
-    if (rc == 0)
-        rc = fn(n, arg);
-    if (rc >= 0)
-        rc = db_release(store_db(n->store), &n->fault);
-    if (rc == 0)
-        return 0;
-    effects_drop(n->fx, m);
-    store_unwritten(n->store, written);
-    if (db_in_transaction(store_db(n->store)))
-        db_rollback_to(store_db(n->store), NULL);
-    return rc;
-}
-
-struct job {
-    int (*fn)(struct node *n, void *arg);
-    void *arg;
-    bool in_order; /* not before the one in front of it that must be tried again */
-    int rc;
-};
-
-/* A failure that may be over soon. */
-static bool passes(int rc)
-{
-    return rc == SKEP_EBUSY || rc == SKEP_EDISKFULL || rc == SKEP_ESTORE || rc == SKEP_ETIMEOUT ||
-           rc == SKEP_ECLOCK;
-}
-
-int node_try(struct node *n, int (*fn)(struct node *n, void *arg), void *arg, const char *what)
-{
-    int rc = run_one(n, fn, arg);
-    if (rc == 0 || passes(rc) || fatal(rc) || !db_in_transaction(store_db(n->store)))
-        return rc;
-    log_error(n->w.log, "%s was given up: %s", what, n->fault.text);
-    return 0;
-}
-
-/* What a job that failed means for those behind it: 0, or the failure of every one that must not overtake. */
-static int stuck_by(const struct job *j, int before)
-{
-    return before == 0 && j->in_order && passes(j->rc) ? j->rc : before;
-}
-
-/* The run's own entry in the vector, so that readers prove what is committed with it. */
-static int write_own_vector(struct node *n)
-{
-    int64_t written = store_written(n->store);
-    if (written <= vv_get(&n->vv, n->actor))
-        return 0;
-    return store_vv_raise(n->store, n->actor, written, &n->fault);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-static void batch_counted(struct node *n, int rows)
-{
-    int sizes[BATCHES_KEPT];
-    if (rows == 0)
-        return;
-    n->batch_sizes[n->batches++ % BATCHES_KEPT] = rows;
-    unsigned kept = n->batches < BATCHES_KEPT ? n->batches : BATCHES_KEPT;
-    memcpy(sizes, n->batch_sizes, sizeof sizes);
-    qsort(sizes, kept, sizeof *sizes, ascending);
-    n->counters.batch_last = rows;
-    n->counters.batch_median = sizes[kept / 2];
-}
-
-static int commit(struct node *n)
-{
-    int rc = facts_write(n);
-    if (rc == 0)
-        rc = write_own_vector(n);
-    size_t reach = rc == 0 && store_written(n->store) > vv_get(&n->vv, n->actor) ? poke_written(n) : 0;
-    if (rc == 0)
-        rc = db_commit(store_db(n->store), &n->fault);
-    if (rc < 0) {
-        db_rollback(store_db(n->store), NULL);
-        return rc;
-    }
-    n->counters.commits++;
-    facts_clear(n);
-    if (vv_raise(&n->vv, n->actor, store_written(n->store)))
-        poke_others(n, reach, NULL);
-    effects_release(n);
-    return 0;
-}
-
-/* All jobs in one transaction. < 0: none of them happened. */
-static int run_batch(struct node *n, struct job *jobs, size_t count)
-{
-    struct mark m = effects_mark(n->fx);
-    int64_t writes = store_writes(n->store), written = store_written(n->store);
-    int rc = db_begin(store_db(n->store), &n->fault), stuck = 0;
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        bool waits = stuck && jobs[i].in_order;
-        jobs[i].rc = waits ? stuck : run_one(n, jobs[i].fn, jobs[i].arg);
-        stuck = stuck_by(&jobs[i], stuck);
-        if (jobs[i].rc < 0 && !db_in_transaction(store_db(n->store)))
-            rc = jobs[i].rc; /* SQLite gave up the whole transaction */
-    }
-    if (rc == 0)
-        rc = commit(n);
-    if (rc < 0) {
-        db_rollback(store_db(n->store), NULL);
-        effects_drop(n->fx, m);
-        store_unwritten(n->store, written); /* or the next batch, with nothing to write, would write that */
-    } else {
-        batch_counted(n, (int)(store_writes(n->store) - writes));
-    }
-    return rc;
-}
-
-static bool met_the_end(const struct job *jobs, size_t count, int rc)
-{
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (jobs[i].rc == SKEP_EDISKFULL)
-            return true;
-    return rc == SKEP_EDISKFULL;
-}
-
-/* What the end of the disk has stopped, in its order. */
-static int run_again(struct node *n, struct job *jobs, size_t count, int rc)
-{
-    if (rc < 0)
-        return run_batch(n, jobs, count);
-    for (size_t i = 0; i < count; i++)
-        if (jobs[i].rc == SKEP_EDISKFULL && (rc = run_batch(n, &jobs[i], 1)) < 0)
-            jobs[i].rc = rc;
-    return 0;
-}
-
-/* Runs the jobs; when the transaction breaks, each alone, so that each gets its own verdict in job.rc. */
-static void run_jobs(struct node *n, struct job *jobs, size_t count)
-{
-    if (count == 0)
-        return;
-    int rc = run_batch(n, jobs, count);
-    if (met_the_end(jobs, count, rc) && room_give(n))
-        rc = run_again(n, jobs, count, rc);
-    int broke = rc;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (fatal(jobs[i].rc)) {
-            die(n);
-            return;
-        }
-    int stuck = 0;
-    for (size_t i = 0; rc < 0 && i < count; i++) {
-        if (broke == SKEP_EBUSY || count == 1) /* the begin failed, or there is nothing to separate */
-            jobs[i].rc = broke;
-        else if (stuck && jobs[i].in_order)
-            jobs[i].rc = stuck;
-        else if ((broke = run_batch(n, &jobs[i], 1)) < 0)
-            jobs[i].rc = broke;
-        stuck = stuck_by(&jobs[i], stuck);
-        if (fatal(jobs[i].rc)) {
-            die(n);
-            return;
-        }
-    }
-}
-
-int node_transact(struct node *n, int (*fn)(struct node *n, void *arg), void *arg)
-{
-    struct job j = {.fn = fn, .arg = arg};
-    run_jobs(n, &j, 1);
-    return j.rc;
 }
 
 /* ---- events ---- */
@@ -443,7 +246,7 @@ static void refuse(struct node *n, struct event *ev, int rc)
         event_fini(ev);
         return;
     }
-    if (!passes(rc)) { /* it would be refused for ever */
+    if (!commit_may_pass(rc)) { /* it would be refused for ever */
         log_error(n->w.log, "an event of kind %d was given up: %s", (int)ev->kind, e.text);
         event_fini(ev);
         return;
@@ -477,7 +280,7 @@ static void events_run(struct node *n, struct event *events, size_t count)
         jobs[jobs_n++] = (struct job){.fn = event_handle, .arg = &events[i], .in_order = in_line(&events[i])};
     }
     effects_release(n);
-    run_jobs(n, jobs, jobs_n);
+    commit_jobs(n, jobs, jobs_n);
     for (size_t i = 0; i < jobs_n && n->exit_status < 0; i++)
         if (jobs[i].rc < 0)
             refuse(n, of[i], jobs[i].rc);
@@ -487,6 +290,13 @@ static void events_run(struct node *n, struct event *events, size_t count)
 }
 
 /* ---- what is due ---- */
+
+static void read_clocks(struct node *n)
+{
+    n->now_ms = n->w.clock.boot_ms(n->w.clock.self);
+    n->real_ms = n->w.clock.real_ms(n->w.clock.self);
+    watch_read(n);
+}
 
 /* Timers and woken ops point into things that an effect may free: of their own batch after its commit at the
  * earliest, but of a batch that broke and is run one by one, each after its own. So a failure is noted by the
@@ -510,18 +320,6 @@ static int wake(struct node *n, void *arg)
     return rc;
 }
 
-/* One transaction of jobs that return here. < 0: it broke, none of them happened, all their owners live. */
-static int run_queue(struct node *n, struct job *jobs, size_t count)
-{
-    int rc = run_batch(n, jobs, count);
-    bool die_now = fatal(rc);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        die_now |= fatal(jobs[i].rc);
-    if (die_now)
-        die(n);
-    return rc;
-}
-
 static struct job timer_take(struct node *n)
 {
     struct job j = {.fn = fire, .arg = n->heap[0]};
@@ -540,7 +338,7 @@ static void timers_run(struct node *n)
     size_t count = 0;
     while (count < BATCH_EVENTS && timer_is_due(n))
         jobs[count++] = timer_take(n);
-    int rc = count ? run_queue(n, jobs, count) : 0;
+    int rc = count ? commit_once(n, jobs, count) : 0;
     if (rc == 0)
         return;
     bool alone = rc != SKEP_EBUSY && count > 1;
@@ -548,7 +346,7 @@ static void timers_run(struct node *n)
         timer_set(n, jobs[i].arg, alone ? n->now_ms : n->now_ms + RETRY_MS);
     for (size_t i = 0; alone && i < count && timer_is_due(n); i++) {
         struct job j = timer_take(n);
-        if (run_queue(n, &j, 1) < 0)
+        if (commit_once(n, &j, 1) < 0)
             timer_set(n, j.arg, n->now_ms + RETRY_MS);
     }
 }
@@ -579,7 +377,7 @@ static void woken_batch(struct node *n)
     size_t count = 0;
     while (count < BATCH_EVENTS && some_woken(n))
         jobs[count++] = woken_take(n);
-    int rc = run_queue(n, jobs, count);
+    int rc = commit_once(n, jobs, count);
     if (rc == 0)
         return;
     bool alone = rc != SKEP_EBUSY && count > 1;
@@ -593,7 +391,7 @@ static void woken_batch(struct node *n)
     for (size_t i = 0; alone && i < count && some_woken(n); i++) {
         struct job j = woken_take(n);
         struct op *op = j.arg;
-        if (run_queue(n, &j, 1) < 0)
+        if (commit_once(n, &j, 1) < 0)
             timer_set(n, &op->timer, n->now_ms + RETRY_MS);
     }
 }
@@ -663,24 +461,6 @@ static void leave_when_done(struct node *n)
         n->exit_status = 0;
 }
 
-/* Off the answers' path: when idle, or when the WAL has grown. A reader that pins it only delays this. */
-static void checkpoint(struct node *n, bool idle)
-{
-    int64_t wal = db_wal_bytes(store_db(n->store));
-    bool due =
-        wal >= WAL_SOFT_BYTES || (idle && wal >= WAL_IDLE_BYTES && n->now_ms - n->checkpoint_ms > 1000);
-    if (!due || n->now_ms - n->checkpoint_ms < 100)
-        return;
-    n->checkpoint_ms = n->now_ms;
-    int rc = db_checkpoint(store_db(n->store), wal >= WAL_HARD_BYTES, &n->fault);
-    if (fatal(rc))
-        die(n);
-    else if (rc < 0 && wal >= WAL_HARD_BYTES && n->now_ms - n->wal_warned_ms > 60000) {
-        n->wal_warned_ms = n->now_ms;
-        log_warn(n->w.log, "the write-ahead log has %lld MiB: %s", (long long)(wal >> 20), n->fault.text);
-    }
-}
-
 /* Nobody else has our id. */
 static bool run_begins(struct node *n)
 {
@@ -727,7 +507,7 @@ void node_turn(struct node *n, struct event *events, size_t count)
     woken_run(n);
     leave_when_done(n);
     hooks_tick(n);
-    checkpoint(n, count == 0);
+    commit_checkpoint(n, count == 0);
     mail_tick(n);
     effects_release(n);
     node_publish(n);
