@@ -28,22 +28,30 @@ static const struct uri_param page_params[] = {
     URI_PARAM(struct log_query, after, URI_TEXT, .max = 1100),
 };
 
-/* Where a page begins: "seq", or "node:seq" as in an event's id, which must be of this node. */
-static int after_of(const struct log_query *q, const struct frozen *f, int64_t *ret, struct err *e)
+/* Where a page begins: "seq", or "node:seq" as in an event's id, which must be of this node, and of this log:
+ * that of a node made anew under an old name begins anew, too. field: where it was said. */
+static int after_of(const struct log_query *q, const struct reading *r, const char *field, int64_t *ret,
+                    struct err *e)
 {
+    const struct frozen *f = r->frozen;
     const char *colon = q->after ? strrchr(q->after, ':') : NULL;
     const char *digits = colon ? colon + 1 : q->after;
     *ret = 0;
     if (colon && (strlen(f->name) != (size_t)(colon - q->after) ||
                   strncmp(q->after, f->name, (size_t)(colon - q->after)) != 0))
         return err_field(
-            e, SKEP_EARG, "after",
+            e, SKEP_EARG, field,
             "this is a place in the log of another node; each node has a sequence of its own, and this is "
             "node %.100s",
             f->name);
     if (q->after && !text_i64(digits, 0, INT64_MAX, ret))
-        return err_field(e, SKEP_EARG, "after",
+        return err_field(e, SKEP_EARG, field,
                          "not an event's id; it is what \"next\" or an event's \"id\" says");
+    if (*ret > store_number(r->store, Q_LOG_NEWEST, 0, ""))
+        return err_field(e, SKEP_EARG, field,
+                         "node %.100s has had no such event: its log is another one, of a node made anew or "
+                         "restored; begin without it",
+                         f->name);
     return 0;
 }
 
@@ -86,7 +94,7 @@ static int page(enum log_view view, const char *plural, const struct call *c, co
 {
     const struct log_query *q = c->query;
     int64_t seq, left = q->limit ? q->limit : API_LIST_LIMIT, looked = 0;
-    int rc = after_of(q, r->frozen, &seq, e);
+    int rc = after_of(q, r, "after", &seq, e);
     if (rc < 0)
         return rc;
     struct jw j = jw_init(body);
@@ -181,7 +189,7 @@ int follow_new(const struct route *route, const struct request *r, const struct 
     struct log_query *q = c.query;
     if (r->last_event_id)
         mem_replace(&q->after, r->last_event_id);
-    rc = after_of(q, reading->frozen, &seq, e);
+    rc = after_of(q, reading, r->last_event_id ? "Last-Event-ID" : "after", &seq, e);
     if (rc < 0)
         return rc;
     struct follow *f = mem_alloc(sizeof *f);

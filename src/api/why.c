@@ -6,6 +6,8 @@
 
 #include "api/api.h"
 #include "api/plan.h"
+#include "base/hlc.h"
+#include "node/child.h"
 #include "node/spec.h"
 
 #define EVENTS 10
@@ -21,6 +23,14 @@ static void write_events(const struct call *c, const struct reading *r, enum que
     jw_array_close(j);
 }
 
+/* What a peer wrote may be anything. */
+static struct span cause_of(const struct name_row *row)
+{
+    size_t n = row->cause ? strlen(row->cause) : 0;
+    bool good = n && json_check(row->cause, n, NULL) == 0;
+    return good ? (struct span){row->cause, n} : (struct span){NULL, 0};
+}
+
 static void write_claim(struct node *n, const struct frozen *f, const struct name_row *row, struct jw *j)
 {
     struct stamp stamp = {0};
@@ -30,10 +40,10 @@ static void write_claim(struct node *n, const struct frozen *f, const struct nam
     jw_kv_string(j, "owner", frozen_name_of(f, row->owner));
     jw_kv_i64_text(j, "owner_actor", row->owner_actor);
     jw_kv_i64_text(j, "epoch", row->epoch);
-    jw_kv_i64_text(j, "since", row->since);
+    jw_kv_time(j, "since", hlc_ms(row->since));
     jw_kv_i64_text(j, "incarnation", row->incarnation);
     jw_kv_string(j, "view", row->view);
-    jw_kv_raw(j, "cause", (struct span){row->cause, row->cause ? strlen(row->cause) : 0});
+    jw_kv_raw(j, "cause", cause_of(row));
     if (found == 1 && stamp.actor == n->actor) /* who wrote it hears who has it */
         jw_kv_i64(j, "copies", cover_count(n, stamp.hlc));
     else
@@ -64,9 +74,35 @@ static void write_lag(const struct frozen *f, struct jw *j)
     jw_object_close(j);
 }
 
+/* Where it came from, and what is wrong with it, as far as anything is. */
+static void write_past(const struct name_row *row, struct span child, struct jw *j)
+{
+    AUTOSTR struct str s = STR_INIT, from = STR_INIT, why = STR_INIT, status = STR_INIT;
+    struct span reason = json_raw_member(child.p, child.n, "reason");
+    struct span cause = cause_of(row);
+    if (cause.p) {
+        json_unquote(json_raw_member(cause.p, cause.n, "from"), &from);
+        json_unquote(json_raw_member(cause.p, cause.n, "why"), &why);
+        str_printf(&s, "it came from node %s: %s.", str_get(&from), str_get(&why));
+        jw_string(j, str_get(&s));
+        str_clear(&s);
+    }
+    json_unquote(json_raw_member(child.p, child.n, "status"), &status);
+    if (!status.n || strcmp(str_get(&status), "running") == 0)
+        return;
+    str_printf(&s, "its process is %s", str_get(&status));
+    AUTOFREE char *text = reason.p ? mem_copy(reason.p, reason.n) : NULL;
+    if (text && json_type(reason) == JSON_T_OBJECT) {
+        str_puts(&s, ": ");
+        child_reason_words(text, &s);
+    }
+    str_putc(&s, '.');
+    jw_string(j, str_get(&s));
+}
+
 /* The same in sentences. */
-static void write_because(struct node *n, const struct call *c, const struct name_row *row, const char *home,
-                          struct jw *j)
+static void write_because(struct node *n, const struct call *c, const struct name_row *row, struct span child,
+                          const char *home, struct jw *j)
 {
     AUTOSTR struct str s = STR_INIT;
     jw_kv_array(j, "because");
@@ -78,6 +114,8 @@ static void write_because(struct node *n, const struct call *c, const struct nam
     else
         str_printf(&s, "nobody holds the name %s in swarm %s.", c->param[1], c->param[0]);
     jw_string(j, str_get(&s));
+    if (row && child.n)
+        write_past(row, child, j);
     str_clear(&s);
     str_printf(&s, "its home, which decides about it, is node %s: %s.", home,
                node_open_now(n) ? "the nodes agree who is alive"
@@ -97,7 +135,7 @@ static void write_all(struct node *n, const struct call *c, const struct frozen 
     jw_object(j);
     jw_kv_string(j, "swarm", c->param[0]);
     jw_kv_string(j, "name", c->param[1]);
-    write_because(n, c, row, home, j);
+    write_because(n, c, row, child, home, j);
     jw_kv_string(j, "home", home);
     jw_kv_bool(j, "open", node_open_now(n));
     jw_kv_string(j, "view", view);

@@ -148,10 +148,18 @@ bool text_is_utf8(const char *p, size_t n)
     return text_utf8_prefix(p, n) == n;
 }
 
+size_t text_control(const char *p, size_t n)
+{
+    unsigned char first = n ? (unsigned char)p[0] : ' ', second = n > 1 ? (unsigned char)p[1] : 0;
+    if (first < 0x20 || first == 0x7f)
+        return 1;
+    return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
+
 bool text_is_clean(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+        if (text_control(p + i, n - i))
             return false;
     return text_is_utf8(p, n);
 }

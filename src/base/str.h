@@ -41,7 +41,9 @@ struct span {
 bool text_is_utf8(const char *p, size_t n);
 /* How many bytes from the start are whole, valid UTF-8 characters; n if all are. */
 size_t text_utf8_prefix(const char *p, size_t n);
-/* No control characters (below 0x20, 0x7f), valid UTF-8. */
+/* How many bytes the control character (C0, DEL, C1) takes that begins here; 0: none does. */
+size_t text_control(const char *p, size_t n);
+/* No control characters, valid UTF-8. */
 bool text_is_clean(const char *p, size_t n);
 /* Ends the text before the first byte that is no whole character, as where snprintf ran out of room. */
 void text_whole(char *text);

@@ -106,6 +106,8 @@ void child_reason_words(const char *reason, struct str *out)
     static const char *const members[] = {"detail", "exit_status", "signal"}, *const before[] = {
                                                                                   "", "status ", "signal "};
     size_t begin = out->n;
+    if (reason && json_check(reason, strlen(reason), NULL) < 0) /* a peer's row */
+        return;
     for (size_t i = 0; reason && i < 3; i++) {
         AUTOSTR struct str text = STR_INIT;
         struct span raw = json_raw_member(reason, strlen(reason), members[i]);

@@ -92,7 +92,17 @@ static int tell(struct cli *c, const char *what, const char *sentence, struct er
     if (rc)
         return rc;
     char *body AUTOFREE = mem_printf("{\"data\":%s}", data);
-    return cli_tell(c, "POST", path, body, sentence, e);
+    struct http_answer a = {0};
+    rc = cli_call_json(c, "POST", path, body, &a, e);
+    if (rc == 0) {
+        struct span document = {a.body, a.body_n};
+        char *missing AUTOFREE = text_at(document, "missing");
+        bool all = !*missing || strcmp(missing, "[]") == 0;
+        char *whole AUTOFREE = mem_printf("%s%s", sentence, all ? "" : "\nwithout a reply: {missing}");
+        cli_print_told(c, document, whole);
+    }
+    http_answer_fini(&a);
+    return rc;
 }
 
 static int run_send(struct cli *c, struct err *e)

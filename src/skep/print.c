@@ -159,8 +159,7 @@ static void add_ago(struct str *s, struct span value)
 static char *cleaned(struct str *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        if ((unsigned char)s->p[i] < 0x20 || s->p[i] == 0x7f)
-            s->p[i] = ' ';
+        memset(s->p + i, ' ', text_control(s->p + i, s->n - i));
     return str_take(s);
 }
 

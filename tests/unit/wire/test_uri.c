@@ -212,9 +212,14 @@ static void test_names(void **state)
         const char *p;
         size_t n;
         const char *says;
-    } bad[] = {{"", 0, "swarm is empty"},        {".", 1, "must not be"},
-               {"..", 2, "must not be"},         {"a\nb", 3, "control character"},
-               {"\x7f", 1, "control character"}, {"a\0b", 3, "control character"},
+    } bad[] = {{"", 0, "swarm is empty"},
+               {".", 1, "must not be"},
+               {"..", 2, "must not be"},
+               {"a\nb", 3, "control character"},
+               {"\x7f", 1, "control character"},
+               {"a\xc2\x9b\x31m", 5, "control character"},
+               {"\xc2\x85", 2, "control character"},
+               {"a\0b", 3, "control character"},
                {"\xff", 1, "not valid UTF-8"}};
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct err e = {0};
