@@ -108,6 +108,14 @@ def kill(c, node, dice):
     node.start()
 
 
+def kill_workers(c, node, dice):
+    """All that it runs, at once; it starts them again."""
+    for found in c.processes().values():
+        for pid, env in found.items():
+            if env["SKEP_NODE"] == node.name:
+                send(pid, signal.SIGKILL)
+
+
 def kill_keeper(c, node, dice):
     old = keeper_of(node)
     send(old, signal.SIGKILL)
@@ -181,7 +189,7 @@ def leave_and_die(c, node, dice):
     node.start()
 
 
-NODE_FAULTS = [kill, kill, kill_keeper, kill_both, kill_at_start, pause, pause_long, pause_keeper, leave, leave_and_die]
+NODE_FAULTS = [kill, kill, kill_workers, kill_keeper, kill_both, kill_at_start, pause, pause_long, pause_keeper, leave, leave_and_die]
 
 
 def settle(c, timeout_s=60):
