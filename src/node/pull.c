@@ -254,6 +254,13 @@ static bool got_all_there_is(const struct peer *p)
     return p->pull.cut.n == 0 || (p->pull.cut.n == 1 && p->pull.cut.e[0].actor == HOLES);
 }
 
+/* Rows of a node that died between two of its pages are proven by nobody until it is back: they come with
+ * every chain, and are no news. */
+static bool is_proof(const struct page *g)
+{
+    return g->theirs.n > 0;
+}
+
 static void chain_ended(struct node *n, struct peer *p, const struct page *g)
 {
     chain_later(n, p);
@@ -261,7 +268,7 @@ static void chain_ended(struct node *n, struct peer *p, const struct page *g)
         view_chain_ended(&n->view, &p->id, p->pull.chain);
     if (p->pull.cut.n == 0) {
         vv_merge(&n->vv, &g->theirs);
-        if (p->pull.rows) /* what came must be acknowledged: the next request goes out at once */
+        if (p->pull.rows && is_proof(g)) /* that must be acknowledged: the next request goes out at once */
             p->pull.next_ms = n->now_ms;
         poke_others(n, p->pull.reach, p);
     }
@@ -466,7 +473,8 @@ static int page_merge(struct node *n, struct reader *r, struct page *g)
         rc = store_read_row(r, &row, &n->fault);
         if (rc == 0)
             rc = row_merge(n, g, &row, &how);
-        size_t reach = rc == 0 ? poke_merged(n, row.t, row.key) : 0;
+        bool news = rc == 0 && (how != MERGED_KEPT || is_proof(g));
+        size_t reach = news ? poke_merged(n, row.t, row.key) : 0;
         g->reach = reach > g->reach ? reach : g->reach;
         if (how != MERGED_KEPT)
             taken[count++] = row;

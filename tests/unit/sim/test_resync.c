@@ -3,6 +3,10 @@
  */
 #include "rig.h"
 
+#include "store/store.h"
+#include "store/table.h"
+#include "wire/row.h"
+
 #define MIN_MS 20000
 #define MAX_MS 120000
 
@@ -576,6 +580,134 @@ static void restarts_are_forgotten(void **state)
     rig_end(&r);
 }
 
+/* ---- more restarts than anybody counts ---- */
+
+static struct {
+    int pulls;
+    size_t bytes, most;
+} asked;
+
+static bool count_request(void *brain, struct request *r)
+{
+    if (strcmp(r->path, "/v1/peer/pull") == 0) {
+        asked.pulls++;
+        asked.bytes += r->body_n;
+        asked.most = r->body_n > asked.most ? r->body_n : asked.most;
+    }
+    return sim_brain_node.request(brain, r);
+}
+
+#define RUNS_EACH 50 /* in five seconds; a hundred may end in as many */
+
+/* What so many earlier runs of this node would have left in its file, each a row that says that it was. */
+static int runs_written(struct node *n, void *arg)
+{
+    const struct table *t = table_get(T_ACTOR);
+    int64_t first = *(int64_t *)arg;
+    struct span self = {n->self_text, strlen(n->self_text)};
+    int rc = 0;
+    for (int64_t i = first; rc == 0 && i < first + RUNS_EACH; i++) {
+        AUTOSTR struct str bytes = STR_INIT, key = STR_INIT;
+        struct val vals[] = {{.type = VAL_INT, .i = i},
+                             {.type = VAL_TEXT, .p = self.p, .n = self.n},
+                             {.type = VAL_INT, .i = n->real_ms},
+                             {.type = VAL_TEXT, .p = self.p, .n = self.n}};
+        struct remote_row row = {
+            .t = T_ACTOR, .tbl = {t->name, strlen(t->name)}, .stamp = {0, store_stamp(n->store), i}};
+        enum merged how;
+        row_encode(&bytes, t->cols, vals, COUNT(vals), (struct span){NULL, 0});
+        str_printf(&key, "%lld", (long long)i);
+        row.bytes = (struct span){str_get(&bytes), bytes.n};
+        row.key = (struct span){str_get(&key), key.n};
+        rc = store_merge(n->store, &row, &how, &n->fault);
+        if (rc == 0)
+            rc = store_vv_raise(n->store, i, row.stamp.hlc, &n->fault);
+        vv_raise(&n->vv, i, row.stamp.hlc);
+    }
+    return rc;
+}
+
+static void counted_s(struct rig *r, int s)
+{
+    memset(&asked, 0, sizeof asked);
+    run_ms(r, 1000 * s);
+}
+
+/* SKEP_RESTARTS=100000 is what docs/benchmarks.md tells of. */
+static void a_node_may_restart_for_ever(void **state)
+{
+    (void)state;
+    static struct sim_brain brain;
+    struct rig r;
+    const char *many = getenv("SKEP_RESTARTS");
+    int64_t runs = many ? atoll(many) : 1000, known = 0, most = 0, asked_most = 0;
+    struct sim_opts o = rig_opts(81, 3); /* a pull that breaks makes the next one say all */
+    o.tombstone_min_ms = MIN_MS;
+    o.tombstone_max_ms = MAX_MS;
+    brain = sim_brain_node;
+    brain.request = count_request;
+    rig_begin_brain(&r, &o, &brain);
+    run_ms(&r, 5000);
+    counted_s(&r, 10);
+    size_t idle = asked.bytes;
+    for (int64_t i = 1; i <= runs; i += RUNS_EACH) {
+        assert_int_equal(node_transact(node_at(&r, 2), runs_written, &i), 0);
+        counted_s(&r, 5);
+        known = rows_number(&r, 0, "SELECT count(*) FROM vv");
+        most = known > most ? known : most;
+        asked_most = (int64_t)asked.most > asked_most ? (int64_t)asked.most : asked_most;
+    }
+    assert_in_range(most, 100, 1000);                /* of those of a minute and a half */
+    assert_in_range(asked_most, 1, 200 + 33 * most); /* at times one says all that it has, and dropped */
+    run_ms(&r, 4 * MIN_MS + 20000);
+    counted_s(&r, 10);
+    print_message(
+        "%lld runs: %lld known at most, %lld bytes the longest request; then %zu bytes in 10 s, %zu "
+        "without them\n",
+        (long long)runs, (long long)most, (long long)asked_most, asked.bytes, idle);
+    for (int i = 0; i < 3; i++) {
+        assert_in_range(rows_number(&r, i, "SELECT count(*) FROM actor"), 3, 6);
+        assert_in_range(rows_number(&r, i, "SELECT count(*) FROM vv"), 3, 10);
+        assert_int_equal(LOGGED(&r, i, "resync_started"), 0);
+    }
+    assert_in_range(asked.bytes, 1, idle * 5 / 4);
+    digests_equal(&r);
+    rig_end(&r);
+}
+
+/* It died between two pages: the others have rows of it that no vector proves until it is back. They have
+ * told each other, and need not do so over and over. */
+static void who_died_in_the_middle_of_a_chain_costs_the_others_nothing(void **state)
+{
+    (void)state;
+    static struct sim_brain brain;
+    struct rig r;
+    struct sim_opts o = rig_opts(82, 3);
+    brain = sim_brain_node;
+    brain.request = count_request;
+    rig_begin_brain(&r, &o, &brain);
+    run_ms(&r, 5000);
+    isolate(&r, 2);
+    for (int i = 0; i < 400; i++)
+        put(&r, 2, i);
+    sim_heal(r.sim, 0, 2);
+    sim_heal(r.sim, 2, 0);
+    while (rows_number(&r, 0, "SELECT count(*) FROM template") == 0)
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + 100));
+    sim_crash(r.sim, 2);
+    assert_true(rows_number(&r, 0, "SELECT count(*) FROM template") < 400);
+    sim_heal_all(r.sim);
+    run_ms(&r, 5000);
+    assert_int_equal(rows_number(&r, 0, "SELECT count(*) FROM template"),
+                     rows_number(&r, 1, "SELECT count(*) FROM template"));
+    counted_s(&r, 10);
+    assert_in_range(asked.pulls, 1, 60);
+    assert_true(sim_start(r.sim, 2));
+    converge_within(&r, 10000);
+    there(&r, 1, 399, true);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +727,8 @@ int main(void)
         cmocka_unit_test(an_old_backup_revives_nothing),
         cmocka_unit_test(it_goes_on_after_a_crash),
         cmocka_unit_test(restarts_are_forgotten),
+        cmocka_unit_test(a_node_may_restart_for_ever),
+        cmocka_unit_test(who_died_in_the_middle_of_a_chain_costs_the_others_nothing),
     };
     cmocka_set_test_filter(getenv("SKEP_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);
