@@ -63,7 +63,7 @@ CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at <> 0;
 
 CREATE TABLE operation_part (
     operation TEXT NOT NULL,
-    part INTEGER NOT NULL,    -- from 0
+    part INTEGER NOT NULL,    -- each coordinator counts for itself; -1: it was rolled back
     body TEXT,                -- JSON array: what is asked
     epoch INTEGER NOT NULL DEFAULT 0,
     extra BLOB,
@@ -72,6 +72,7 @@ CREATE TABLE operation_part (
     state TEXT,               -- waiting | running | done | partly | undone
     PRIMARY KEY (operation, part)
 ) STRICT;
+CREATE INDEX operation_part_partly ON operation_part (operation) WHERE state = 'partly';
 
 CREATE TABLE process_group (
     swarm TEXT NOT NULL,
@@ -179,6 +180,55 @@ SELECT o.operation, o.kind, o.swarm, o.state, n.name AS coordinator, o.who,
        (SELECT coalesce(sum(max(json_array_length(p.body) - 1, 0)), 0) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0) AS names,
        (SELECT coalesce(sum(json_array_length(p.result)), 0) FROM operation_part p WHERE p.operation = o.operation AND p.part >= 0) AS answered
 FROM operation o LEFT JOIN node n ON n.node = o.node;
+
+-- What became of each name of a start or stop of many: the best of what its parts say; and what still lives for it was
+-- started, whatever they say.
+CREATE VIEW v_operation_name AS
+WITH said AS (
+    SELECT o.operation, o.swarm, o.kind, o.ended_at <> 0 AS ended, json_extract(o.options, '$.mode') AS mode,
+           o.state = 'rolling_back' OR EXISTS (SELECT 1 FROM operation_part u WHERE u.operation = o.operation AND u.part = -1) AS undone,
+           json_extract(i.value, '$.name') AS name, json_extract(i.value, '$.node') AS node, json_extract(i.value, '$.code') AS code,
+           CASE WHEN p.state = 'running' AND json_extract(i.value, '$.code') = 'timeout' AND json_extract(i.value, '$.node') IS NULL THEN 'none'
+                ELSE coalesce(json_extract(i.value, '$.is'), 'asked') END AS became,
+           coalesce(json_extract(i.value, '$.epoch'), 0) AS epoch,
+           CASE WHEN json_extract(i.value, '$.is') = 'twice' THEN i.key END AS twice
+    FROM operation o JOIN operation_part p ON p.operation = o.operation, json_each(coalesce(p.result, p.body)) i
+    WHERE p.result IS NOT NULL OR (p.state = 'running' AND i.key > 0)
+), best AS (
+    SELECT *, max(CASE WHEN became IN ('started', 'stopped', 'undone') THEN iif(undone, 4, 7)
+                       WHEN became = 'existing' THEN 6
+                       WHEN became = 'error' THEN CASE WHEN undone OR code IS NOT 'timeout' THEN 5 WHEN node IS NULL THEN 2 ELSE 3 END
+                       WHEN became IN ('claimed', 'found') THEN 3
+                       ELSE 1 END || printf('%020d', epoch)) AS weight
+    FROM said GROUP BY operation, name, twice
+), lives AS (
+    SELECT b.*, l.name IS NOT NULL AS lives, l.owner, c.node AS runs_on, c.status, c.reason,
+           c.status = 'running' OR (c.started_at <> 0 AND c.status IN ('backoff', 'failed')) AS ran
+    FROM best b
+    LEFT JOIN name l ON l.swarm = b.swarm AND l.name = b.name AND l.op = b.operation AND l.kind = 'child' AND b.kind = 'start'
+         AND b.ended AND NOT b.undone AND b.became NOT IN ('started', 'twice')
+         AND NOT (b.became = 'error' AND b.code IS 'timeout' AND b.node IS NULL)
+    LEFT JOIN child c ON c.swarm = l.swarm AND c.name = l.name AND c.epoch = l.epoch
+), outcome AS (
+    SELECT operation, name, undone, mode, owner, runs_on, node AS said_node,
+           CASE WHEN lives AND ran THEN 'started'
+                WHEN lives AND status IS 'failed' THEN 'start_failed'
+                WHEN lives THEN 'late'
+                WHEN became IN ('existing', 'twice') AND mode <> 'missing' THEN 'taken'
+                WHEN became = 'twice' THEN 'existing'
+                WHEN undone AND became = 'started' THEN 'undone'
+                WHEN ended AND NOT undone AND became NOT IN ('started', 'stopped', 'existing', 'error') THEN 'late'
+                ELSE became END AS became,
+           CASE WHEN NOT (lives AND status IS 'failed') THEN code
+                WHEN reason LIKE '%"exec_not_allowed"%' THEN 'exec_not_allowed'
+                WHEN reason LIKE '%"no_node_available"%' THEN 'no_node_available'
+                ELSE 'start_failed' END AS code
+    FROM lives
+)
+SELECT o.operation, o.name, CASE WHEN o.became IN ('start_failed', 'late', 'taken') THEN 'error' ELSE o.became END AS became,
+       coalesce(n.name, o.said_node) AS node,
+       CASE o.became WHEN 'late' THEN 'timeout' WHEN 'taken' THEN 'already_started' WHEN 'error' THEN o.code WHEN 'start_failed' THEN o.code END AS code
+FROM outcome o LEFT JOIN node n ON n.node = coalesce(o.runs_on, o.owner);
 
 DROP TRIGGER guard_tables_insert;
 INSERT INTO "tables" (name, kind, key, writer, rank, retention, about) VALUES

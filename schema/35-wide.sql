@@ -22,7 +22,7 @@ CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at <> 0;
 -- Its parts: at most 1000 names each, for one node.
 CREATE TABLE operation_part (
     operation TEXT NOT NULL,
-    part INTEGER NOT NULL,    -- from 0
+    part INTEGER NOT NULL,    -- each coordinator counts for itself; -1: it was rolled back
     body TEXT,                -- JSON array: what is asked
     epoch INTEGER NOT NULL DEFAULT 0,
     extra BLOB,
@@ -31,6 +31,7 @@ CREATE TABLE operation_part (
     state TEXT,               -- waiting | running | done | partly | undone
     PRIMARY KEY (operation, part)
 ) STRICT;
+CREATE INDEX operation_part_partly ON operation_part (operation) WHERE state = 'partly';
 
 -- Settings of a group; one without a row has none.
 CREATE TABLE process_group (

@@ -358,7 +358,7 @@ static int outcome(struct node *n, struct op *op)
     int rc = store_load(n->store, T_OPERATION, &row, &n->fault);
     bool ended = rc == 1 && row.ended_at;
     if (ended)
-        rc = operation_result(n->store, &row, &body, &names, &refused, &n->fault);
+        rc = operation_result(n, &row, &body, &names, &refused);
     if (ended) /* every home hears of the end of its names before the client does */
         ends = strcmp(row.kind, "stop") == 0 || strcmp(row.state, "rolling_back") == 0;
     row_fini(T_OPERATION, &row);

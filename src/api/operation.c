@@ -21,12 +21,12 @@ struct lists {
     struct str text[L_N];
     struct jw j[L_N];
     size_t n[L_N];
-    bool undone; /* it was rolled back, by this coordinator or by one that it did not know of */
+    bool undone, waiting; /* as struct batch_outcomes has them */
 };
 
-static void lists_init(struct lists *l, const struct operation_row *op)
+static void lists_init(struct lists *l, const struct batch_outcomes *of)
 {
-    *l = (struct lists){.undone = is(op->state, "rolling_back")};
+    *l = (struct lists){.undone = of->undone, .waiting = of->waiting};
     for (int i = 0; i < L_N; i++) {
         l->j[i] = jw_init(&l->text[i]);
         jw_array(&l->j[i]);
@@ -89,6 +89,14 @@ static void add_existing(struct lists *l, const struct batch_options *o, const s
     add(l, L_TAKEN, i);
 }
 
+static void add_twice(struct lists *l, const struct batch_options *o, const struct batch_item *i)
+{
+    struct batch_item error = *i;
+    error.code = (char *)(uintptr_t)err_info(SKEP_ESTARTED)->word;
+    error.detail = (char[]){"it stands in the batch twice; the first was taken"};
+    add(l, o->mode == BATCH_MISSING ? L_EXISTING : L_ERRORS, &error);
+}
+
 static void sort_item(struct lists *l, const struct batch_options *o, const struct batch_item *i)
 {
     switch ((enum batch_is)i->is) {
@@ -109,6 +117,9 @@ static void sort_item(struct lists *l, const struct batch_options *o, const stru
     case IS_UNDONE:
         add(l, L_UNDONE, i);
         break;
+    case IS_TWICE:
+        add_twice(l, o, i);
+        break;
     case IS_CLAIMED:
     case IS_FOUND:
     case IS_ELSEWHERE:
@@ -119,25 +130,14 @@ static void sort_item(struct lists *l, const struct batch_options *o, const stru
     }
 }
 
-static int lists_read(struct store *s, const struct operation_row *op, const struct batch_options *o,
-                      struct lists *l, bool *ret_waiting, struct err *e)
+static void lists_fill(struct lists *l, const struct batch_options *o, const struct batch_outcomes *of)
 {
-    struct operation_part_row part = {0};
-    struct batch_item item = {0};
-    int rc;
-    struct stmt *q = store_ask(s, Q_OPERATION_RESULTS, "t", op->operation);
-    while ((rc = store_next(q, T_OPERATION_PART, &part, e)) == 1) {
-        struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
-        *ret_waiting |= is(part.state, "waiting");
-        l->undone |= part.part == BATCH_UNDONE; /* the first of them */
-        while (item_next(&it, &item))
-            sort_item(l, o, &item);
-    }
-    item_fini(&item);
-    row_fini(T_OPERATION_PART, &part);
+    for (size_t i = 0; i < of->twice_n; i++)
+        sort_item(l, o, &of->twice[i]);
+    for (const struct batch_outcome *x = of->list; x; x = x->hh.next)
+        sort_item(l, o, &x->item);
     for (int i = 0; i < L_N; i++)
         jw_array_close(&l->j[i]);
-    return rc;
 }
 
 static void kv_list(struct jw *j, const char *key, const struct lists *l, enum list from)
@@ -164,25 +164,26 @@ static void result_write(struct jw *j, const struct operation_row *op, const str
 
 /* The list for which all were refused where all or none were wanted; L_N: they were not. */
 static enum list refused_for(const struct operation_row *op, const struct batch_options *o,
-                             const struct lists *l, bool waiting)
+                             const struct lists *l)
 {
-    if (!is(op->kind, "start") || o->mode != BATCH_ALL_OR_NONE || !(waiting || l->undone))
+    if (!is(op->kind, "start") || o->mode != BATCH_ALL_OR_NONE || !(l->waiting || l->undone))
         return L_N;
     if (l->n[L_TAKEN])
         return L_TAKEN;
     return l->n[L_HOMELESS] && l->n[L_HOMELESS] == l->n[L_ERRORS] ? L_HOMELESS : L_N;
 }
 
-int operation_result(struct store *s, const struct operation_row *op, struct str *ret_body,
-                     struct str *ret_names, int *ret_refused, struct err *e)
+int operation_result(struct node *n, const struct operation_row *op, struct str *ret_body,
+                     struct str *ret_names, int *ret_refused)
 {
     struct batch_options o;
     CLEANUP(lists_fini) struct lists l;
-    bool waiting = false;
+    CLEANUP(outcomes_fini) struct batch_outcomes of;
+    int rc = outcomes_read(n, op, &of);
     batch_options_read(op, &o);
-    lists_init(&l, op);
-    int rc = lists_read(s, op, &o, &l, &waiting, e);
-    enum list why = refused_for(op, &o, &l, waiting);
+    lists_init(&l, &of);
+    lists_fill(&l, &o, &of);
+    enum list why = refused_for(op, &o, &l);
     *ret_refused = why == L_TAKEN ? SKEP_ESTARTED : why == L_HOMELESS ? SKEP_ENONODE : 0;
     if (why != L_N)
         str_add(ret_names, str_get(&l.text[why]), l.text[why].n);
@@ -214,25 +215,22 @@ static bool is_gone(struct store *s, const struct operation_row *op, const struc
     return gone;
 }
 
-static int progress_read(struct store *s, const struct operation_row *op, struct progress *ret, struct err *e)
+static int progress_read(struct node *n, const struct operation_row *op, const struct batch_options *o,
+                         struct progress *ret)
 {
-    struct operation_part_row part = {0};
-    struct batch_item i = {0};
-    int rc;
-    *ret = (struct progress){0};
-    struct stmt *q = store_ask(s, Q_OPERATION_RESULTS, "t", op->operation);
-    while ((rc = store_next(q, T_OPERATION_PART, &part, e)) == 1) {
-        struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
-        while (item_next(&it, &i)) {
-            ret->claimed += i.is == IS_CLAIMED || i.is == IS_FOUND;
-            ret->failed += i.is == IS_ERROR;
-            ret->done += i.is == IS_STARTED || i.is == IS_STOPPED || i.is == IS_EXISTING ||
-                         i.is == IS_UNDONE || (i.is == IS_CLAIMED && runs(s, op, &i)) ||
-                         (i.is == IS_FOUND && is_gone(s, op, &i));
-        }
+    CLEANUP(outcomes_fini) struct batch_outcomes of;
+    int rc = outcomes_read(n, op, &of);
+    bool missing = o->mode == BATCH_MISSING;
+    int64_t twice = (int64_t)of.twice_n;
+    *ret = (struct progress){.done = missing ? twice : 0, .failed = missing ? 0 : twice};
+    for (const struct batch_outcome *x = of.list; x; x = x->hh.next) {
+        const struct batch_item *i = &x->item;
+        ret->claimed += i->is == IS_CLAIMED || i->is == IS_FOUND;
+        ret->failed += i->is == IS_ERROR;
+        ret->done += i->is == IS_STARTED || i->is == IS_STOPPED || i->is == IS_EXISTING ||
+                     i->is == IS_UNDONE || (i->is == IS_CLAIMED && runs(n->store, op, i)) ||
+                     (i->is == IS_FOUND && is_gone(n->store, op, i));
     }
-    item_fini(&i);
-    row_fini(T_OPERATION_PART, &part);
     return rc;
 }
 
@@ -257,7 +255,7 @@ static void write_head(struct jw *j, const struct frozen *f, const struct operat
     jw_kv_time(j, "ended_at", op->ended_at);
 }
 
-static int write_result(struct jw *j, struct store *s, const struct operation_row *op, struct err *e)
+static int write_result(struct jw *j, struct node *n, const struct operation_row *op)
 {
     AUTOSTR struct str body = STR_INIT, names = STR_INIT;
     int refused = 0;
@@ -265,7 +263,7 @@ static int write_result(struct jw *j, struct store *s, const struct operation_ro
         jw_kv_null(j, "result");
         return 0;
     }
-    int rc = operation_result(s, op, &body, &names, &refused, e);
+    int rc = operation_result(n, op, &body, &names, &refused);
     if (rc == 0 && refused) {
         jw_kv_object(j, "result");
         jw_kv_string(j, "status", "error");
@@ -278,15 +276,13 @@ static int write_result(struct jw *j, struct store *s, const struct operation_ro
     return rc;
 }
 
-static int write_operation(struct jw *j, struct store *s, const struct frozen *f,
-                           const struct operation_row *op, struct err *e)
+static int write_operation(struct jw *j, struct node *n, const struct frozen *f,
+                           const struct operation_row *op)
 {
     struct batch_options o;
     struct progress p;
-    int rc = progress_read(s, op, &p, e);
-    if (rc < 0)
-        return rc;
     batch_options_read(op, &o);
+    int rc = progress_read(n, op, &o, &p);
     jw_object(j);
     write_head(j, f, op, &o);
     jw_kv_object(j, "progress");
@@ -294,7 +290,7 @@ static int write_operation(struct jw *j, struct store *s, const struct frozen *f
     jw_kv_i64(j, "done", p.done);
     jw_kv_i64(j, "failed", p.failed);
     jw_object_close(j);
-    rc = write_result(j, s, op, e);
+    rc = rc < 0 ? rc : write_result(j, n, op);
     jw_object_close(j);
     batch_options_fini(&o);
     return rc;
@@ -311,7 +307,7 @@ static int answer_get(struct node *n, struct op *op, const struct operation_row 
     struct str body = STR_INIT;
     struct jw j = jw_init(&body);
     const struct frozen *f = node_frozen(n);
-    int rc = write_operation(&j, n->store, f, row, &n->fault);
+    int rc = write_operation(&j, n, f, row);
     frozen_unref(f);
     if (rc == 0)
         op_answer(n, op, answer_json(200, &body));

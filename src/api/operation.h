@@ -4,9 +4,11 @@
 
 #include "store/store.h"
 
+struct node;
+
 /* Appends what became of an ended operation. *ret_refused: 0, or the code under which it was refused as
  * a whole, for the names (a JSON array) in ret_names. */
-int operation_result(struct store *s, const struct operation_row *op, struct str *ret_body,
-                     struct str *ret_names, int *ret_refused, struct err *e);
+int operation_result(struct node *n, const struct operation_row *op, struct str *ret_body,
+                     struct str *ret_names, int *ret_refused);
 
 #endif

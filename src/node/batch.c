@@ -131,16 +131,9 @@ void batches_wake(struct node *n, const char *swarm, const char *name)
 static int twice_write(struct node *n, const struct batch_order *o, const struct operation_row *op,
                        int64_t *part)
 {
-    char detail[] = "it stands in the batch twice; the first was taken";
-    struct batch_item one = {.is = IS_EXISTING};
-    if (o->options.mode != BATCH_MISSING)
-        one = (struct batch_item){
-            .is = IS_ERROR, .code = (char *)(uintptr_t)err_info(SKEP_ESTARTED)->word, .detail = detail};
     AUTOFREE struct batch_item *items = mem_array(o->twice_n, sizeof *items);
-    for (size_t i = 0; i < o->twice_n; i++) {
-        items[i] = one;
-        items[i].name = (char *)(uintptr_t)o->twice[i];
-    }
+    for (size_t i = 0; i < o->twice_n; i++)
+        items[i] = (struct batch_item){.name = (char *)(uintptr_t)o->twice[i], .is = IS_TWICE};
     return parts_answered(n, op, items, o->twice_n, part);
 }
 
@@ -162,7 +155,7 @@ static int begin(struct node *n, const struct batch_order *o, const struct opera
 {
     bool check = strcmp(o->kind, "start") == 0 && o->options.mode == BATCH_ALL_OR_NONE;
     struct batch_head head = {.stamp = op->epoch};
-    int64_t part = 0;
+    int64_t part = part_first(n);
     int rc = store_save(n->store, T_OPERATION, op, &n->fault);
     if (rc == 0)
         rc = twice_write(n, o, op, &part);

@@ -1,7 +1,8 @@
 /* batch: starts and stops of many, in parts of at most 1000 names (docs/batches.md).
  *
  * batch.c keeps what this node coordinates and looks at what changed; batch_lead.c is the coordinator's side,
- * batch_home.c that of the homes and of the owners, batch_part.c what a part says.
+ * batch_home.c that of the homes and of the owners, batch_part.c what a part says, batch_result.c what became
+ * of each name.
  *
  * Everything is in two tables. The row of an operation belongs to its coordinator, who writes it under a
  * higher epoch the longer it lives. A part belongs to one home of its names, and is a question or its answer:
@@ -40,6 +41,7 @@ struct node;
 #define BATCH_KEEP_MS    (10 * 60000)   /* results, after the end */
 #define BATCH_UNDONE_MS  (24 * 3600000) /* the rows of what was taken back: a claim may come late */
 #define BATCH_UNDONE     (-1)           /* the part that says it */
+#define BATCH_PART_BITS  16             /* of a part's number: those of one coordinator */
 #define BATCH_KEY        "operation"    /* who waits for one waits for (this, its id) */
 
 /* ---- what a part says (batch_part.c) ---- */
@@ -56,6 +58,7 @@ enum batch_is {
     IS_NONE,      /* nothing was claimed */
     IS_MOVED,     /* asked again in another part */
     IS_UNDONE,
+    IS_TWICE, /* it stands there already */
 };
 
 /* One name in an answer. */
@@ -70,6 +73,8 @@ void item_fini(struct batch_item *i);
 void item_write(struct jw *j, const struct batch_item *i);
 /* Nobody knows whether it was claimed: if it was, that must not run. */
 bool item_is_unknown(const struct batch_item *i);
+/* From now on an error. */
+void item_fail(struct batch_item *i, int code, const char *detail);
 /* The next of an answer. ret is emptied first; what cannot be read is passed over. */
 bool item_next(struct json_iter *it, struct batch_item *ret);
 
@@ -121,6 +126,9 @@ int parts_answered(struct node *n, const struct operation_row *op, const struct 
                    size_t count, int64_t *part);
 /* Its "nodes"; yours. */
 void want_nodes(const struct batch_want *w, struct json_strings *ret);
+/* Parts are numbered by each coordinator for itself: two that do not know of each other replace none. */
+int64_t part_first(const struct node *n);
+bool part_is_of(int64_t part, int64_t first);
 /* An epoch for what the coordinator asks next, above that of the row it replaces. */
 int64_t part_epoch(struct node *n, const struct operation_row *op, int64_t old);
 
@@ -157,6 +165,38 @@ int batch_begin(struct node *n, const struct batch_order *o, struct str *ret_ref
 int batch_is_undone(struct node *n, const char *op, const char *name);
 /* Whether anybody has begun to roll it back: 1, 0, < 0. */
 int batch_is_marked(struct node *n, const struct operation_row *op);
+
+/* ---- what became of each name (batch_result.c) ---- */
+
+/* Whether a name that was claimed, found or is to be undone has its outcome: 1, and then it is in the item.
+ */
+int item_resolve(struct node *n, const struct operation_row *op, bool undo, struct batch_item *i);
+/* What ended since it began may have been forgotten by now, and what took its place has come. */
+bool batch_is_old(const struct node *n, const struct operation_row *op);
+
+struct batch_outcome {
+    struct batch_item item;
+    UT_hash_handle hh;
+};
+struct batch_outcomes {
+    struct batch_outcome *list; /* uthash by name */
+    struct batch_item *twice;
+    size_t twice_n, twice_cap;
+    int64_t twice_part;
+    bool undone;  /* it was rolled back, by this coordinator or by one that it did not know of */
+    bool waiting; /* it was refused before anything was claimed */
+};
+/* Of one that goes on: as far as it is known. */
+int outcomes_read(struct node *n, const struct operation_row *op, struct batch_outcomes *ret);
+/* The same, by what the parts say alone. */
+int outcomes_said(struct node *n, const struct operation_row *op, struct batch_outcomes *ret);
+/* Whether a part of it says that of some nobody knew: 1, 0, < 0. */
+int batch_is_partly(struct node *n, const char *op);
+/* Nobody knew in time whether it was claimed: if it was, it must not run. */
+bool outcomes_lack(const struct batch_outcomes *o, const char *name);
+int batch_is_unknown(struct node *n, const struct operation_row *op,
+                     const char *name); /* the same: 1, 0, < 0 */
+void outcomes_fini(struct batch_outcomes *o);
 
 /* ---- looking (batch.c) ---- */
 

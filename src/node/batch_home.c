@@ -377,24 +377,18 @@ static int end_child(struct node *n, struct child *c, const struct operation_row
     return rc < 0 ? rc : 0;
 }
 
-/* Of a stop what was found, of a start what nobody knew of in time. */
-static bool is_meant(const struct operation_row *op, const struct batch_item *i, const struct child *c)
-{
-    return is(op->kind, "stop") ? i->is == IS_FOUND && c->s.incarnation == i->epoch
-                                : item_is_unknown(i) && is(c->op, op->operation);
-}
-
-static int end_listed(struct node *n, const struct operation_row *op, const char *state)
+/* Of a stop: what was found. */
+static int end_found(struct node *n, const struct operation_row *op)
 {
     struct operation_part_row part = {0};
     struct batch_item item = {0};
     int rc, end = 0;
-    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "tt", op->operation, state);
+    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "tt", op->operation, "running");
     while (end == 0 && (rc = store_next(q, T_OPERATION_PART, &part, &n->fault)) == 1) {
         struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
         while (end == 0 && item_next(&it, &item)) {
             struct child *c = child_find(n, op->swarm, item.name);
-            if (c && !c->s.session && is_meant(op, &item, c))
+            if (c && !c->s.session && item.is == IS_FOUND && c->s.incarnation == item.epoch)
                 end = end_child(n, c, op);
         }
     }
@@ -402,6 +396,26 @@ static int end_listed(struct node *n, const struct operation_row *op, const char
     item_fini(&item);
     row_fini(T_OPERATION_PART, &part);
     return end < 0 ? end : rc < 0 ? rc : 0;
+}
+
+/* Of a start: all, or (of) those that nobody knew of in time. */
+static int end_claimed(struct node *n, const struct operation_row *op, const struct batch_outcomes *of)
+{
+    struct child *c, *next;
+    int rc = 0;
+    HASH_ITER(hh, n->children, c, next)
+    if (rc == 0 && !c->s.session && is(c->op, op->operation) && (!of || outcomes_lack(of, c->name)))
+        rc = end_child(n, c, op);
+    return rc;
+}
+
+static int end_unknown(struct node *n, const struct operation_row *op)
+{
+    CLEANUP(outcomes_fini) struct batch_outcomes of = {0};
+    int rc = batch_is_partly(n, op->operation);
+    if (rc == 1)
+        rc = outcomes_said(n, op, &of);
+    return rc < 0 || !of.list ? rc : end_claimed(n, op, &of);
 }
 
 static int end_homeless(struct node *n, const struct operation_row *op, const struct batch_item *i)
@@ -440,36 +454,14 @@ static int end_all_homeless(struct node *n, const struct operation_row *op)
 
 int batch_end_mine(struct node *n, const struct operation_row *op)
 {
-    struct child *c, *next;
-    int rc = 0;
     bool stop = is(op->kind, "stop");
     int undone = stop || is(op->state, "rolling_back") ? 1 : batch_is_marked(n, op);
     if (undone != 1)
-        return undone == 0 && is(op->state, "partly") ? end_listed(n, op, "partly") : undone;
-    if ((rc = end_all_homeless(n, op)) < 0 || stop)
-        return rc < 0 || op->ended_at ? rc : end_listed(n, op, "running");
-    HASH_ITER(hh, n->children, c, next)
-    if (rc == 0 && !c->s.session && is(c->op, op->operation))
-        rc = end_child(n, c, op);
-    return rc;
-}
-
-static int is_unknown(struct node *n, const char *op, const char *name)
-{
-    struct operation_part_row part = {0};
-    struct batch_item item = {0};
-    bool yes = false;
-    int rc = 0;
-    struct stmt *q = store_ask(n->store, Q_OPERATION_ANSWERED, "tt", op, "partly");
-    while (!yes && (rc = store_next(q, T_OPERATION_PART, &part, &n->fault)) == 1) {
-        struct json_iter it = json_iter_init((struct span){part.result, strlen(part.result)});
-        while (!yes && item_next(&it, &item))
-            yes = item_is_unknown(&item) && is(item.name, name);
-    }
-    stmt_reset(q);
-    item_fini(&item);
-    row_fini(T_OPERATION_PART, &part);
-    return yes ? 1 : rc;
+        return undone < 0 ? undone : end_unknown(n, op);
+    int rc = end_all_homeless(n, op);
+    if (rc < 0 || stop)
+        return rc < 0 || op->ended_at ? rc : end_found(n, op);
+    return end_claimed(n, op, NULL);
 }
 
 int batch_is_marked(struct node *n, const struct operation_row *op)
@@ -488,8 +480,8 @@ int batch_is_undone(struct node *n, const char *op, const char *name)
     int rc = store_load(n->store, T_OPERATION, &row, &n->fault);
     if (rc == 1)
         rc = is(row.state, "rolling_back") ? 1 : batch_is_marked(n, &row);
-    if (rc == 0 && is(row.state, "partly"))
-        rc = is_unknown(n, op, name);
+    if (rc == 0)
+        rc = batch_is_unknown(n, &row, name);
     row_fini(T_OPERATION, &row);
     return rc;
 }

@@ -10,6 +10,8 @@
  * place.
  *  2. A part is asked again only under a higher epoch.
  *  3. An operation ends when every part has; one that rolls back, when nothing of it is left.
+ *  4. Who does not know what became of a part says so just above the question: what another coordinator, on
+ * the other side of a split, has seen become of it stays.
  */
 #include <stdio.h>
 #include <string.h>
@@ -82,150 +84,16 @@ void batch_lead_wake(struct batch *b, const char *name)
         wake(b, x);
 }
 
-/* ---- what became of a name ---- */
-
-struct seen {
-    struct name_row name;
-    struct child_row child;
-    struct stamp version;
-    bool found, dead, current, forgotten;
-};
-
-static void seen_fini(struct seen *s)
-{
-    row_fini(T_NAME, &s->name);
-    row_fini(T_CHILD, &s->child);
-}
-
-/* What ended since it began may have been forgotten by now, and what took its place has come. */
-static bool is_old(const struct node *n, const struct operation_row *op)
-{
-    return n->real_ms - op->at >= n->o.tombstone_min_ms;
-}
-
-static int seen_load(struct node *n, const struct operation_row *op, const char *name, struct seen *s)
-{
-    *s = (struct seen){.name = {.swarm = mem_dup(op->swarm), .name = mem_dup(name)},
-                       .child = {.swarm = mem_dup(op->swarm), .name = mem_dup(name)}};
-    int rc = store_load(n->store, T_NAME, &s->name, &n->fault);
-    s->found = rc == 1;
-    if (rc == 0)
-        rc = store_version(n->store, T_NAME, &s->name, &s->version, &s->dead, &n->fault);
-    if (rc >= 0)
-        rc = store_load(n->store, T_CHILD, &s->child, &n->fault);
-    s->current = s->found && rc == 1 && s->child.epoch == s->name.epoch;
-    s->forgotten = !s->found && !s->dead && is_old(n, op);
-    return rc < 0 ? rc : 0;
-}
-
-static void error_set(struct batch_item *i, int code, const char *detail)
-{
-    i->is = IS_ERROR;
-    mem_replace(&i->code, err_info(code)->word);
-    mem_replace(&i->detail, detail);
-}
-
-static void start_failed(struct node *n, struct batch_item *i, const struct child_row *child)
-{
-    bool refused = child->reason && strstr(child->reason, "\"exec_not_allowed\"");
-    bool full = child->reason && strstr(child->reason, "\"no_node_available\"");
-    AUTOSTR struct str detail = STR_INIT;
-    str_puts(&detail, "the process did not start: ");
-    mem_replace(&i->reason_text, child->reason);
-    if (i->reason_text && json_check(i->reason_text, strlen(i->reason_text), NULL) == 0)
-        i->reason = (struct span){i->reason_text, strlen(i->reason_text)};
-    mem_replace(&i->node, node_name_of(n, child->node));
-    child_reason_words(child->reason, &detail);
-    error_set(i,
-              refused ? SKEP_EEXEC
-              : full  ? SKEP_ENONODE
-                      : SKEP_ESTARTFAILED,
-              refused ? "the node does not allow this program; add its path to allow_exec there"
-              : full  ? "no node may take it: every one is full (max_children)"
-                      : str_get(&detail));
-}
-
-static void started(struct node *n, struct batch_item *i, const struct child_row *child)
-{
-    i->is = IS_STARTED;
-    i->epoch = child->epoch;
-    i->pid = child->pid;
-    mem_replace(&i->node, node_name_of(n, child->node));
-}
-
-static bool never_ran(const struct child_row *child)
-{
-    return child->started_at == 0 || (child->reason && strstr(child->reason, "\"start_failed\""));
-}
-
-/* Each says whether there is an outcome. */
-
-static bool after_start(struct node *n, const struct operation_row *op, const struct seen *s,
-                        struct batch_item *i)
-{
-    bool ours = s->found && is(s->name.op, op->operation);
-    bool ended = !ours && s->child.epoch >= i->epoch && is(s->child.status, "gone");
-    if (ours && s->current && is(s->child.status, "running"))
-        started(n, i, &s->child);
-    else if (ours && s->current && s->child.started_at &&
-             (is(s->child.status, "backoff") || is(s->child.status, "failed")))
-        started(n, i, &s->child); /* it ran: the start took place */
-    else if ((ours && s->current && is(s->child.status, "failed")) || (ended && never_ran(&s->child)))
-        start_failed(n, i, &s->child);
-    else if (ended)
-        started(n, i, &s->child);
-    else if (s->found && !ours && s->name.incarnation > i->epoch)
-        error_set(i, SKEP_ESTARTED, "it has ended, and somebody else has started it since");
-    else
-        return false;
-    return true;
-}
-
-/* Absence proves nothing at first: the row that took the place of the claim may be on its way here. */
-static bool is_over(const struct seen *s, int64_t incarnation)
-{
-    if (s->forgotten)
-        return true;
-    return s->found ? s->name.incarnation > incarnation : s->dead && s->version.rank >= incarnation;
-}
-
-static bool after_stop(struct node *n UNUSED, const struct operation_row *op UNUSED, const struct seen *s,
-                       struct batch_item *i)
-{
-    if (!is_over(s, i->epoch))
-        return false;
-    i->is = IS_STOPPED;
-    return true;
-}
-
-static bool after_undo(struct node *n, const struct operation_row *op, const struct seen *s,
-                       struct batch_item *i)
-{
-    if ((s->found && is(s->name.op, op->operation)) || !is_over(s, i->epoch))
-        return false;
-    bool failed = s->child.reason && (strstr(s->child.reason, "\"start_failed\"") ||
-                                      strstr(s->child.reason, "\"no_node_available\""));
-    if (s->child.epoch >= i->epoch && is(s->child.status, "gone") && never_ran(&s->child) && failed)
-        start_failed(n, i, &s->child);
-    else
-        i->is = IS_UNDONE;
-    return true;
-}
+/* ---- the names as they stand ---- */
 
 static int resolve(struct node *n, struct batch *b, const struct operation_row *op, struct batch_name *x)
 {
-    CLEANUP(seen_fini) struct seen s;
-    int rc = seen_load(n, op, x->item.name, &s);
-    if (rc < 0)
-        return rc;
-    bool done = b->undo                ? after_undo(n, op, &s, &x->item)
-                : is(op->kind, "stop") ? after_stop(n, op, &s, &x->item)
-                                       : after_start(n, op, &s, &x->item);
-    if (done) {
+    int rc = item_resolve(n, op, b->undo, &x->item);
+    if (rc == 1) {
         x->waits = false;
         x->part->left--;
     }
-    return 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- parts that were answered ---- */
@@ -306,7 +174,7 @@ static int ask_again(struct node *n, const struct operation_row *op, struct oper
             some[which][some_n[which]++] = wants[at];
             item.is = IS_MOVED;
         } else if (again) {
-            error_set(&item, SKEP_EINTERNAL, "the answer names a child that was not asked for");
+            item_fail(&item, SKEP_EINTERNAL, "the answer names a child that was not asked for");
         }
         item_write(&j, &item);
     }
@@ -342,7 +210,7 @@ static int ask_others(struct node *n, const struct operation_row *op, struct ope
     mem_replace(&row->state, is(op->state, "rolling_back") ? "undone" : "done");
     mem_replace(&row->body, "[]");
     mem_replace(&row->result, "[]");
-    row->epoch = part_epoch(n, op, row->epoch);
+    row->epoch++; /* invariant 4 */
     return rc < 0 ? rc : store_save(n->store, T_OPERATION_PART, row, &n->fault);
 }
 
@@ -376,7 +244,7 @@ static int lines_read(struct node *n, const struct operation_row *op, struct lin
 {
     size_t cap = 0;
     int rc;
-    *ret = (struct lines){0};
+    *ret = (struct lines){.next = part_first(n)};
     struct stmt *q = store_ask(n->store, Q_OPERATION_PARTS, "t", op->operation);
     while ((rc = stmt_step(q, &n->fault)) == 1) {
         ARRAY_GROW(ret->list, ret->n, cap);
@@ -388,7 +256,8 @@ static int lines_read(struct node *n, const struct operation_row *op, struct lin
                            .answered = col_i64(q, 3),
                            .epoch = col_i64(q, 4)};
         snprintf(l->node, sizeof l->node, "%s", col_text(q, 1) ? col_text(q, 1) : "");
-        ret->next = l->number + 1;
+        if (part_is_of(l->number, ret->next))
+            ret->next = l->number + 1;
         ret->waiting += l->waiting;
         ret->running += l->running;
         ret->unanswered += (l->waiting || l->running) && !l->answered;
@@ -422,7 +291,7 @@ static int part_give_up(struct node *n, const struct operation_row *op, struct o
     jw_array(&j);
     for (size_t i = 0; i < count; i++) {
         struct batch_item item = {.name = mem_dup(wants[i].name)};
-        error_set(&item, SKEP_ETIMEOUT,
+        item_fail(&item, SKEP_ETIMEOUT,
                   is(op->kind, "stop") ? "no outcome in time; it may still happen"
                                        : "no outcome in time; if it was started, that is taken back");
         item_write(&j, &item);
@@ -434,7 +303,7 @@ static int part_give_up(struct node *n, const struct operation_row *op, struct o
     mem_replace(&row->state, is(op->kind, "stop") ? "done" : "partly");
     mem_replace(&row->body, "[]");
     mem_replace(&row->result, str_get(&result));
-    row->epoch = part_epoch(n, op, row->epoch);
+    row->epoch++; /* invariant 4 */
     return store_save(n->store, T_OPERATION_PART, row, &n->fault);
 }
 
@@ -576,6 +445,8 @@ static bool is_bad(const struct batch_item *i, const struct batch_options *o)
     bool nowhere = error && is(i->code, err_info(SKEP_ENONODE)->word);
     if (o->mode == BATCH_ALL_OR_NONE && (taken || nowhere || item_is_unknown(i)))
         return true;
+    if (i->is == IS_TWICE)
+        return o->on_failure && o->mode != BATCH_MISSING;
     return o->on_failure && (error || (taken && o->mode == BATCH_EACH));
 }
 
@@ -658,7 +529,7 @@ static void give_up(struct node *n, struct batch *b, const struct operation_row 
             if (p->list[i].waits) {
                 p->list[i].waits = false;
                 p->left--;
-                error_set(&p->list[i].item, SKEP_ETIMEOUT,
+                item_fail(&p->list[i].item, SKEP_ETIMEOUT,
                           is(op->kind, "stop") ? "no outcome in time; it may still happen"
                                                : "it has not got ready in time; it may still do so");
             }
@@ -684,7 +555,7 @@ static int watch_names(struct node *n, struct batch *b, const struct operation_r
 
 static int watch_parts(struct node *n, struct batch *b, struct operation_row *op)
 {
-    for (struct batch_part *p = is_old(n, op) ? b->parts : NULL; p; p = p->next)
+    for (struct batch_part *p = batch_is_old(n, op) ? b->parts : NULL; p; p = p->next)
         for (size_t i = 0; i < p->n; i++)
             wake(b, &p->list[i]);
     int rc = watch_names(n, b, op);

@@ -12,8 +12,9 @@
 #include "node/batch.h"
 #include "node/brain.h"
 
-static const char *const is_words[] = {"claimed",   "started", "found", "stopped", "existing", "error",
-                                       "elsewhere", "late",    "none",  "moved",   "undone",   NULL};
+static const char *const is_words[] = {"claimed", "started",   "found", "stopped", "existing",
+                                       "error",   "elsewhere", "late",  "none",    "moved",
+                                       "undone",  "twice",     NULL};
 
 static const struct json_field item_fields[] = {
     JSON_FIELD(struct batch_item, name, JSON_STRING, .required = true),
@@ -209,6 +210,17 @@ void plan_fini(struct batch_plan *p)
 }
 
 /* ---- parts ---- */
+
+/* 53 bits in all: others read it as a number of JSON. */
+int64_t part_first(const struct node *n)
+{
+    return ((n->actor >> 1) & ((INT64_C(1) << 37) - 1)) << BATCH_PART_BITS;
+}
+
+bool part_is_of(int64_t part, int64_t first)
+{
+    return part >> BATCH_PART_BITS == first >> BATCH_PART_BITS;
+}
 
 static int answered_save(struct node *n, const struct operation_row *op, const struct batch_item *items,
                          size_t count, int64_t part)

@@ -7,8 +7,9 @@
  *  - a mapping that is no good is refused for the reason that it deserves;
  *  - at the end each name that is there runs, once, if there is a node for it, and nothing else runs;
  *  - at the end no rollback is open (others end in 10 minutes at the latest), whoever began it; what lives
- * for one is what it says it has started; one that was rolled back, or wanted all and did not get them, has
- * nothing.
+ *    for one is what it says it has started; one that was rolled back, or wanted all and did not get them,
+ *    has nothing;
+ *  - each name that was asked for has one outcome, the same for HTTP and SQL, on all nodes.
  *
  * Where rows wait for "skep doctor" nothing is asked. The last holds under every fault that is over by then,
  * also where what clients are told binds nobody.

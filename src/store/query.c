@@ -168,9 +168,11 @@ static const struct query_text queries[Q_N] = {
     [Q_OPERATION_OPEN] = {T_N, "SELECT operation FROM operation WHERE ended_at = 0 AND operation > ?1 "
                                "ORDER BY operation LIMIT ?2"},
     /* what was taken back stays for a day: a claim of it may come late */
-    [Q_OPERATION_OLD] = {T_OPERATION, "WHERE ended_at <> 0 AND ended_at < ?1 AND "
-                                      "(state NOT IN ('rolling_back', 'partly') OR ended_at < ?1 - 86400000) "
-                                      "ORDER BY ended_at LIMIT 500"},
+    [Q_OPERATION_OLD] = {T_OPERATION,
+                         "WHERE ended_at <> 0 AND ended_at < ?1 AND "
+                         "(ended_at < ?1 - 86400000 OR NOT EXISTS (SELECT 1 FROM operation_part p "
+                         "WHERE p.operation = operation.operation AND (p.part = -1 OR p.state = 'partly'))) "
+                         "ORDER BY ended_at LIMIT 500"},
     [Q_OPERATION_LIST] = {T_OPERATION, "WHERE operation > ?1 ORDER BY operation LIMIT ?2"},
     [Q_OPERATION_PARTS] = {T_N, "SELECT part, node, state, result IS NOT NULL, epoch FROM operation_part "
                                 "WHERE operation = ?1 ORDER BY part"},
@@ -178,6 +180,9 @@ static const struct query_text queries[Q_N] = {
                                              "state IN ('waiting', 'running') ORDER BY part LIMIT ?3"},
     [Q_OPERATION_ANSWERED] = {T_OPERATION_PART, "WHERE operation = ?1 AND state = ?2 AND "
                                                 "result IS NOT NULL ORDER BY part"},
+    [Q_OPERATION_PARTLY] = {T_N, "SELECT 1 FROM operation_part INDEXED BY operation_part_partly "
+                                 "WHERE operation = ?1 AND state = 'partly' LIMIT 1"},
+    [Q_OPERATION_ALL] = {T_OPERATION_PART, "WHERE operation = ?1 ORDER BY part"},
     [Q_OPERATION_RESULTS] = {T_OPERATION_PART, "WHERE operation = ?1 AND result IS NOT NULL ORDER BY part"},
     [Q_HANDOFF_EXPIRED] = {T_HANDOFF, "WHERE expires_at <= ?1 LIMIT 200"},
     [Q_CHUNKS] = {T_CHUNK, "WHERE swarm = ?1 AND name = ?2 AND epoch = ?3 ORDER BY idx"},

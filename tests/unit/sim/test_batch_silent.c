@@ -128,12 +128,13 @@ static void a_home_behind_a_broken_link(void **state)
 /* ---- it may have answered ---- */
 
 /* A home is cut off, with its claims or before them, for longer than tombstones are kept: whoever is asked in
- * its place cannot know what it has done. */
+ * its place cannot know what it has done. Where nothing undoes it, what one side started stays, though the
+ * other one could not know of it. */
 static void what_nobody_knows_is_taken_back(void **state)
 {
     (void)state;
     int undone = 0;
-    for (size_t k = 0; k < 2; k++)
+    for (size_t k = 0; k < COUNT(rests); k++)
         for (int64_t us = 500; us < 60000; us = us * 2) {
             struct rig r;
             char path[64];
@@ -151,10 +152,13 @@ static void what_nobody_knows_is_taken_back(void **state)
             sim_heal_all(r.sim);
             run_ms(&r, 90000);
             all_ended_within(&r, 30000);
-            int n = running(&r, "q", CHILDREN); /* the lists are those of one side */
-            if (n != 0 && n != CHILDREN)
-                fail_msg("%s, %d us: %d run", rests[k], (int)us, n);
-            undone += n == 0;
+            AUTOFREE char *what = mem_printf("%s, %d us", rests[k], (int)us);
+            for (int i = 0; i < 3; i++) {
+                int n = keeps_its_word(&r, i, path, k < 2, what);
+                undone += n == 0;
+                if (k == 2 && n != CHILDREN)
+                    fail_msg("%s: one side started what the other did not know of, and %d run", what, n);
+            }
             converge_within(&r, 30000);
             rig_end(&r);
         }
@@ -196,6 +200,92 @@ static void what_was_claimed_in_vain_does_not_run(void **state)
         assert_int_equal(keeps_its_word(&r, 1, path, false, "with it"), told);
         converge_within(&r, 30000);
         str_fini(&answer.body);
+        rig_end(&r);
+    }
+}
+
+/* As the file of each node has it. */
+static int64_t listed(struct rig *r, int node, const char *where)
+{
+    AUTOFREE char *sql = mem_printf("SELECT count(*) FROM v_operation_name WHERE %s", where);
+    assert_int_equal(db_exec(store_db(node_at(r, node)->store), "PRAGMA trusted_schema = ON", NULL), 0);
+    return rows_number(r, node, sql);
+}
+
+/* A home claims what no other node may run, and dies before anybody has heard of it: that is an error, and
+ * what it comes back with is listed as what it is. */
+static void what_runs_all_the_same_is_listed(void **state)
+{
+    (void)state;
+    struct rig r, answer = {0};
+    begin(&r, 50, 3);
+    AUTOFREE char *bound = name_at(&r, 1);
+    AUTOFREE char *last =
+        mem_printf("{\"name\":\"%s\",\"argv\":[\"/bin/counter\"],\"nodes\":[\"n2\"]}", bound);
+    AUTOFREE char *all = body_of("q", CHILDREN, last, rests[2]);
+    AUTOFREE char *claims = mem_printf("SELECT count(*) FROM change WHERE tbl = 'name' AND actor = %lld",
+                                       (long long)node_at(&r, 1)->actor);
+    ask_later(&r, &answer, 0, HTTP_M_POST, MANY, all);
+    for (int i = 0; i < 100000 && rows_number(&r, 1, claims) == 0; i++)
+        assert_true(sim_run(r.sim, sim_now_us(r.sim) + 10));
+    split_off(&r, 1);
+    assert_true(rows_number(&r, 1, claims) > 0);
+    sim_crash(r.sim, 1);
+    run_ms(&r, 60000);
+    assert_int_equal(answer.status, 202);
+    AUTOFREE char *path = mem_printf("/v1/operations/%s", member(&answer, "operation"));
+    keeps_its_word(&r, 0, path, false, "without it");
+    assert_int_equal(listed(&r, 0, "became = 'started'"), CHILDREN);
+    assert_int_equal(listed(&r, 0, "became = 'error' AND code = 'no_node_available' AND node IS NULL"), 1);
+    sim_heal_all(r.sim);
+    assert_true(sim_start(r.sim, 1));
+    run_ms(&r, 30000);
+    assert_int_equal(sim_running(r.sim, "default", bound, NULL), 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(keeps_its_word(&r, i, path, false, "with it"), CHILDREN);
+        assert_true(lists(&r, "started", bound) && !lists(&r, "errors", bound));
+        assert_int_equal(listed(&r, i, "became = 'started'"), CHILDREN + 1);
+        assert_int_equal(listed(&r, i, "became <> 'started'"), 0);
+    }
+    str_fini(&answer.body);
+    rig_end(&r);
+}
+
+/* A home hears of its part when the time of the operation is up, and the coordinator, whose disk is full,
+ * could not say so: it claims nothing. */
+static void nothing_is_claimed_when_its_time_is_up(void **state)
+{
+    (void)state;
+    for (size_t k = 1; k < COUNT(rests); k++) { /* of all or none nothing is claimed anyway */
+        struct rig r;
+        char path[64];
+        int claimed = 0, late = 0;
+        struct sim_opts o = sim_opts_default(60 + k, 3);
+        o.loss_ppm = 0;
+        o.tombstone_min_ms = 3600000; /* what is dead is remembered: nothing but the time is up */
+        o.tombstone_max_ms = 7200000;
+        rig_begin_opts(&r, &o);
+        agree_within(&r, 3, 5000);
+        struct simdisk *first = sim_node_disk(sim_node(r.sim, 0)), *home = sim_node_disk(sim_node(r.sim, 1));
+        simdisk_limit(home, simdisk_bytes(home));
+        ask_many(&r, 0, rests[k], path);
+        simdisk_limit(first, simdisk_bytes(first));
+        run_ms(&r, LIFE_MS + 5000);
+        simdisk_limit(home, 0);
+        run_ms(&r, 30000);
+        assert_int_equal(rows_number(&r, 1, "SELECT count(*) FROM operation WHERE ended_at = 0"), 1);
+        for (int i = 0; i < CHILDREN; i++) {
+            AUTOFREE char *name = mem_printf("q%02d", i);
+            AUTOFREE char *row = mem_printf("SELECT count(*) FROM name WHERE name = '%s'", name);
+            late += home_of(&r, name) == 1;
+            claimed += home_of(&r, name) == 1 && rows_number(&r, 1, row) != 0;
+        }
+        assert_true(late > 0);
+        assert_int_equal(claimed, 0);
+        simdisk_limit(first, 0);
+        run_ms(&r, 30000);
+        all_ended_within(&r, 60000);
+        keeps_its_word(&r, 2, path, k < 2, rests[k]);
         rig_end(&r);
     }
 }
@@ -248,6 +338,8 @@ int main(void)
         cmocka_unit_test(a_home_behind_a_broken_link),
         cmocka_unit_test(what_nobody_knows_is_taken_back),
         cmocka_unit_test(what_was_claimed_in_vain_does_not_run),
+        cmocka_unit_test(what_runs_all_the_same_is_listed),
+        cmocka_unit_test(nothing_is_claimed_when_its_time_is_up),
         cmocka_unit_test(what_one_side_took_back_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
