@@ -115,6 +115,8 @@ bool api_may_change(struct node *n, const struct op *op, const char *swarm, cons
 /* After a handler that changed nodes, tokens or swarms: the threads that answer reads know of it before the
  * answer leaves. Call before the op is answered. */
 void api_show_soon(struct node *n);
+/* Whether a hook for this type of event, or pattern of types, may ever be called. */
+bool api_event_named(const char *pattern);
 /* Whether a swarm of this name exists (the default one always does). */
 bool api_swarm_exists(struct store *s, const char *swarm, struct err *e);
 /* The same for an operation: 1, or 0 and the op is taken care of. */

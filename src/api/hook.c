@@ -205,6 +205,14 @@ static int hook_put(struct node *n, struct op *op, const struct call *c)
     struct err e;
     if (hook_spec_check(c->body, c->param[0], c->param[1], &e) < 0)
         return api_fail(n, op, &e);
+    if (!api_event_named(c->param[0])) {
+        err_field(&e, SKEP_EARG, "event",
+                  "no event that calls hooks is called %.100s; docs/api.md has the types, a pattern such as "
+                  "child_* "
+                  "takes several",
+                  c->param[0]);
+        return api_fail(n, op, &e);
+    }
     struct hook_row row = row_of(c);
     int rc = store_load(n->store, T_HOOK, &row, &n->fault);
     if (rc >= 0)

@@ -84,7 +84,8 @@ void hook_queue_add(struct hook_queue *q, struct hook_item item)
     q->list[q->n++] = item;
 }
 
-struct hook_item *hook_queue_find(const struct hook_queue *q, int64_t id)
+/* The first one that is not below this id; NULL: all are. */
+static struct hook_item *lowest(const struct hook_queue *q, int64_t id)
 {
     size_t low = 0, high = q->n;
     while (low < high) {
@@ -94,7 +95,19 @@ struct hook_item *hook_queue_find(const struct hook_queue *q, int64_t id)
         else
             high = mid;
     }
-    return low < q->n && q->list[low].id == id ? &q->list[low] : NULL;
+    return low < q->n ? &q->list[low] : NULL;
+}
+
+struct hook_item *hook_queue_find(const struct hook_queue *q, int64_t id)
+{
+    struct hook_item *it = lowest(q, id);
+    return it && it->id == id ? it : NULL;
+}
+
+bool hook_queue_before(const struct hook_queue *q, const struct hook_item *it)
+{
+    const struct hook_item *other = it->first ? lowest(q, it->first) : NULL;
+    return other && other->id < it->id && other->attempts == 0;
 }
 
 void hook_queue_drop(struct hook_queue *q, int64_t id)

@@ -61,7 +61,8 @@ int64_t hook_again_ms(unsigned attempts, int64_t now_ms, uint64_t random);
 /* ---- what waits ---- */
 
 struct hook_item {
-    int64_t id, due_ms; /* id: grows with time */
+    int64_t id, due_ms; /* id: grows with time, and within an event with falling priority */
+    int64_t first;      /* the least id of its event; 0: not known, then it waits for nobody */
     unsigned attempts;
     bool running;
 };
@@ -81,6 +82,8 @@ void hook_queue_drop(struct hook_queue *q, int64_t id);
 /* What has been due longest and does not run, of equal ones the oldest; so what fails goes behind what waits.
  * NULL: none is due. */
 struct hook_item *hook_queue_next(const struct hook_queue *q, int64_t now_ms);
+/* Whether a hook before it, of this queue, has still to be told of the same event for the first time. */
+bool hook_queue_before(const struct hook_queue *q, const struct hook_item *it);
 /* When there will be one; INT64_MAX: nothing waits. */
 int64_t hook_queue_due_ms(const struct hook_queue *q);
 /* The id of the oldest that does not run; 0: there is none. */

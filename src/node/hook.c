@@ -143,7 +143,7 @@ char *hook_event_json(struct node *n, const struct log_entry *l, int64_t seq)
 }
 
 struct added {
-    int64_t id;
+    int64_t id, first;
     char *event, *hook;
 };
 
@@ -160,17 +160,17 @@ static void add_now(struct node *n, void *arg)
     struct added *a = arg;
     struct hook *h = hook_find(n, a->event, a->hook);
     if (h) {
-        hook_queue_add(&h->queue, (struct hook_item){.id = a->id, .due_ms = n->now_ms});
+        hook_queue_add(&h->queue, (struct hook_item){.id = a->id, .first = a->first, .due_ms = n->now_ms});
         h->look_ms = 0;
         n->hooks->waiting++;
     }
     added_free(a);
 }
 
-static int put_out(struct node *n, const struct hook *h, const char *body)
+static int put_out(struct node *n, const struct hook *h, int64_t first, const char *body)
 {
     struct added *a = mem_alloc(sizeof *a);
-    *a = (struct added){++n->hooks->next_id, mem_dup(h->event), mem_dup(h->id)};
+    *a = (struct added){++n->hooks->next_id, first, mem_dup(h->event), mem_dup(h->id)};
     eff_do(n, add_now, a, added_free);
     return store_do(n->store, Q_OUTBOX_ADD, &n->fault, "iittt", a->id, n->real_ms, h->event, h->id, body);
 }
@@ -185,6 +185,7 @@ static bool wants(struct node *n, const struct hook *h, const struct log_entry *
 int hooks_fact(struct node *n, const struct log_entry *l, bool origin)
 {
     AUTOFREE char *body = NULL;
+    int64_t first = n->hooks ? n->hooks->next_id + 1 : 0;
     int rc = 0;
     if (!n->hooks || !n->hooks->begun || n->hooks->n == 0 || text_starts(l->type, "hook_"))
         return 0;
@@ -193,7 +194,7 @@ int hooks_fact(struct node *n, const struct log_entry *l, bool origin)
             continue;
         if (!body)
             body = hook_event_json(n, l, store_number(n->store, Q_LOG_NEWEST, 0, ""));
-        rc = put_out(n, n->hooks->list[i], body);
+        rc = put_out(n, n->hooks->list[i], first, body);
     }
     return rc;
 }
@@ -372,13 +373,35 @@ static void read_outbox(struct node *n)
 
 /* ---- the tick ---- */
 
+/* Hooks of a higher priority hear of an event first: until when this one waits for them. Not for those that
+ * fail, and never for longer than a call of theirs may take. 0: it does not. */
+static int64_t waits_until(struct node *n, const struct hook *h, const struct hook_item *it)
+{
+    int64_t until = 0;
+    for (size_t i = 0; it->attempts == 0 && i < n->hooks->n; i++) {
+        const struct hook *other = n->hooks->list[i];
+        if (other->spec.priority <= h->spec.priority)
+            break;
+        int64_t last = it->due_ms + other->spec.timeout_ms;
+        if (!other->failing && !other->gone && last > n->now_ms && last > until &&
+            hook_queue_before(&other->queue, it))
+            until = last;
+    }
+    return until;
+}
+
 static void begin_some(struct node *n, struct hook *h)
 {
     struct hook_item *it;
+    int64_t until;
     while (n->hooks->running < HOOKS_RUNNING_MAX && hook_may(&h->gate, h->spec.concurrency, n->now_ms)) {
         it = hook_queue_next(&h->queue, n->now_ms);
         if (!it) {
             h->look_ms = hook_queue_due_ms(&h->queue);
+            return;
+        }
+        if ((until = waits_until(n, h, it)) > 0) {
+            h->look_ms = until;
             return;
         }
         struct stmt *q = store_ask(n->store, Q_OUTBOX_GET, "i", it->id);

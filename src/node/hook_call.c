@@ -75,7 +75,8 @@ static void done_now(struct node *n, void *arg)
     struct hook_item *it = h ? hook_queue_find(&h->queue, r->item) : NULL;
     if (h) {
         hook_ended(&h->gate, d->ok, n->now_ms, node_random(n));
-        h->look_ms = 0;
+        for (size_t i = 0; i < n->hooks->n; i++) /* others may have waited for it */
+            n->hooks->list[i]->look_ms = 0;
         h->failing = !d->ok;
         mem_replace(&h->why, d->why);
     }

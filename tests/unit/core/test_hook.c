@@ -96,6 +96,27 @@ static void test_pause(void **state)
     assert_in_range(hook_again_ms(1, 0, prng_next(&p)), 500, 1000);
 }
 
+/* Of one event: hooks with a higher priority have lower ids. */
+static void test_who_is_told_first(void **state)
+{
+    (void)state;
+    struct hook_queue q = {0};
+    hook_queue_add(&q, (struct hook_item){.id = 5, .first = 4});
+    hook_queue_add(&q, (struct hook_item){.id = 8, .first = 7});
+    assert_true(hook_queue_before(&q, &(struct hook_item){.id = 6, .first = 4}));
+    assert_true(hook_queue_before(&q, &(struct hook_item){.id = 9, .first = 7}));
+    assert_false(hook_queue_before(&q, &(struct hook_item){.id = 4, .first = 4})); /* it is before that one */
+    assert_false(hook_queue_before(&q, &(struct hook_item){.id = 12, .first = 10})); /* another event */
+    assert_false(hook_queue_before(&q, &(struct hook_item){.id = 6}));               /* of a former run */
+    hook_queue_find(&q, 5)->running = true;
+    assert_true(hook_queue_before(&q, &(struct hook_item){.id = 6, .first = 4}));
+    hook_queue_find(&q, 5)->attempts = 1; /* it was told, and will be again */
+    assert_false(hook_queue_before(&q, &(struct hook_item){.id = 6, .first = 4}));
+    hook_queue_drop(&q, 8);
+    assert_false(hook_queue_before(&q, &(struct hook_item){.id = 9, .first = 7}));
+    hook_queue_fini(&q);
+}
+
 static void test_queue(void **state)
 {
     (void)state;
@@ -129,7 +150,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filter), cmocka_unit_test(test_where), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_gate),   cmocka_unit_test(test_pause), cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_gate),   cmocka_unit_test(test_pause), cmocka_unit_test(test_who_is_told_first),
+        cmocka_unit_test(test_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
