@@ -137,6 +137,27 @@ static void what_is_temporary_ends_with_its_node(void **state)
     }
 }
 
+/* The others take a node that is cut off for dead: its process ends for good, at the heal at the latest. */
+static void what_is_temporary_ends_with_a_partition(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin_apart(&r, 21, NODES);
+    want(&r, 201, 0, HTTP_M_PUT, CHILD, TEMPORARY);
+    run_ms(&r, 500);
+    int old = holder(&r, 0);
+    split_off(&r, old);
+    run_ms(&r, 90000);
+    for (int i = 0; i < NODES; i++)
+        want(&r, i == old ? 200 : 404, i, HTTP_M_GET, CHILD, NULL);
+    sim_heal_all(r.sim);
+    agree_within(&r, NODES, 60000);
+    run_ms(&r, 5000);
+    gone_everywhere(&r, -1);
+    converge_within(&r, 10000);
+    rig_end(&r);
+}
+
 /* A move is a wish, and no end. */
 static void what_is_temporary_moves_like_any_other(void **state)
 {
@@ -165,6 +186,7 @@ int main(void)
         cmocka_unit_test(the_second_and_the_third_fail_over_work),
         cmocka_unit_test(who_watches_is_told_of_each_fail_over),
         cmocka_unit_test(what_is_temporary_ends_with_its_node),
+        cmocka_unit_test(what_is_temporary_ends_with_a_partition),
         cmocka_unit_test(what_is_temporary_moves_like_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
