@@ -2,6 +2,8 @@
  * as started does not run in the end, and all or none are started. */
 #include "batch.h"
 
+#include "node/batch.h"
+
 #define LIFE_MS (10 * 60000)
 
 static const char *const rests[] = {",\"await\":false",
@@ -290,6 +292,63 @@ static void nothing_is_claimed_when_its_time_is_up(void **state)
     }
 }
 
+/* What a part says that another coordinator wrote, and a claim that nobody heard of when it did. */
+static void write_late(struct node *n, char *operation)
+{
+    struct operation_part_row part = {
+        .operation = operation,
+        .part = part_first(n),
+        .epoch = store_stamp(n->store),
+        .body = (char[]){"[]"},
+        .node = n->self_text,
+        .result = (char[]){"[{\"name\":\"late\",\"is\":\"error\",\"code\":\"timeout\",\"detail\":\"\"}]"},
+        .state = (char[]){"partly"}};
+    struct name_row row = {.swarm = (char[]){"default"},
+                           .name = (char[]){"late"},
+                           .kind = (char[]){"child"},
+                           .op = operation,
+                           .spec = (char[]){"{\"argv\":[\"/bin/counter\"],\"restart\":\"permanent\"}"}};
+    assert_int_equal(db_begin(store_db(n->store), NULL), 0);
+    assert_int_equal(store_save(n->store, T_OPERATION_PART, &part, NULL), 0);
+    own_claim(n, &row, &n->self, 0);
+    assert_int_equal(store_save(n->store, T_NAME, &row, NULL), 0);
+    assert_int_equal(db_commit(store_db(n->store), NULL), 0);
+    free(row.owner);
+    free(row.view);
+    own_scan(n);
+}
+
+/* The row of an operation that remains is that of a coordinator that knew of all, and is gone: what another
+ * one could not know is taken back all the same, for longer than results are kept. */
+static void what_is_taken_back_is_kept(void **state)
+{
+    (void)state;
+    struct rig r;
+    char path[64];
+    begin(&r, 70, 3);
+    ask_many(&r, 0, rests[2], path);
+    run_ms(&r, 5000);
+    assert_int_equal(keeps_its_word(&r, 1, path, true, "before"), CHILDREN);
+    sim_crash(r.sim, 0);
+    run_ms(&r, 60000);
+    assert_true(sim_start(r.sim, 0));
+    run_ms(&r, 15000);
+    AUTOFREE char *operation = mem_dup(strrchr(path, '/') + 1);
+    write_late(node_at(&r, 2), operation);
+    for (int ms = 0; ms < 5000; ms++) {
+        assert_int_equal(sim_running(r.sim, "default", "late", NULL), 0);
+        run_ms(&r, 1);
+    }
+    run_ms(&r, 15 * 60000);
+    for (int i = 0; i < 3; i++) {
+        want(&r, 200, i, HTTP_M_GET, path, NULL);
+        assert_int_equal(rows_number(&r, i, "SELECT count(*) FROM name WHERE name = 'late'"), 0);
+        assert_int_equal(listed(&r, i, "became = 'started'"), CHILDREN);
+        assert_int_equal(listed(&r, i, "name = 'late' AND code = 'timeout' AND node IS NULL"), 1);
+    }
+    rig_end(&r);
+}
+
 /* One side of a split has no node for one of them, and rolls back; the other one, which took it over or began
  * it, starts them all. Together again nothing of it runs, whoever ended last. */
 static void what_one_side_took_back_is_taken_back(void **state)
@@ -340,6 +399,7 @@ int main(void)
         cmocka_unit_test(what_was_claimed_in_vain_does_not_run),
         cmocka_unit_test(what_runs_all_the_same_is_listed),
         cmocka_unit_test(nothing_is_claimed_when_its_time_is_up),
+        cmocka_unit_test(what_is_taken_back_is_kept),
         cmocka_unit_test(what_one_side_took_back_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
