@@ -13,6 +13,7 @@ struct chain {
     int64_t rows_of[8], rows_at[8];  /* one dead row of that actor with that stamp; 0 = none */
     int pages, sent;
     int64_t proven; /* that the peer proves for A and B */
+    int64_t of_us;  /* the same for the run that asks */
     int64_t asked_a[64], asked_b[64], cursor_a[64], cursor_b[64];
     int asked;
     int64_t asked_ms[64];
@@ -73,6 +74,8 @@ static void page(struct bench *b, struct reader *request, struct str *out)
         vv_put(&vector, A, c->proven);
         vv_put(&vector, B, c->proven);
     }
+    if (c->of_us)
+        vv_put(&vector, b->n->actor, c->of_us);
     buf_u8(out, PULL_PAGE);
     vector_write(out, &vector);
     buf_u8(out, (uint8_t)((script && c->more[c->sent] ? PULL_MORE : 0) |
@@ -190,6 +193,26 @@ static void a_row_from_the_future_cuts_its_actor(void **state)
     bench_run(&b, 300);
     assert_int_equal(chain.asked, asked); /* not at once: the same would come again */
     assert_false(has_version(&b, A, late));
+    bench_end(&b);
+}
+
+/* A machine that was put back to a snapshot of its memory, or a copy that runs beside us. */
+static void who_knows_more_of_this_run_than_it_wrote_ends_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b);
+    b.page = page;
+    int64_t written = vv_get(&b.n->vv, b.n->actor);
+    chain.of_us = written;
+    bench_run(&b, 2000); /* what it wrote is no news */
+    assert_true(chain.asked > 0);
+    chain.of_us = vv_get(&b.n->vv, b.n->actor) + 1;
+    chain.proven = bench_stamp(&b, -1000);
+    for (int i = 0; i < 200 && node_ended(b.n) < 0; i++)
+        bench_turn_end(&b, 10, NULL);
+    assert_int_equal(node_ended(b.n), 75);
+    assert_int_equal(bench_vector(&b, A), 0); /* nor is anything believed that came with it */
     bench_end(&b);
 }
 
@@ -368,6 +391,7 @@ int main(void)
         cmocka_unit_test(the_vector_moves_at_the_end_of_a_chain),
         cmocka_unit_test(a_chain_that_breaks_proves_nothing),
         cmocka_unit_test(a_row_from_the_future_cuts_its_actor),
+        cmocka_unit_test(who_knows_more_of_this_run_than_it_wrote_ends_it),
         cmocka_unit_test(holes_prove_nothing_and_a_lie_is_kept_once),
         cmocka_unit_test(what_pullers_said_has_a_bound),
         cmocka_unit_test(nobody_speaks_for_another),

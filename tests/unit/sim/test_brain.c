@@ -102,6 +102,12 @@ static int busy_node(struct rig *r)
     return (int)(strtol(sim_node_name(child_at(r, 0).node) + 1, NULL, 10)) - 1;
 }
 
+static int64_t epoch_of(struct rig *r, int node, const char *path)
+{
+    want(r, 200, node, HTTP_M_GET, path, NULL);
+    return strtoll(member(r, "epoch"), NULL, 10);
+}
+
 /* ---- agreement ---- */
 
 static void a_cluster_opens_within_a_second(void **state)
@@ -379,6 +385,41 @@ static void a_cluster_that_stops_as_a_whole_comes_back(void **state)
     rig_end(&r);
 }
 
+/* The disks that had it are gone: what the third node knows counts, and no number is given out again. */
+static void all_copies_may_be_lost(void **state)
+{
+    (void)state;
+    struct rig r;
+    static const char late[] = "/v1/swarms/default/children/late";
+    begin(&r, 20, 3);
+    run_ms(&r, 2000);
+    children_start(&r, COUNTER);
+    run_ms(&r, 1000);
+    sim_crash(r.sim, 2);
+    run_ms(&r, 3000);
+    want(&r, 201, 0, HTTP_M_PUT, late, COUNTER);
+    want(&r, 200, 1, HTTP_M_POST, child_path(0, "/calls"), "{\"data\":7}");
+    want(&r, 200, 0, HTTP_M_DELETE, child_path(1, ""), NULL);
+    int64_t first = epoch_of(&r, 1, late);
+    for (int i = 0; i < 2; i++) {
+        sim_crash(r.sim, i);
+        sim_wipe(r.sim, i);
+    }
+    assert_true(sim_start(r.sim, 2));
+    run_ms(&r, 8000);
+    children_hold(&r, -1); /* as the third node knew them: c0 without its 7, c1 not stopped */
+    want(&r, 404, 2, HTTP_M_GET, late, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_true(sim_start(r.sim, i));
+    converge_within(&r, 20000);
+    agree_within(&r, 3, 45000); /* at their address nobody refuses in the name of those who are gone */
+    want(&r, 201, 0, HTTP_M_PUT, late, COUNTER);
+    assert_true(epoch_of(&r, 0, late) > first);
+    children_hold(&r, -1);
+    digests_equal(&r);
+    rig_end(&r);
+}
+
 static void a_cluster_that_is_killed_as_a_whole_comes_back(void **state)
 {
     (void)state;
@@ -638,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_stop_kills_the_stubborn),
         cmocka_unit_test(every_node_may_stop_in_turn),
         cmocka_unit_test(a_cluster_that_stops_as_a_whole_comes_back),
+        cmocka_unit_test(all_copies_may_be_lost),
         cmocka_unit_test(a_cluster_that_is_killed_as_a_whole_comes_back),
         cmocka_unit_test(a_silent_nodes_children_wait_for_the_verdict),
         cmocka_unit_test(the_brake_holds_back_a_mass_failure),

@@ -4,6 +4,7 @@
 #include "rig.h"
 
 #include "node/compare.h"
+#include "node/compare_inside.h"
 
 #define TEMPLATES 40
 
@@ -326,9 +327,32 @@ static void rot_on_the_disk(void **state)
     rig_end(&r);
 }
 
+/* However many rows there are, no turn is longer for it. */
+static void a_look_goes_in_slices(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, 40, 2);
+    for (int i = TEMPLATES; i < 5 * SLICE_ROWS; i++)
+        put_template(&r, 0, i, "more");
+    const struct compare *c = node_at(&r, 0)->compare;
+    while (c->walking) /* one that began among fewer */
+        run_ms(&r, 1);
+    int64_t look = c->looks;
+    int walked_ms = 0;
+    for (int ms = 0; c->looks == look; ms++) {
+        assert_true(ms < 200000);
+        walked_ms += c->walking;
+        run_ms(&r, 1);
+    }
+    assert_true(walked_ms >= 5 * PAUSE_MS);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_look_goes_in_slices),
         cmocka_unit_test(in_steady_state_there_are_no_incidents),
         cmocka_unit_test(a_row_whose_bytes_changed),
         cmocka_unit_test(a_hash_that_changed),

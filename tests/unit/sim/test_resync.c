@@ -170,13 +170,15 @@ static void isolated_writes_are_kept(void **state)
         isolate(&r, 2);
         del(&r, 0, 0);
         run_ms(&r, MAX_MS + 10000);
-        put(&r, 2, 30);
+        put(&r, 2, 30); /* on both sides, for each of them may be the one that copies first */
+        put(&r, 0, 31);
         sim_heal_all(r.sim);
         converge_within(&r, 60000);
         for (int node = 0; node < 3; node++) {
             there(&r, node, 0, false);
             there(&r, node, 1, true);
             there(&r, node, 30, true);
+            there(&r, node, 31, true);
         }
         assert_int_equal(doubts(&r, 2), 0);
         rig_end(&r);
