@@ -52,7 +52,7 @@ static void put_synchronization(const struct cli *c, struct jw *j)
 
 static int put_options(const struct cli *c, struct str *body, struct err *e)
 {
-    static const char *const texts[] = {"serve", "restart", "conflict", "worker-role"};
+    static const char *const texts[] = {"serve", "restart", "conflict", "distribution", "worker-role"};
     int64_t max;
     struct jw j = jw_init(body);
     jw_object(&j);
@@ -60,6 +60,8 @@ static int put_options(const struct cli *c, struct str *body, struct err *e)
         cli_put_text(c, &j, texts[i]);
     if (args_flag(&c->args, "no-handoff"))
         jw_kv_bool(&j, "handoff", false);
+    if (args_flag(&c->args, "strict"))
+        jw_kv_bool(&j, "strict", true);
     put_list(c, &j, "node", "nodes");
     if (args_i64(&c->args, "max-children", &max)) {
         jw_kv_object(&j, "limits");
@@ -78,8 +80,8 @@ static int put_options(const struct cli *c, struct str *body, struct err *e)
 static bool has_options(const struct cli *c)
 {
     static const char *const names[] = {
-        "serve",        "restart", "conflict",   "worker-role",     "no-handoff",      "node",
-        "max-children", "label",   "recipients", "synchronization", "sync-interval-ms"};
+        "serve", "restart",    "conflict",        "worker-role",      "no-handoff",   "node",  "max-children",
+        "label", "recipients", "synchronization", "sync-interval-ms", "distribution", "strict"};
     for (size_t i = 0; i < COUNT(names); i++)
         if (args_flag(&c->args, names[i]))
             return true;
@@ -186,6 +188,12 @@ static const struct verb_option put_rows[] = {
      .words = "permanent transient temporary"},
     {.name = "no-handoff", .kind = OPT_FLAG, .help = "processes that do not say hand no state over"},
     {.name = "conflict", .kind = OPT_TEXT, .value = "C", .help = "which process stays after a partition"},
+    {.name = "strict", .kind = OPT_FLAG, .help = "its processes alone change their entries"},
+    {.name = "distribution",
+     .kind = OPT_TEXT,
+     .value = "D",
+     .help = "where its processes go; options of one: as JSON",
+     .words = "consistent_hash guided load_balancer random"},
     {.name = "worker-role",
      .kind = OPT_TEXT,
      .value = "R",
