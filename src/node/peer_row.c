@@ -103,8 +103,11 @@ int peers_load(struct node *n)
     stmt_reset(q);
     struct peer *p, *next;
     TAILQ_FOREACH_SAFE(p, &n->peers, link, next)
-    if (node_is_forgotten(n, &p->id))
+    if (node_is_forgotten(n, &p->id)) {
+        ops_lost(n, &p->id, 0);
         peer_drop(n, p);
+        own_scan(n); /* what it held has no owner: we may not have seen it die */
+    }
     n->frozen_dirty = true;
     return rc;
 }

@@ -180,6 +180,48 @@ static void what_is_temporary_moves_like_any_other(void **state)
     }
 }
 
+/* ---- who is forgotten is gone ---- */
+
+/* A name whose home is node 1, and that node 3 holds. */
+static char *held_by_last(struct rig *r)
+{
+    for (int i = 0;; i++) {
+        AUTOFREE char *name = mem_printf("y%d", i);
+        AUTOFREE char *path = mem_printf("/v1/swarms/default/children/%s", name);
+        if (home_of(r, name) != 1)
+            continue;
+        want(r, 201, 0, HTTP_M_PUT, path, "{\"argv\":[\"/bin/counter\"]}");
+        if (strcmp(member(r, "node"), sim_node_name(sim_node(r->sim, 3))) == 0)
+            return TAKE(name);
+    }
+}
+
+/* One node has seen it die, and somebody has it forgotten there, before the home of what it held has. */
+static void what_the_forgotten_held_runs_elsewhere(void **state)
+{
+    (void)state;
+    struct rig r;
+    char text[ID_TEXT];
+    begin(&r, 21);
+    AUTOFREE char *name = held_by_last(&r);
+    struct id lost = sim_node_id(sim_node(r.sim, 3));
+    AUTOFREE char *path = mem_printf("/v1/nodes/%s", id_text(&lost, text));
+    run_ms(&r, 1000);
+    for (int i = 1; i < 3; i++) { /* to them it is only silent */
+        sim_cut(r.sim, i, 3);
+        sim_cut(r.sim, 3, i);
+    }
+    sim_crash(r.sim, 3);
+    agree_within(&r, NODES - 1, 10000);
+    assert_true(peer_find(node_at(&r, 0), &lost)->down);
+    assert_false(peer_find(node_at(&r, 1), &lost)->down);
+    want(&r, 200, 0, HTTP_M_DELETE, path, NULL);
+    run_ms(&r, 3000);
+    assert_true(process_of(&r, name).node != sim_node(r.sim, 3));
+    sim_retire(r.sim, 3);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +230,7 @@ int main(void)
         cmocka_unit_test(what_is_temporary_ends_with_its_node),
         cmocka_unit_test(what_is_temporary_ends_with_a_partition),
         cmocka_unit_test(what_is_temporary_moves_like_any_other),
+        cmocka_unit_test(what_the_forgotten_held_runs_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
