@@ -141,17 +141,18 @@ static void clone_start(struct nemesis *n, int node)
     sim_start(n->sim, node);
 }
 
-/* For about as long as its copy looks for it. */
+/* For about as long as its copy looks for it: both may run for a moment, and what the copy is told goes with
+ * it. */
 static void clone_sleep(struct nemesis *n, int node)
 {
+    nemesis_suspend(n, SIM_ONE_PROCESS | SIM_ANSWERS);
     if (sim_node_up(sim_node(n->sim, node)))
         sim_pause(n->sim, node, nemesis_draw(n, SIM_SECOND / 2, 3 * SIM_SECOND));
 }
 
-/* By now it must have noticed. What it took of clients before goes with its disk. */
+/* By now it must have noticed. */
 static void clone_end(struct nemesis *n, int node)
 {
-    sim_loses(n->sim);
     if (sim_node_up(sim_node(n->sim, node)))
         sim_violation(n->sim, "%s is a clone of a node that is up, and runs",
                       sim_node_name(sim_node(n->sim, node)));
@@ -164,7 +165,7 @@ bool strike_clone(struct nemesis *n, int node)
     const int64_t notices_us = 15 * SIM_SECOND;
     if (n->one_clone || !nemesis_spare(n, node) || sim_spare(n->sim) == 0)
         return false;
-    bool same_url = nemesis_toss(n, 2), asleep = same_url && nemesis_toss(n, 2);
+    bool asleep = nemesis_toss(n, 3), same_url = asleep || nemesis_toss(n, 2);
     int twin = sim_clone(n->sim, node, same_url);
     int64_t start_us = nemesis_draw(n, SIM_SECOND / 10, 2 * SIM_SECOND);
     n->one_clone = true;

@@ -47,7 +47,7 @@ const struct nemesis_word nemesis_words[] = {
     {"exec", NEMESIS_BIT(NEMESIS_EXEC), "processes that start badly, or ignore SIGTERM"},
     {"keeper", NEMESIS_BIT(NEMESIS_KEEPER), "keepers that die"},
     {"restore", NEMESIS_BIT(NEMESIS_RESTORE), "old backups"},
-    {"clone", NEMESIS_BIT(NEMESIS_CLONE), "copies of a node that are started"},
+    {"clone", NEMESIS_BIT(NEMESIS_CLONE), "copies of a node that are started, perhaps as it sleeps"},
     {"wipe", NEMESIS_BIT(NEMESIS_WIPE), "nodes that lose their files and join anew"},
     {"away", NEMESIS_BIT(NEMESIS_AWAY), "nodes away for longer than tombstones are kept"},
     {"join", NEMESIS_BIT(NEMESIS_JOIN), "nodes that join late, and leave"},
