@@ -364,8 +364,8 @@ static const char *const betrayals[] = {
     "= "
     "'timeout' AND v.node IS NULL)) AND EXISTS (SELECT 1 FROM name n WHERE n.op = o.operation) AND NOT "
     "EXISTS "
-    "(SELECT 1 FROM v_operation_name t WHERE t.operation = v.operation AND t.name = v.name AND t.became = "
-    "'started')",
+    "(SELECT 1 FROM v_operation_name t WHERE t.operation = v.operation AND t.name = v.name AND (t.became = "
+    "'started' OR t.code = 'start_failed'))", /* v is the second of two of that name, then */
 };
 
 /* ---- Results ---- */

@@ -269,10 +269,11 @@ static void what_was_heard_in_part_is_claimed_once(void **state)
 {
     (void)state;
     int found = 0;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (uint64_t seed = 1; seed <= 4; seed++) {
         struct rig r;
         begin(&r, seed, 3);
-        AUTOFREE char *all = body_of("p", 1100, NULL, ",\"mode\":\"each\"");
+        AUTOFREE char *all =
+            body_of("p", 1100, NULL, seed % 2 ? ",\"mode\":\"each\"" : ",\"mode\":\"all_or_none\"");
         AUTOFREE char *sql =
             mem_printf("SELECT count(*) > 0 AND (SELECT count(*) FROM operation_part p WHERE "
                        "p.result IS NULL AND p.node = '%s') > 0 FROM name n WHERE (SELECT actor "
